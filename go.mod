@@ -1,0 +1,3 @@
+module github.com/weir-db/weir
+
+go 1.26.0
