@@ -1,0 +1,125 @@
+// Package fn holds the functions of the SQL dialect: what they are called, which
+// types they take and give, how they treat nulls, what they say of themselves, and
+// the kernels that compute them over vectors.
+//
+// One [Registry] is the single truth: the planner resolves calls with it, and the
+// function reference and the shell's help are printed from it. Operators are
+// functions too, under their SQL spelling ("+", "=", "||", "like", "[]"). Forms that must not
+// evaluate all their arguments (AND, OR, CASE, IF, COALESCE, NULLIF, TRY) are not functions; the
+// planner has nodes for them.
+//
+// # Signatures
+//
+// A signature is text: "bin(timestamp, interval day to second) -> timestamp",
+// "greatest(T, T...) -> T", "array_join(array(T), varchar) -> varchar",
+// "filter(array(T), function(T, boolean)) -> array(T)". Single capital letters are type
+// variables; a last parameter with "..." repeats, zero times included. The last type inside
+// function(…) is what the lambda returns.
+//
+// A Registry is immutable after [New] and safe for concurrent use.
+package fn
+
+import (
+	"time"
+
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// Docs is what a function says of itself.
+type Docs struct {
+	Category string // "date and time", "string", … as the reference groups them
+	Text     string // one or two sentences
+	Example  string // an SQL expression, for example "bin(TIMESTAMP '2031-02-03 04:05:06', 15m)"
+	Result   string // the API text of the example, or "NULL"; empty if it varies
+}
+
+// Scalar is one overload of a scalar function or operator.
+type Scalar struct {
+	Name      string // lower case
+	Signature string
+	Docs      Docs
+
+	// CalledOnNull: Eval sees null arguments. Otherwise the result is null where any
+	// argument is, and Eval is called only with rows that have no null.
+	CalledOnNull bool
+	// Volatile: a new value for every row even when the arguments are the same.
+	Volatile bool
+
+	// Eval computes n rows. args are vectors of n rows, of the parameter types after
+	// coercion, in any form; lambda parameters are nil there and come in c.Lambdas.
+	// An error is one of kind fault.Execution whose text the client sees. Eval must not
+	// keep or modify args. The result has the type c.Return.
+	Eval func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error)
+}
+
+// Context is what a kernel may know besides its arguments.
+type Context struct {
+	Now     time.Time  // the start of the query
+	Return  vec.Type   // the resolved result type
+	Lambdas []Lambda   // by parameter position, nil where the parameter is no lambda
+	Args    []vec.Type // the resolved argument types
+}
+
+// Lambda evaluates a lambda's body over n rows of its parameters. capture holds for
+// each of the n rows the row of the calling batch it belongs to (for captured columns).
+type Lambda func(params []*vec.Vector, capture []int32) (*vec.Vector, error)
+
+// Aggregate is one overload of an aggregate function.
+type Aggregate struct {
+	Name      string
+	Signature string
+	Docs      Docs
+	// New returns an accumulator without groups. args and ret are resolved types.
+	New func(args []vec.Type, ret vec.Type) Accumulator
+}
+
+// Accumulator aggregates rows into groups numbered from 0. It is used by one
+// goroutine.
+type Accumulator interface {
+	// Resize makes room for groups 0 to groups-1; it never shrinks.
+	Resize(groups int)
+	// Add adds row i of args to group groups[i]. Nulls are there: each function has its
+	// own rule (sql.md section 9). Errors are of kind fault.Execution.
+	Add(groups []int32, args []*vec.Vector) error
+	// Result returns one row per group. No Add may follow.
+	Result() (*vec.Vector, error)
+	// SizeBytes estimates the memory held, for the query's limit.
+	SizeBytes() int64
+}
+
+// Merger is an [Accumulator] that can take on partial states that storage computed
+// (storage.Aggregation). State columns by function:
+//
+//	count            bigint
+//	sum              the sum, null when no value
+//	avg(double)      sum, bigint count
+//	avg(bigint, integer), stddev*, var*   bigint n, double mean, double m2
+//	min, max         the value, null when none
+//	max_by(x, time)  timestamp, x        of the row with the greatest time
+//	min_by(x, time)  timestamp, x        of the row with the least time
+type Merger interface {
+	Accumulator
+	Merge(groups []int32, states []*vec.Vector) error
+}
+
+// WindowFunc is a function that only exists with OVER (rank, lag, …); every
+// aggregate is one as well. The executor computes it by name.
+type WindowFunc struct {
+	Name      string
+	Signature string
+	Docs      Docs
+}
+
+// Call is a resolved scalar call.
+type Call struct {
+	Func   *Scalar
+	Args   []vec.Type // parameter types after coercion: the caller casts its arguments to these
+	Return vec.Type
+}
+
+// AggCall is a resolved aggregate call.
+type AggCall struct {
+	Func   *Aggregate
+	Args   []vec.Type
+	Return vec.Type
+}
