@@ -17,6 +17,7 @@ import (
 	"log/slog"
 
 	"github.com/weir-db/weir/internal/catalog"
+	"github.com/weir-db/weir/internal/fault"
 )
 
 // Options configure a Service. Catalog is required.
@@ -63,5 +64,40 @@ func New(o Options) *Service {
 // stored), fault.Invalid (nothing was stored), fault.NotFound (no such database or
 // table), and what storage.Table.Write returns.
 func (s *Service) Write(ctx context.Context, req *Request) (Result, error) {
-	panic("bug: not landed yet")
+	if err := checkShape(req, &s.limits); err != nil {
+		return Result{}, err
+	}
+	table, err := s.catalog.Table(req.Database, req.Table)
+	if err != nil {
+		return Result{}, err
+	}
+	b := builders.Get().(*builder)
+	defer func() { b.reset(); builders.Put(b) }()
+	if err := b.build(req, &s.limits); err != nil {
+		return Result{}, err
+	}
+	receipt, err := table.Store.Write(ctx, &b.rows)
+	if err != nil {
+		return Result{}, writeError(err, table)
+	}
+	result := Result{Total: receipt.Memory + receipt.Magnetic, Memory: receipt.Memory, Magnetic: receipt.Magnetic}
+	s.observe(&Observation{
+		Table: table, Result: result, Rejected: len(receipt.Rejections),
+		Superseded: len(receipt.Superseded), BytesMetered: wholeKiB(b.metered),
+	})
+	if len(receipt.Rejections) > 0 {
+		return result, rejected(table, receipt.Rejections)
+	}
+	return result, nil
 }
+
+// writeError words a table that was dropped while we held it like one that never was.
+func writeError(err error, table *catalog.Table) error {
+	if fault.Is(err, fault.NotFound) {
+		return fault.Wrap(fault.NotFound, err, "The table %s does not exist.", table.ID.Table)
+	}
+	return err
+}
+
+// wholeKiB rounds up as the service meters requests.
+func wholeKiB(bytes int64) int64 { return (bytes + 1023) &^ 1023 }
