@@ -49,17 +49,26 @@ func (v *Violations) add(text string) {
 	}
 }
 
-// Err returns nil if nothing was noted, else an error of kind fault.Invalid.
+// Err returns nil if nothing was noted, else an [*Error].
 func (v *Violations) Err() error {
 	switch n := len(v.texts); n {
 	case 0:
 		return nil
 	case 1:
-		return fault.New(fault.Invalid, "1 validation error detected: %s", v.texts[0])
+		return &Error{"1 validation error detected: " + v.texts[0]}
 	default:
-		return fault.New(fault.Invalid, "%d validation errors detected: %s", n, strings.Join(v.texts, "; "))
+		return &Error{fmt.Sprintf("%d validation errors detected: %s", n, strings.Join(v.texts, "; "))}
 	}
 }
+
+// Error is what the framework refuses, of kind fault.Invalid. It is a type of its own
+// because AWS sends it under another namespace than an operation's own refusals.
+type Error struct{ Message string }
+
+func (e *Error) Error() string { return e.Message }
+
+// FaultKind makes it the caller's fault.
+func (e *Error) FaultKind() fault.Kind { return fault.Invalid }
 
 func cut(value string) string {
 	if len(value) <= maxValueBytes {
