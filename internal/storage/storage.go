@@ -48,7 +48,10 @@ type Backend interface {
 	// CreateTable makes an empty table durable. Creating an id that exists is not an
 	// error and changes its policy: the catalog repeats calls after a crash.
 	CreateTable(ctx context.Context, id TableID, p Policy) error
-	// SetPolicy changes a table's policy; it takes effect at once.
+	// SetPolicy changes a table's policy; it takes effect at once. Rows beyond the
+	// old or the new retention are deleted for good: a longer retention brings nothing
+	// back, and writes older than what was deleted are outside the window until the
+	// new retention has filled up (Timestream: changing retention).
 	SetPolicy(ctx context.Context, id TableID, p Policy) error
 	// DropTable deletes a table and its rows. Dropping what is not there is not an error.
 	DropTable(ctx context.Context, id TableID) error
@@ -229,4 +232,11 @@ func (p Policy) Window(now time.Time) (from, to, memory int64) {
 		from = now.Add(-p.MemoryRetention - p.MagneticRetention - LateSlack).UnixNano()
 	}
 	return from, now.Add(EarlySlack).UnixNano(), memory
+}
+
+// Expiry returns the time in ns before which rows are deleted at now: older than
+// both retentions together. The slack of the window is added, so that a row that
+// may be written may also be read.
+func (p Policy) Expiry(now time.Time) int64 {
+	return now.Add(-p.MemoryRetention - p.MagneticRetention - LateSlack).UnixNano()
 }
