@@ -1,0 +1,130 @@
+package awsapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/weir-db/weir/internal/awsapi/wire"
+	"github.com/weir-db/weir/internal/sigv4"
+)
+
+// Authenticator says who sent a request. c is routed; body is what was sent and
+// signed. A refusal is a [*sigv4.Error] or a [Refusal].
+type Authenticator interface {
+	Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.Caller, error)
+}
+
+// Refusal is why a caller is not let in, beside the reasons of sigv4. Its text is
+// sent as it is.
+type Refusal string
+
+func (r Refusal) Error() string { return string(r) }
+
+// The refusals.
+const (
+	ErrUnknownKey   Refusal = "The security token included in the request is invalid."
+	ErrExpiredToken Refusal = "The security token included in the request is expired"
+	errWrongScope   Refusal = "Credential should be scoped to correct service."
+)
+
+// Credential is what the server knows of an access key.
+type Credential struct {
+	Secret string
+	Token  string // the session token that must come with it; "" for a lasting key
+	Caller wire.Caller
+}
+
+// Credentials finds access keys. An unknown key is ErrUnknownKey, one that is no
+// longer valid ErrExpiredToken.
+type Credentials interface {
+	Credential(ctx context.Context, accessKeyID string) (Credential, error)
+}
+
+// Root returns the account's root user.
+func Root(accountID string) wire.Caller {
+	return wire.Caller{AccountID: accountID, ARN: "arn:aws:iam::" + accountID + ":root", UserID: accountID}
+}
+
+// Anyone takes every request, signed by whatever key or not at all. A key that
+// Known knows acts as its owner, so that what AssumeRole gave is told back by
+// GetCallerIdentity; every other acts as the account's root.
+type Anyone struct {
+	AccountID string
+	Known     Credentials // may be nil
+}
+
+// Authenticate never refuses.
+func (a Anyone) Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.Caller, error) {
+	caller := Root(a.AccountID)
+	s, err := sigv4.Parse(r)
+	if err != nil {
+		return caller, nil
+	}
+	caller.AccessKeyID = s.AccessKeyID
+	if a.Known != nil {
+		if known, err := a.Known.Credential(r.Context(), s.AccessKeyID); err == nil {
+			return known.Caller, nil
+		}
+	}
+	return caller, nil
+}
+
+// Signed takes only requests with a valid signature of a known key.
+type Signed struct {
+	Keys     Credentials
+	Verifier *sigv4.Verifier
+}
+
+// Authenticate verifies the request's signature.
+func (a Signed) Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.Caller, error) {
+	s, err := sigv4.Parse(r)
+	if err != nil {
+		return wire.Caller{}, err
+	}
+	if !signsFor(c.Service, s.Service) {
+		return wire.Caller{}, errWrongScope
+	}
+	key, err := a.Keys.Credential(r.Context(), s.AccessKeyID)
+	if err != nil {
+		return wire.Caller{}, err
+	}
+	if key.Token != s.Token {
+		return wire.Caller{}, ErrUnknownKey
+	}
+	if err := a.Verifier.Verify(r, body, s, key.Secret); err != nil {
+		return wire.Caller{}, err
+	}
+	return key.Caller, nil
+}
+
+// authException gives a refusal the name and status that the clients of c's
+// protocol know it by: JSON services say 400, Query and REST services 403.
+func authException(c *wire.Call, err error) error {
+	var shape wire.Shape
+	var refused *sigv4.Error
+	switch {
+	case errors.As(err, &refused):
+		switch refused.Reason {
+		case sigv4.Missing:
+			shape = wire.Shape{Name: "MissingAuthenticationTokenException", QueryCode: "MissingAuthenticationToken"}
+		case sigv4.Incomplete:
+			shape = wire.Shape{Name: "IncompleteSignatureException", QueryCode: "IncompleteSignature"}
+		default:
+			shape = wire.Shape{Name: "InvalidSignatureException", QueryCode: "SignatureDoesNotMatch"}
+		}
+	case errors.Is(err, errWrongScope):
+		shape = wire.Shape{Name: "InvalidSignatureException", QueryCode: "SignatureDoesNotMatch"}
+	case errors.Is(err, ErrUnknownKey):
+		shape = wire.Shape{Name: "UnrecognizedClientException", QueryCode: "InvalidClientTokenId"}
+	case errors.Is(err, ErrExpiredToken):
+		shape = wire.Shape{Name: "ExpiredTokenException", QueryCode: "ExpiredToken"}
+	default:
+		return err
+	}
+	shape.Status = http.StatusBadRequest
+	if c.Protocol == wire.Query || c.Protocol == wire.REST {
+		shape.Status = http.StatusForbidden
+	}
+	return &wire.Exception{Shape: shape, Namespace: wire.NamespaceCoral, Message: err.Error()}
+}
