@@ -1,0 +1,31 @@
+# Targets for developers; .ci/run uses the same ones.
+
+GO ?= go
+
+.PHONY: build test check race fuzz e2e bench torture
+
+build: ## the server, without cgo
+	CGO_ENABLED=0 $(GO) build -o weir ./cmd/weir
+
+test: ## what a contributor runs all the time
+	$(GO) test ./...
+
+check: ## format, vet, staticcheck, layers, tests with -race and invariants, a minute of fuzzing
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	$(GO) test -race -tags invariants ./...
+	$(MAKE) fuzz FUZZTIME=3s
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target for FUZZTIME
+	@GO=$(GO) FUZZTIME=$(FUZZTIME) sh test/fuzz.sh
+
+e2e: build ## real clients in other languages against the real binary
+	sh test/compat/run.sh
+
+torture: build ## kill -9 loops: ROUNDS rounds
+	$(GO) run ./test/torture -rounds $(or $(ROUNDS),200) -bin ./weir
+
+bench: build ## the measurements of docs/benchmarks.md
+	cd bench && $(GO) run . -bin ../weir
