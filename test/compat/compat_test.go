@@ -1,0 +1,161 @@
+//go:build e2e
+
+// Package compat runs clients that nobody here wrote against the real binary: the
+// newest boto3 and AWS CLI, the older ones that Debian ships, the JavaScript SDK and
+// mosquitto. Each runs twice where it can: with an endpoint argument, and with
+// AWS_ENDPOINT_URL alone. test/compat/run.sh installs what is needed.
+package compat
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// server is a running binary.
+type server struct {
+	url  string // of the AWS API
+	mqtt string // host:port
+	cmd  *exec.Cmd
+	dir  string
+}
+
+// start runs the binary on free ports and a folder of its own until the test ends.
+func start(t *testing.T, dir string, more ...string) *server {
+	t.Helper()
+	args := append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"}, more...)
+	cmd := exec.Command(binary(t), args...)
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{cmd: cmd, dir: dir}
+	t.Cleanup(func() { s.stop(t) })
+	lines := bufio.NewScanner(out)
+	for (s.url == "" || s.mqtt == "") && lines.Scan() {
+		var line struct{ Msg, Door, Addr string }
+		if json.Unmarshal(lines.Bytes(), &line) != nil || line.Msg != "listening" {
+			continue
+		}
+		switch line.Door {
+		case "aws":
+			s.url = "http://" + line.Addr
+		case "mqtt":
+			s.mqtt = line.Addr
+		}
+	}
+	if s.url == "" || s.mqtt == "" {
+		t.Fatalf("the server did not say where it listens: %v", lines.Err())
+	}
+	go func() {
+		for lines.Scan() {
+			t.Log(lines.Text())
+		}
+	}()
+	return s
+}
+
+// stop ends the server as an operator would and demands a clean exit within ten seconds.
+func (s *server) stop(t *testing.T) {
+	if s.cmd.ProcessState != nil {
+		return
+	}
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	kill := time.AfterFunc(10*time.Second, func() { s.cmd.Process.Kill() })
+	defer kill.Stop()
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("the server's end: %v", err)
+	}
+}
+
+func binary(t *testing.T) string { return tool(t, "WEIR_BIN", "../../weir") }
+
+// tool returns the absolute path in the environment variable, or of def.
+func tool(t *testing.T, env, def string) string {
+	t.Helper()
+	name := os.Getenv(env)
+	if name == "" {
+		name = def
+	}
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(abs); err != nil {
+		t.Fatalf("%v (make e2e installs and builds what these tests need)", err)
+	}
+	return abs
+}
+
+// client runs a client program that must succeed. Its environment has no AWS setting
+// but keys and, if endpoint is set, AWS_ENDPOINT_URL.
+func client(t *testing.T, endpoint, name string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any",
+		"AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER="}
+	if endpoint != "" {
+		cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL="+endpoint)
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	t.Logf("%s", out)
+}
+
+func TestBoto3(t *testing.T) {
+	s := start(t, t.TempDir())
+	newest, debian := tool(t, "WEIR_E2E_PYTHON", "../../.e2e/venv/bin/python"), tool(t, "WEIR_E2E_DEBIAN_PYTHON", "/usr/bin/python3")
+	t.Run("newest, endpoint argument", func(t *testing.T) {
+		client(t, "", newest, "clients/article.py", "--endpoint", s.url, "--mqtt", s.mqtt, "--database", "newest-arg")
+	})
+	t.Run("newest, environment alone", func(t *testing.T) {
+		client(t, s.url, newest, "clients/article.py", "--mqtt", s.mqtt, "--database", "newest-env")
+	})
+	t.Run("debian's, endpoint argument", func(t *testing.T) {
+		client(t, "", debian, "clients/article.py", "--endpoint", s.url, "--mqtt", s.mqtt, "--database", "debian-arg")
+	})
+}
+
+func TestCLI(t *testing.T) {
+	s := start(t, t.TempDir())
+	newest, debian := tool(t, "WEIR_E2E_AWS", "../../.e2e/venv/bin/aws"), tool(t, "WEIR_E2E_DEBIAN_AWS", "/usr/bin/aws")
+	t.Run("newest, endpoint argument", func(t *testing.T) {
+		client(t, "", "sh", "clients/cli.sh", newest, "cli-arg", "--endpoint-url", s.url)
+	})
+	t.Run("newest, environment alone", func(t *testing.T) {
+		client(t, s.url, "sh", "clients/cli.sh", newest, "cli-env")
+	})
+	t.Run("debian's, endpoint argument", func(t *testing.T) {
+		client(t, "", "sh", "clients/cli.sh", debian, "cli-debian", "--endpoint-url", s.url)
+	})
+}
+
+func TestJavaScriptSDK(t *testing.T) {
+	s := start(t, t.TempDir())
+	// Node looks for packages beside the script, so the script goes beside the packages.
+	dir := tool(t, "WEIR_E2E_NODE", "../../.e2e/node")
+	script, err := os.ReadFile("clients/article.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "article.mjs")
+	if err := os.WriteFile(name, script, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("endpoint argument", func(t *testing.T) { client(t, "", "node", name, "js-arg", s.url) })
+	t.Run("environment alone", func(t *testing.T) { client(t, s.url, "node", name, "js-env") })
+}
