@@ -29,10 +29,7 @@ type command struct {
 }
 
 var commands = []command{
-	{"serve", "run the server", runServe},
-	{"demo", "see it work: a server, simulated devices, the usual questions and their answers", runDemo},
 	{"sql", "ask a server in SQL, as a shell or with one statement", runSQL},
-	{"inspect", "print any file that the server writes", runInspect},
 	{"version", "print the version", runVersion},
 }
 
