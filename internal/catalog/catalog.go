@@ -393,3 +393,16 @@ func (c *Catalog) openTable(ctx context.Context, doc *tableDoc, held map[storage
 	}
 	return t, nil
 }
+
+// Resolve returns an open table for the planner; missingDatabase says that the
+// database is what is missing.
+func (c *Catalog) Resolve(database, table string) (t storage.Table, missingDatabase bool, err error) {
+	if _, err := c.Database(database); err != nil {
+		return nil, true, err
+	}
+	found, err := c.Table(database, table)
+	if err != nil {
+		return nil, false, err
+	}
+	return found.Store, false, nil
+}

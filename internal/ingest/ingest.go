@@ -28,13 +28,13 @@ type Options struct {
 	Log     *slog.Logger         // nil: discard
 }
 
-// Observation is what one Write did, for metrics. It is valid during the call.
+// Observation is what one Write did, for metrics of every way in. It is valid
+// during the call.
 type Observation struct {
-	Table        *catalog.Table
-	Result       Result
-	Rejected     int
-	Superseded   int   // late records that lost against a stored version, told asynchronously
-	BytesMetered int64 // Timestream metering: whole KiB per request
+	Table      *catalog.Table
+	Result     Result
+	Rejected   int
+	Superseded int // late records that lost against a stored version, told asynchronously
 }
 
 // Service takes records. It is safe for concurrent use.
@@ -56,6 +56,9 @@ func New(o Options) *Service {
 	}
 	return s
 }
+
+// Limits returns the limits in force.
+func (s *Service) Limits() Limits { return s.limits }
 
 // Write stores the records of req. When it returns nil, or a [RejectedError] for the
 // records not listed in it, they are durable and visible to every later query.
@@ -80,11 +83,10 @@ func (s *Service) Write(ctx context.Context, req *Request) (Result, error) {
 	if err != nil {
 		return Result{}, writeError(err, table)
 	}
-	result := Result{Total: receipt.Memory + receipt.Magnetic, Memory: receipt.Memory, Magnetic: receipt.Magnetic}
-	s.observe(&Observation{
-		Table: table, Result: result, Rejected: len(receipt.Rejections),
-		Superseded: len(receipt.Superseded), BytesMetered: wholeKiB(b.metered),
-	})
+	result := Result{
+		Total: receipt.Memory + receipt.Magnetic, Memory: receipt.Memory, Magnetic: receipt.Magnetic, BytesMetered: wholeKiB(b.metered),
+	}
+	s.observe(&Observation{Table: table, Result: result, Rejected: len(receipt.Rejections), Superseded: len(receipt.Superseded)})
 	if len(receipt.Rejections) > 0 {
 		return result, rejected(table, receipt.Rejections)
 	}

@@ -120,7 +120,7 @@ func TestRecordsOfEveryTypeArriveAsWritten(t *testing.T) {
 			ingest.MeasureValue{Name: "mb", Value: "false", Type: ingest.Boolean}, ingest.MeasureValue{Name: "ms", Value: "x", Type: ingest.Varchar},
 			ingest.MeasureValue{Name: "mt", Value: "0", Type: ingest.Timestamp},
 		))
-	if err != nil || result != (ingest.Result{Total: 5, Memory: 5}) {
+	if err != nil || result != (ingest.Result{Total: 5, Memory: 5, BytesMetered: 1024}) {
 		t.Fatalf("Write = %+v, %v", result, err)
 	}
 	table, _ := w.catalog.Table("db", "t")
@@ -385,7 +385,7 @@ func TestWindowsArePrintedAsTheServiceDoes(t *testing.T) {
 	rejects(t, at(now.Add(time.Hour)), "The record timestamp is outside the time range [2026-02-26T16:41:07.890Z, 2026-03-04T05:21:07.890Z) of the data ingestion window.", 0)
 	r := double("1")
 	r.Time = ms(now.Add(-13 * time.Hour))
-	if result, err := w.write(ingest.Record{}, r); err != nil || result != (ingest.Result{Total: 1, Magnetic: 1}) {
+	if result, err := w.write(ingest.Record{}, r); err != nil || result != (ingest.Result{Total: 1, Magnetic: 1, BytesMetered: 1024}) {
 		t.Errorf("late record: %+v, %v", result, err)
 	}
 }
@@ -445,7 +445,7 @@ func TestGoodRecordsOfARejectedRequestAreStored(t *testing.T) {
 	if !errors.As(err, &e) || len(e.Records) != 2 || e.Records[0].Index != 0 || e.Records[1].Index != 2 {
 		t.Fatalf("err = %v", err)
 	}
-	if result != (ingest.Result{Total: 2, Memory: 2}) || w.observed.Rejected != 2 || w.observed.Result != result {
+	if result != (ingest.Result{Total: 2, Memory: 2, BytesMetered: 1024}) || w.observed.Rejected != 2 || w.observed.Result != result {
 		t.Errorf("result %+v, observed %+v", result, w.observed)
 	}
 	table, _ := w.catalog.Table("db", "t")
@@ -464,13 +464,13 @@ func TestMeteringCountsCommonAttributesOnceAndWholeKiB(t *testing.T) {
 	if _, err := w.write(common, record("true")); err != nil {
 		t.Fatal(err)
 	}
-	if w.observed.BytesMetered != 1024 { // 1003 + 14
-		t.Errorf("metered %d", w.observed.BytesMetered)
+	if w.observed.Result.BytesMetered != 1024 { // 1003 + 14
+		t.Errorf("metered %d", w.observed.Result.BytesMetered)
 	}
 	if _, err := w.write(common, record("true"), record("false")); err != nil {
 		t.Fatal(err)
 	}
-	if w.observed.BytesMetered != 2048 { // 1003 + 14 + 15
-		t.Errorf("metered %d", w.observed.BytesMetered)
+	if w.observed.Result.BytesMetered != 2048 { // 1003 + 14 + 15
+		t.Errorf("metered %d", w.observed.Result.BytesMetered)
 	}
 }

@@ -97,6 +97,8 @@ type Result struct {
 	Total    int // Memory + Magnetic
 	Memory   int // into the memory store
 	Magnetic int // into the magnetic store
+
+	BytesMetered int64 // Timestream metering: whole KiB per request, refused records included
 }
 
 // RejectedError says that some records of a request were refused because of the
