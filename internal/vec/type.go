@@ -128,6 +128,9 @@ var kindNames = [...]string{
 	Array: "array", Row: "row", TimeSeries: "timeseries", Lambda: "function",
 }
 
+// String returns the name of the family, for example "array".
+func (k Kind) String() string { return kindNames[k] }
+
 // String returns the type as typeof() prints it, for example "array(bigint)".
 func (t Type) String() string {
 	switch t.Kind {

@@ -49,8 +49,17 @@ type Scalar struct {
 	// coercion, in any form; lambda parameters are nil there and come in c.Lambdas.
 	// An error is one of kind fault.Execution whose text the client sees. Eval must not
 	// keep or modify args. The result has the type c.Return.
-	Eval func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error)
+	//
+	// [Invoke] passes flat and constant vectors, never dictionaries.
+	Eval Kernel
+
+	dense  bool // Eval may be given null slots as well: it is cheap and does no harm there
+	noText bool // varchar arguments do not turn into times (arithmetic operators)
+	sig    *signature
 }
+
+// Kernel computes n rows of a scalar function.
+type Kernel func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error)
 
 // Context is what a kernel may know besides its arguments.
 type Context struct {
@@ -71,6 +80,8 @@ type Aggregate struct {
 	Docs      Docs
 	// New returns an accumulator without groups. args and ret are resolved types.
 	New func(args []vec.Type, ret vec.Type) Accumulator
+
+	sig *signature
 }
 
 // Accumulator aggregates rows into groups numbered from 0. It is used by one
@@ -108,6 +119,8 @@ type WindowFunc struct {
 	Name      string
 	Signature string
 	Docs      Docs
+
+	sig *signature
 }
 
 // Call is a resolved scalar call.
