@@ -1,44 +1,32 @@
 package awsapi
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
 	"github.com/weir-db/weir/internal/awsapi/wire"
+	"github.com/weir-db/weir/internal/iam"
 	"github.com/weir-db/weir/internal/sigv4"
 )
 
 // Authenticator says who sent a request. c is routed; body is what was sent and
-// signed. A refusal is a [*sigv4.Error] or a [Refusal].
+// signed. A refusal is a [*sigv4.Error],
+// iam.ErrUnknownKey or iam.ErrExpired.
 type Authenticator interface {
 	Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.Caller, error)
 }
 
-// Refusal is why a caller is not let in, beside the reasons of sigv4. Its text is
-// sent as it is.
-type Refusal string
+// errWrongScope refuses a signature made for another service.
+var errWrongScope = &sigv4.Error{Reason: sigv4.Mismatch, Text: "Credential should be scoped to correct service."}
 
-func (r Refusal) Error() string { return string(r) }
-
-// The refusals.
-const (
-	ErrUnknownKey   Refusal = "The security token included in the request is invalid."
-	ErrExpiredToken Refusal = "The security token included in the request is expired"
-	errWrongScope   Refusal = "Credential should be scoped to correct service."
-)
-
-// Credential is what the server knows of an access key.
-type Credential struct {
-	Secret string
-	Token  string // the session token that must come with it; "" for a lasting key
-	Caller wire.Caller
+// Credentials finds access keys; [*iam.Directory] does. The token is the session
+// token that came with the key, or "". The error is iam.ErrUnknownKey or iam.ErrExpired.
+type Credentials interface {
+	Credential(accessKeyID, token string) (iam.Identity, error)
 }
 
-// Credentials finds access keys. An unknown key is ErrUnknownKey, one that is no
-// longer valid ErrExpiredToken.
-type Credentials interface {
-	Credential(ctx context.Context, accessKeyID string) (Credential, error)
+func callerOf(id iam.Identity, accessKeyID string) wire.Caller {
+	return wire.Caller{AccountID: id.AccountID, ARN: id.ARN, UserID: id.UserID, AccessKeyID: accessKeyID}
 }
 
 // Root returns the account's root user.
@@ -63,8 +51,8 @@ func (a Anyone) Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.C
 	}
 	caller.AccessKeyID = s.AccessKeyID
 	if a.Known != nil {
-		if known, err := a.Known.Credential(r.Context(), s.AccessKeyID); err == nil {
-			return known.Caller, nil
+		if known, err := a.Known.Credential(s.AccessKeyID, s.Token); err == nil {
+			return callerOf(known, s.AccessKeyID), nil
 		}
 	}
 	return caller, nil
@@ -85,17 +73,14 @@ func (a Signed) Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.C
 	if !signsFor(c.Service, s.Service) {
 		return wire.Caller{}, errWrongScope
 	}
-	key, err := a.Keys.Credential(r.Context(), s.AccessKeyID)
+	key, err := a.Keys.Credential(s.AccessKeyID, s.Token)
 	if err != nil {
 		return wire.Caller{}, err
-	}
-	if key.Token != s.Token {
-		return wire.Caller{}, ErrUnknownKey
 	}
 	if err := a.Verifier.Verify(r, body, s, key.Secret); err != nil {
 		return wire.Caller{}, err
 	}
-	return key.Caller, nil
+	return callerOf(key, s.AccessKeyID), nil
 }
 
 // authException gives a refusal the name and status that the clients of c's
@@ -103,6 +88,7 @@ func (a Signed) Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.C
 func authException(c *wire.Call, err error) error {
 	var shape wire.Shape
 	var refused *sigv4.Error
+	text := err.Error()
 	switch {
 	case errors.As(err, &refused):
 		switch refused.Reason {
@@ -113,11 +99,11 @@ func authException(c *wire.Call, err error) error {
 		default:
 			shape = wire.Shape{Name: "InvalidSignatureException", QueryCode: "SignatureDoesNotMatch"}
 		}
-	case errors.Is(err, errWrongScope):
-		shape = wire.Shape{Name: "InvalidSignatureException", QueryCode: "SignatureDoesNotMatch"}
-	case errors.Is(err, ErrUnknownKey):
+	case errors.Is(err, iam.ErrUnknownKey):
+		text = "The security token included in the request is invalid."
 		shape = wire.Shape{Name: "UnrecognizedClientException", QueryCode: "InvalidClientTokenId"}
-	case errors.Is(err, ErrExpiredToken):
+	case errors.Is(err, iam.ErrExpired):
+		text = "The security token included in the request is expired"
 		shape = wire.Shape{Name: "ExpiredTokenException", QueryCode: "ExpiredToken"}
 	default:
 		return err
@@ -126,5 +112,5 @@ func authException(c *wire.Call, err error) error {
 	if c.Protocol == wire.Query || c.Protocol == wire.REST {
 		shape.Status = http.StatusForbidden
 	}
-	return &wire.Exception{Shape: shape, Namespace: wire.NamespaceCoral, Message: err.Error()}
+	return &wire.Exception{Shape: shape, Namespace: wire.NamespaceCoral, Message: text}
 }

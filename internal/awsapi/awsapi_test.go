@@ -21,6 +21,7 @@ import (
 	"github.com/weir-db/weir/internal/awsapi"
 	"github.com/weir-db/weir/internal/awsapi/wire"
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/iam"
 	"github.com/weir-db/weir/internal/sigv4"
 	"github.com/weir-db/weir/internal/telemetry"
 )
@@ -239,17 +240,22 @@ func TestPagesOfOtherOriginsMayNotCall(t *testing.T) {
 	}
 }
 
-type keys map[string]awsapi.Credential
+type key struct {
+	iam.Identity
+	token string
+}
 
-func (k keys) Credential(_ context.Context, id string) (awsapi.Credential, error) {
-	if id == "EXPIRED" {
-		return awsapi.Credential{}, awsapi.ErrExpiredToken
-	}
+type keys map[string]key
+
+func (k keys) Credential(id, token string) (iam.Identity, error) {
 	c, ok := k[id]
-	if !ok {
-		return awsapi.Credential{}, awsapi.ErrUnknownKey
+	switch {
+	case id == "EXPIRED":
+		return iam.Identity{}, iam.ErrExpired
+	case !ok || c.token != token:
+		return iam.Identity{}, iam.ErrUnknownKey
 	}
-	return c, nil
+	return c.Identity, nil
 }
 
 func sign(t *testing.T, req *http.Request, body, id, secret, token, service string) *http.Request {
@@ -265,8 +271,8 @@ func sign(t *testing.T, req *http.Request, body, id, secret, token, service stri
 func TestSignedModeVerifiesEveryRequest(t *testing.T) {
 	t.Parallel()
 	known := keys{
-		"ROOT": {Secret: "s", Caller: awsapi.Root("123456789012")},
-		"ASIA": {Secret: "s", Token: "tok", Caller: wire.Caller{ARN: "arn:aws:sts::1:assumed-role/r/s"}},
+		"ROOT": {Identity: iam.Identity{Secret: "s", ARN: "arn:aws:iam::123456789012:root"}},
+		"ASIA": {Identity: iam.Identity{Secret: "s", ARN: "arn:aws:sts::1:assumed-role/r/s"}, token: "tok"},
 	}
 	srv := newServer(t, awsapi.Options{Auth: awsapi.Signed{Keys: known, Verifier: &sigv4.Verifier{}}})
 	json := func() *http.Request {

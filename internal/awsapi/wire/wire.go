@@ -55,6 +55,20 @@ func (p Protocol) String() string { return protocolNames[p] }
 // turns into one (see [Service.Errors]).
 type Handler func(ctx context.Context, c *Call) (Response, error)
 
+// Typed makes a handler of a function that works on structs, whatever the
+// protocol: in is decoded from the request, what f returns is encoded; nil is
+// an answer without a result.
+func Typed[In any](f func(ctx context.Context, c *Call, in *In) (any, error)) Handler {
+	return func(ctx context.Context, c *Call) (Response, error) {
+		in := new(In)
+		if err := c.Decode(in); err != nil {
+			return Response{}, err
+		}
+		out, err := f(ctx, c, in)
+		return Response{Value: out}, err
+	}
+}
+
 // Service is a set of operations under one name. It is read-only once it is
 // given to the router.
 type Service struct {
