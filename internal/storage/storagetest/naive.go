@@ -36,6 +36,8 @@ type naiveTable struct {
 	low     int64 // rows before are deleted for good, by a change of policy
 	schema  *storage.Schema
 	series  map[string]*naiveSeries
+
+	measures map[string]bool // names in schema.Measures
 }
 
 type naiveSeries struct {
@@ -60,7 +62,7 @@ func (b *Naive) CreateTable(_ context.Context, id storage.TableID, p storage.Pol
 	b.tables[id] = &naiveTable{
 		b: b, policy: p, low: storage.AllTime.From,
 		schema: &storage.Schema{Columns: fixedColumns()},
-		series: map[string]*naiveSeries{},
+		series: map[string]*naiveSeries{}, measures: map[string]bool{},
 	}
 	return nil
 }
@@ -219,9 +221,11 @@ func (t *naiveTable) judge(rows *storage.Rows, row *storage.Row, from, to int64)
 			return r
 		}
 	}
-	measures := map[string]bool{row.Measure: true}
+	measures := len(t.measures)
+	if !t.measures[row.Measure] {
+		measures++
+	}
 	for _, m := range t.schema.Measures {
-		measures[m.Name] = true
 		if m.Name == row.Measure && !m.Multi && !row.Multi {
 			if brought := rows.Columns[row.Values[0].Column].Type; !m.Type.Equal(brought) {
 				return &storage.Rejection{Cause: storage.TypeConflict, Column: m.Name, Have: m.Type, Want: brought}
@@ -231,7 +235,7 @@ func (t *naiveTable) judge(rows *storage.Rows, row *storage.Row, from, to int64)
 	switch {
 	case count[storage.Dimension] > storage.MaxDimensionsPerTable:
 		return &storage.Rejection{Cause: storage.TooManyDimensions}
-	case len(measures) > storage.MaxMeasureNamesPerTable:
+	case measures > storage.MaxMeasureNamesPerTable:
 		return &storage.Rejection{Cause: storage.TooManyMeasures}
 	case count[storage.Attribute] > storage.MaxAttributesPerTable:
 		return &storage.Rejection{Cause: storage.TooManyAttributes}
@@ -259,6 +263,7 @@ func (t *naiveTable) conflict(rows *storage.Rows, row *storage.Row) *storage.Rej
 
 func (t *naiveTable) store(rows *storage.Rows, row *storage.Row, lost bool) {
 	t.schema = grow(t.schema, rows, row)
+	t.measures[cloneString(row.Measure)] = true
 	if lost {
 		return
 	}

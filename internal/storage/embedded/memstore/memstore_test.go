@@ -1,0 +1,139 @@
+package memstore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+var testCols = []Col{{0, vec.Double}, {1, vec.Varchar}, {2, vec.Bigint}, {3, vec.Varchar}}
+
+// put writes as the engine does: append, or look up and put.
+func put(s *Store, id uint32, time, version int64, vals []storage.Val) {
+	if s.Append(id, time, version, vals, testCols) {
+		return
+	}
+	row := Row{Time: time, Version: version}
+	for _, v := range vals {
+		row.Cells = append(row.Cells, Cell{Col: testCols[v.Column], Bits: v.Bits, Str: v.Str})
+	}
+	s.Put(id, row)
+}
+
+func TestRowsAgreeWithAMap(t *testing.T) {
+	for seed := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		s := New()
+		type key struct {
+			id   uint32
+			time int64
+		}
+		model := map[key]Row{}
+		spread := int64(1 + r.IntN(4000))
+		for i := range 4000 {
+			k := key{uint32(r.IntN(3)), int64(i)}
+			if r.IntN(3) == 0 {
+				k.time -= r.Int64N(spread)
+			}
+			row := Row{Time: k.time, Version: int64(1 + i*r.IntN(2))}
+			var vals []storage.Val
+			for c := range testCols {
+				if c == 0 || r.IntN(5) > 0 {
+					v := storage.Val{Column: int32(c)}
+					if testCols[c].Kind == vec.Varchar {
+						v.Str = fmt.Sprint(i % 3)
+					} else {
+						v.Bits = uint64(i)
+					}
+					vals = append(vals, v)
+					row.Cells = append(row.Cells, Cell{Col: testCols[c], Bits: v.Bits, Str: v.Str})
+				}
+			}
+			put(s, k.id, k.time, row.Version, vals)
+			model[k] = row
+			if got, ok := s.Lookup(k.id, k.time); !ok || got.Version != row.Version || !got.Same(&row) {
+				t.Fatalf("seed %d: lookup of %v: %+v, want %+v", seed, k, got, row)
+			}
+		}
+		n := 0
+		for id := range uint32(3) {
+			last := int64(-1 << 62)
+			for _, c := range s.Series(id).Snapshot(s, nil) {
+				for i := range c.N {
+					got, want := c.Row(i), model[key{id, c.Time(i)}]
+					if got.Time <= last || got.Version != want.Version || !got.Same(&want) {
+						t.Fatalf("seed %d: got %+v, want %+v", seed, got, want)
+					}
+					last = got.Time
+					n++
+				}
+			}
+		}
+		if n != len(model) {
+			t.Fatalf("seed %d: %d rows, want %d", seed, n, len(model))
+		}
+	}
+}
+
+func TestSnapshotIsStableUnderWrites(t *testing.T) {
+	s := New()
+	vals := []storage.Val{{Column: 0}, {Column: 1, Str: "x"}}
+	put(s, 0, 0, 1, vals)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := int64(1); i < 5000; i++ {
+			time := i
+			if i%7 == 0 {
+				time -= 5
+			}
+			vals[0].Bits = uint64(i)
+			put(s, 0, time, i, vals[:1+i%2])
+		}
+	})
+	for range 200 {
+		chunks := s.Series(0).Snapshot(s, nil)
+		sum := func() (n uint64) {
+			for _, c := range chunks {
+				for k := range c.Layout.Cols {
+					if c.Layout.Cols[k].Kind == vec.Varchar {
+						for _, v := range c.Strs(k) {
+							n += uint64(len(v))
+						}
+						continue
+					}
+					for _, v := range c.Bits(k) {
+						n += v
+					}
+				}
+				for i := range c.N {
+					n += uint64(c.Time(i)) + uint64(c.Version(i))
+				}
+			}
+			return n
+		}
+		if a, b := sum(), sum(); a != b {
+			t.Fatalf("a snapshot changed: %d, then %d", a, b)
+		}
+	}
+	wg.Wait()
+}
+
+func BenchmarkAppend(b *testing.B) {
+	var cols []Col
+	var vals []storage.Val
+	for i := range 10 {
+		cols = append(cols, Col{int32(i), vec.Double})
+		vals = append(vals, storage.Val{Column: int32(i), Bits: uint64(i)})
+	}
+	s := New()
+	i := 0
+	for b.Loop() {
+		s.Append(uint32(i%1000), int64(i), 1, vals, cols)
+		i++
+	}
+	b.ReportMetric(float64(s.Bytes())/float64(i), "B/row")
+}

@@ -1,0 +1,87 @@
+package series
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/weir-db/weir/internal/storage"
+)
+
+func keysOf(keys ...[]byte) *Keys {
+	var k Keys
+	for _, key := range keys {
+		k.Bytes = append(k.Bytes, key...)
+		k.Ends = append(k.Ends, len(k.Bytes))
+	}
+	return &k
+}
+
+func TestOrderOfDimensionsMakesNoNewSeries(t *testing.T) {
+	a := AppendKey(nil, "m", []storage.Dim{{Name: "a", Value: "1"}, {Name: "b", Value: "2"}})
+	dims := []storage.Dim{{Name: "b", Value: "2"}, {Name: "a", Value: "1"}}
+	b := AppendKey(nil, "m", dims)
+	if string(a) != string(b) {
+		t.Errorf("%q and %q", a, b)
+	}
+	if dims[0].Name != "b" {
+		t.Error("the caller's dimensions were reordered")
+	}
+}
+
+func TestResolveIsStable(t *testing.T) {
+	r := NewRegistry()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := range 1000 {
+				key := AppendKey(nil, "m", []storage.Dim{{Name: "d", Value: fmt.Sprint(i)}})
+				if _, err := r.Resolve(nil, keysOf(key, key)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	v := r.View()
+	if v.Len() != 1000 {
+		t.Fatalf("%d series, want 1000", v.Len())
+	}
+	d := v.Dimension("d")
+	for id := range ID(v.Len()) {
+		code, ok := d.Code(id)
+		if !ok {
+			t.Fatalf("series %d lacks its dimension", id)
+		}
+		key := AppendKey(nil, v.Measure(id), []storage.Dim{{Name: "d", Value: d.Values[code]}})
+		if got, ok := r.Find(key); !ok || got != id {
+			t.Fatalf("series %d is found as %d, %v", id, got, ok)
+		}
+	}
+}
+
+func TestParseKeyRefusesGarbage(t *testing.T) {
+	good := AppendKey(nil, "m", []storage.Dim{{Name: "a", Value: "1"}, {Name: "b", Value: ""}})
+	if m, dims, err := ParseKey(good); err != nil || m != "m" || len(dims) != 2 {
+		t.Errorf("%q %v %v", m, dims, err)
+	}
+	for _, bad := range [][]byte{good[:len(good)-1], {5, 'a'}, {0xff}, append([]byte{1, 'm'}, 1, 'b', 0, 1, 'a', 0)} {
+		if _, _, err := ParseKey(bad); err == nil {
+			t.Errorf("%q parses", bad)
+		}
+	}
+}
+
+func BenchmarkResolve(b *testing.B) {
+	r := NewRegistry()
+	var keys Keys
+	for i := range 100 {
+		keys.Bytes = AppendKey(keys.Bytes, "metrics", []storage.Dim{{Name: "device_id", Value: fmt.Sprint("device-", i)}, {Name: "location", Value: "plant-7"}})
+		keys.Ends = append(keys.Ends, len(keys.Bytes))
+	}
+	var ids []ID
+	for b.Loop() {
+		ids, _ = r.Resolve(ids[:0], &keys)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/series")
+}
