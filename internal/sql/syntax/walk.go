@@ -5,16 +5,21 @@ package syntax
 // pointers; items such as [SelectItem] or [SortItem] are passed over to what they hold.
 // A nil n, also a typed nil, is not visited.
 func Walk(n Node, visit func(Node) bool) {
-	w := walker{visit}
+	w := walker{visit: func(n Node, _ int) bool { return visit(n) }}
 	w.node(n)
 }
 
-type walker struct{ visit func(Node) bool }
+// walker is passed by value, so that height counts the nodes above.
+type walker struct {
+	visit  func(n Node, height int) bool
+	height int
+}
 
 func (w walker) node(n Node) {
-	if isNil(n) || !w.visit(n) {
+	if isNil(n) || !w.visit(n, w.height) {
 		return
 	}
+	w.height++
 	switch n := n.(type) {
 	case Statement:
 		w.statement(n)
@@ -28,16 +33,16 @@ func (w walker) node(n Node) {
 		w.exprs(n.Partition)
 		w.sortItems(n.OrderBy)
 		if n.Frame != nil {
-			w.expr0(n.Frame.Start.Offset)
-			w.expr0(n.Frame.End.Offset)
+			w.optional(n.Frame.Start.Offset)
+			w.optional(n.Frame.End.Offset)
 		}
 	case *TypeName:
 		w.typeName(n)
 	}
 }
 
-// expr0 visits an expression that may be absent.
-func (w walker) expr0(e Expr) {
+// optional visits an expression that may be absent.
+func (w walker) optional(e Expr) {
 	if e != nil {
 		w.node(e)
 	}
@@ -86,12 +91,12 @@ func (w walker) body(b Body) {
 	switch b := b.(type) {
 	case *Select:
 		for _, item := range b.Items {
-			w.expr0(item.Expr)
+			w.optional(item.Expr)
 		}
 		for _, r := range b.From {
 			w.node(r)
 		}
-		w.expr0(b.Where)
+		w.optional(b.Where)
 		if b.GroupBy != nil {
 			for _, item := range b.GroupBy.Items {
 				for _, set := range item.Sets {
@@ -99,7 +104,7 @@ func (w walker) body(b Body) {
 				}
 			}
 		}
-		w.expr0(b.Having)
+		w.optional(b.Having)
 	case *Values:
 		w.exprs(b.Rows)
 	case *SetOp:
@@ -117,7 +122,7 @@ func (w walker) relation(r Relation) {
 	case *Join:
 		w.node(r.Left)
 		w.node(r.Right)
-		w.expr0(r.On)
+		w.optional(r.On)
 	case *Aliased:
 		w.node(r.Rel)
 	}
@@ -158,7 +163,7 @@ func (w walker) expr(e Expr) {
 	case *Like:
 		w.node(e.X)
 		w.node(e.Pattern)
-		w.expr0(e.Escape)
+		w.optional(e.Escape)
 	case *IsNull:
 		w.node(e.X)
 	case *IsDistinct:
@@ -172,12 +177,12 @@ func (w walker) expr(e Expr) {
 	case *Subquery:
 		w.node(e.Query)
 	case *Case:
-		w.expr0(e.Operand)
+		w.optional(e.Operand)
 		for _, when := range e.Whens {
 			w.node(when.Cond)
 			w.node(when.Then)
 		}
-		w.expr0(e.Else)
+		w.optional(e.Else)
 	case *Cast:
 		w.node(e.X)
 		w.node(e.Type)
@@ -186,7 +191,7 @@ func (w walker) expr(e Expr) {
 	case *Call:
 		w.exprs(e.Args)
 		w.sortItems(e.OrderBy)
-		w.expr0(e.Filter)
+		w.optional(e.Filter)
 		w.node(e.Over)
 	case *Lambda:
 		w.node(e.Body)
