@@ -3,6 +3,7 @@ package iotsql
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits of a statement. The depth keeps recursion off the stack's end; the
@@ -61,6 +62,9 @@ func (s *Statement) Version() Version { return s.version }
 
 // Parse compiles a rule's statement. Its error is a [*SyntaxError].
 func Parse(sql string, version Version) (*Statement, error) {
+	if !utf8.ValidString(sql) {
+		return nil, errNotUTF8
+	}
 	p := &parser{lexer: lexer{src: sql}}
 	s := &Statement{sql: sql, version: version}
 	if err := p.statement(s); err != nil {
@@ -68,6 +72,8 @@ func Parse(sql string, version Version) (*Statement, error) {
 	}
 	return s, nil
 }
+
+var errNotUTF8 = &SyntaxError{Line: 1, Column: 1, Message: "the text is not UTF-8"}
 
 // parser is a recursive descent over one token of lookahead.
 type parser struct {

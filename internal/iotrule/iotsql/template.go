@@ -1,6 +1,9 @@
 package iotsql
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // Template is a text with substitution templates, ${expression}.
 type Template struct {
@@ -18,6 +21,9 @@ type part struct {
 // Template compiles a parameter of one of the rule's actions; the variables of SET
 // are visible in it, the aliases of SELECT are not. Its error is a [*SyntaxError].
 func (s *Statement) Template(src string) (*Template, error) {
+	if !utf8.ValidString(src) {
+		return nil, errNotUTF8
+	}
 	t := &Template{version: s.version}
 	p := &parser{lexer: lexer{src: src}, vars: s.vars}
 	for rest := 0; ; {
