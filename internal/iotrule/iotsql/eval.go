@@ -15,7 +15,6 @@ type Input struct {
 	ClientID  string // "" if the message did not come by MQTT
 	Principal string
 	AccountID string
-	TraceID   string // "" if the message did not come by MQTT
 	Now       time.Time
 
 	// Properties of MQTT 5; nil or empty when absent.
@@ -25,7 +24,17 @@ type Input struct {
 	UTF8Payload     bool // payload format indicator 1
 	UserProperties  []Property
 
-	docs [2]document // by whether whole decimals are Ints
+	docs  [2]document // by whether whole decimals are Ints
+	trace string
+}
+
+// TraceID returns the id that joins what is logged about the message, made when
+// first asked for.
+func (in *Input) TraceID() string {
+	if in.trace == "" {
+		in.trace = NewUUID()
+	}
+	return in.trace
 }
 
 // Property is a user property of MQTT 5.

@@ -74,9 +74,14 @@ var contextFunctions = map[string]*function{
 		}
 		return text(e.in.ClientID)
 	}),
-	"principal":   none(func(e *env) Value { return textOrUndefined(e.in.Principal) }),
-	"accountid":   none(func(e *env) Value { return text(e.in.AccountID) }),
-	"traceid":     none(func(e *env) Value { return textOrUndefined(e.in.TraceID) }),
+	"principal": none(func(e *env) Value { return textOrUndefined(e.in.Principal) }),
+	"accountid": none(func(e *env) Value { return text(e.in.AccountID) }),
+	"traceid": none(func(e *env) Value {
+		if e.in.ClientID == "" {
+			return Value{}
+		}
+		return text(e.in.TraceID())
+	}),
 	"sql_version": none(func(e *env) Value { return text(string(e.version)) }),
 	"newuuid":     none(func(*env) Value { return text(NewUUID()) }),
 	"get_mqtt_property": one(func(e *env, v Value) Value {

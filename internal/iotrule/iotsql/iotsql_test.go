@@ -12,7 +12,7 @@ import (
 func input(payload string) *iotsql.Input {
 	return &iotsql.Input{
 		Topic: "sensors/d1/data", Payload: []byte(payload), ClientID: "c1", AccountID: "000000000000",
-		TraceID: "t", Now: time.UnixMilli(1700000000123),
+		Now:            time.UnixMilli(1700000000123),
 		UserProperties: []iotsql.Property{{Key: "k", Value: "v"}},
 	}
 }

@@ -522,3 +522,11 @@ func smallInt(v Value, lo, hi int) int {
 	}
 	return int(max(int64(lo), min(int64(hi), n)))
 }
+
+// AppendNumber appends the text of a number; nothing for other kinds.
+func (v Value) AppendNumber(dst []byte) []byte {
+	if v.kind != Num {
+		return dst
+	}
+	return v.appendNum(dst)
+}

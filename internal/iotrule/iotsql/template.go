@@ -77,6 +77,19 @@ func (t *Template) Constant() (s string, ok bool) {
 	return "", false
 }
 
+// Attribute returns the name of the payload's top-level attribute that t is the
+// value of, if t is nothing else: "a" for ${a}.
+func (t *Template) Attribute() (name string, ok bool) {
+	if len(t.parts) != 1 {
+		return "", false
+	}
+	path, ok := t.parts[0].expr.(*pathExpr)
+	if !ok || len(path.segments) != 1 {
+		return "", false
+	}
+	return path.segments[0], true
+}
+
 // Eval substitutes for a message whose statement gave r (the zero Result if the
 // statement has no variables). missing names the first expression that gave
 // nothing, Undefined or Null, and so was left out; it is "" if all gave a text.
