@@ -130,10 +130,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if status == 0 {
 		status = http.StatusOK
 	}
+	// Counted before it is sent: who has the answer can see it in the metrics.
+	h.done(c, status, began)
 	if err := wire.WriteResponse(w, c, resp); err != nil {
 		h.opt.Log.Debug("answer not delivered", "request_id", c.RequestID, "err", err)
 	}
-	h.done(c, status, began)
 }
 
 // run takes the call from its route to its answer.
@@ -174,10 +175,10 @@ func (h *Handler) fail(w http.ResponseWriter, c *wire.Call, err error, began tim
 	if e.Status >= 500 {
 		h.opt.Log.Error("request failed", "request_id", c.RequestID, "op", c.Operation, "err", err)
 	}
+	h.done(c, e.Status, began)
 	if err := wire.WriteError(w, c, e); err != nil {
 		h.opt.Log.Debug("answer not delivered", "request_id", c.RequestID, "err", err)
 	}
-	h.done(c, e.Status, began)
 }
 
 func (h *Handler) done(c *wire.Call, status int, began time.Time) {

@@ -84,7 +84,7 @@ func (m *meters) serviceMeter(c *wire.Call, status int) *serviceMeter {
 	s := &serviceMeter{
 		requests: m.reg.Counter("weir_requests_total", "Requests by service, operation and HTTP status.",
 			"service", key.service, "operation", key.operation, "status", strconv.Itoa(status)),
-		seconds: m.reg.Histogram("weir_request_seconds", "Time from the first byte of a request to the last of its answer.",
+		seconds: m.reg.Histogram("weir_request_seconds", "Time from a request's header to its answer being ready.",
 			telemetry.DurationBounds, "service", key.service, "operation", key.operation),
 	}
 	if ns := c.Service.MetricNamespace; ns != "" && status >= 400 {

@@ -128,6 +128,12 @@ func (r *Registry) Metrics() []*Metric {
 	return slices.DeleteFunc(all, func(m *Metric) bool { return m.LastMinute().IsZero() })
 }
 
+// Now returns the time on the registry's clock.
+func (r *Registry) Now() time.Time { return r.opt.Now().UTC() }
+
+// Key returns a text by which metrics are ordered and told apart.
+func (m *Metric) Key() string { return metricKey(m.Namespace, m.Name, m.Dims) }
+
 func metricKey(namespace, name string, sorted []Dim) string {
 	var b strings.Builder
 	b.WriteString(namespace)
