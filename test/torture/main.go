@@ -194,7 +194,9 @@ func (s *server) verify(acked, tried []int) error {
 		return err
 	}
 	var answer struct {
-		Rows []struct{ Data []struct{ ScalarValue string } }
+		Rows []struct {
+			Data []struct{ ScalarValue string }
+		}
 	}
 	if err := json.Unmarshal(b, &answer); err != nil {
 		return err
