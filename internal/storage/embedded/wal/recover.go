@@ -1,0 +1,283 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/vfs"
+)
+
+// CorruptError says that a log file holds something that the log did not write.
+type CorruptError struct {
+	Path   string // below the file system's root
+	Offset int64  // of the first byte in doubt
+	Err    error
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("log file %s is damaged at byte %d: %v", e.Path, e.Offset, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *CorruptError) Unwrap() error { return e.Err }
+
+// FaultKind makes it fault.Corrupt.
+func (e *CorruptError) FaultKind() fault.Kind { return fault.Corrupt }
+
+// onDisk is a file as found.
+type onDisk struct {
+	name     string // full
+	base     Position
+	previous Position
+}
+
+// recover replays the files and returns the position that follows the last frame.
+func (l *Log) recover(replay func(Position, byte, []byte) error) (Position, error) {
+	found, err := findFiles(l.opts.FS, l.opts.Dir)
+	if err != nil {
+		return 0, err
+	}
+	next := Position(0)
+	for i, f := range found {
+		stop := Position(0)
+		last := i == len(found)-1
+		if !last {
+			stop = found[i+1].previous
+		}
+		end, err := l.replayFile(f, stop, last, replay)
+		if err != nil {
+			return 0, err
+		}
+		next = max(next, end)
+		if end == f.base && last {
+			break // empty: the new file takes its name
+		}
+		l.files = append(l.files, file{path.Base(f.name), f.base, end})
+	}
+	return next, nil
+}
+
+// findFiles lists the log's files in order, with their headers checked. A last file that
+// a crash left without a header does not count.
+func findFiles(fsys vfs.FS, dir string) ([]onDisk, error) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []onDisk
+	for _, name := range names {
+		if base, ok := parseName(name); ok {
+			found = append(found, onDisk{name: path.Join(dir, name), base: base})
+		}
+	}
+	slices.SortFunc(found, func(a, b onDisk) int { return bytes.Compare([]byte(a.name), []byte(b.name)) })
+	for i := range found {
+		torn, err := found[i].readHeader(fsys, i == len(found)-1)
+		if err != nil {
+			return nil, err
+		}
+		if torn {
+			return found[:i], nil
+		}
+	}
+	return found, nil
+}
+
+// readHeader checks the header and notes the previous end. torn says that the file is
+// the last one, its header was never completed, and no frame is in it.
+func (f *onDisk) readHeader(fsys vfs.FS, last bool) (torn bool, err error) {
+	in, err := fsys.Open(f.name)
+	if err != nil {
+		return false, err
+	}
+	defer in.Close()
+	h := make([]byte, headerBytes)
+	if _, err := in.ReadAt(h, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	if bytes.Equal(h[:8], fileMagic[:]) && crc32.Checksum(h[:24], castagnoli) == binary.LittleEndian.Uint32(h[24:]) &&
+		binary.LittleEndian.Uint64(h[8:]) == uint64(f.base) {
+		f.previous = Position(binary.LittleEndian.Uint64(h[16:]))
+		return false, nil
+	}
+	if last {
+		at, err := findFrame(in, headerBytes, 0)
+		if err != nil {
+			return false, err
+		}
+		if at < 0 {
+			return true, nil
+		}
+	}
+	return false, &CorruptError{f.name, 0, errors.New("the header is not one of a log file")}
+}
+
+// replayFile replays the frames of a file up to position stop, or, in the last one, as
+// far as they are good.
+func (l *Log) replayFile(f onDisk, stop Position, last bool, replay func(Position, byte, []byte) error) (Position, error) {
+	in, err := l.opts.FS.Open(f.name)
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	off := int64(headerBytes)
+	position := func() Position { return f.base + Position(off-headerBytes) }
+	for last || position() < stop {
+		number, body, err := readFrame(in, off)
+		if err != nil && !errors.As(err, new(*badFrame)) {
+			return 0, fmt.Errorf("read %s: %w", f.name, err)
+		}
+		if err == nil && l.number != 0 && number != l.number+1 {
+			err = &badFrame{fmt.Errorf("frame %d follows frame %d", number, l.number)}
+		}
+		if err != nil {
+			if last {
+				behind, ferr := findFrame(in, off+8, l.number+1)
+				if ferr != nil {
+					return 0, ferr
+				}
+				if behind < 0 {
+					return position(), nil // the end, torn or not
+				}
+				err = fmt.Errorf("%w, and a good frame follows at byte %d", err, behind)
+			}
+			return 0, &CorruptError{f.name, off, err}
+		}
+		if err := eachRecord(position()+frameHeader, body, replay); err != nil {
+			if errors.As(err, new(*badFrame)) {
+				return 0, &CorruptError{f.name, off, err}
+			}
+			return 0, err
+		}
+		l.number = number
+		off += int64(align(frameHeader + len(body)))
+	}
+	if position() != stop {
+		return 0, &CorruptError{f.name, off, fmt.Errorf("frames end at position %d, the next file says %d", position(), stop)}
+	}
+	return position(), nil
+}
+
+// badFrame says what is wrong with bytes that should be a frame.
+type badFrame struct{ err error }
+
+func (e *badFrame) Error() string { return e.err.Error() }
+
+// readFrame reads the frame at off. Errors are *badFrame, or of reading.
+func readFrame(in vfs.File, off int64) (number uint64, body []byte, err error) {
+	var h [frameHeader]byte
+	if n, err := in.ReadAt(h[:], off); n < len(h) {
+		if err == nil || errors.Is(err, io.EOF) {
+			return 0, nil, &badFrame{errors.New("the file ends")}
+		}
+		return 0, nil, err
+	}
+	if binary.LittleEndian.Uint32(h[:]) != frameMagic {
+		return 0, nil, &badFrame{errors.New("no frame begins here")}
+	}
+	size, err := in.Size()
+	if err != nil {
+		return 0, nil, err
+	}
+	length := int64(binary.LittleEndian.Uint32(h[4:]))
+	if off+frameHeader+length > size {
+		return 0, nil, &badFrame{fmt.Errorf("a frame of %d bytes passes the end of the file", length)}
+	}
+	body = make([]byte, length)
+	if _, err := in.ReadAt(body, off+frameHeader); err != nil && !errors.Is(err, io.EOF) {
+		return 0, nil, err
+	}
+	number = binary.LittleEndian.Uint64(h[8:])
+	if got, want := frameCRC(number, body), binary.LittleEndian.Uint32(h[16:]); got != want {
+		return 0, nil, &badFrame{fmt.Errorf("checksum %08x, want %08x", got, want)}
+	}
+	return number, body, nil
+}
+
+// findFrame returns the offset of the first good frame from off on whose number is at
+// least atLeast, or -1.
+func findFrame(in vfs.File, off int64, atLeast uint64) (int64, error) {
+	magic := binary.LittleEndian.AppendUint32(nil, frameMagic)
+	buf := make([]byte, 1<<20)
+	for off = off &^ 7; ; {
+		n, err := in.ReadAt(buf, off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return -1, err
+		}
+		for at := 0; ; {
+			k := bytes.Index(buf[at:n], magic)
+			if k < 0 {
+				break
+			}
+			at += k
+			if number, _, err := readFrame(in, off+int64(at)); err == nil && number >= atLeast {
+				return off + int64(at), nil
+			}
+			at++
+		}
+		if n < len(buf) {
+			return -1, nil
+		}
+		off += int64(n) &^ 7
+	}
+}
+
+// eachRecord calls f for the records of a body that begins at position p.
+func eachRecord(p Position, body []byte, f func(Position, byte, []byte) error) error {
+	for rest := body; len(rest) > 0; {
+		length, n := binary.Uvarint(rest[1:])
+		if n <= 0 || length > uint64(len(rest)-1-n) {
+			return &badFrame{errors.New("a record passes the end of its frame")}
+		}
+		size := 1 + n + int(length)
+		if err := f(p+Position(len(body)-len(rest)), rest[0], rest[1+n:size]); err != nil {
+			return err
+		}
+		rest = rest[size:]
+	}
+	return nil
+}
+
+// Dump prints one line per frame and record of a log file, for weir inspect.
+func Dump(w io.Writer, fsys vfs.FS, name string) error {
+	base, ok := parseName(path.Base(name))
+	if !ok {
+		return fmt.Errorf("%s: %w", name, fs.ErrInvalid)
+	}
+	f := onDisk{name: name, base: base}
+	if _, err := f.readHeader(fsys, false); err != nil {
+		return err
+	}
+	in, err := fsys.Open(name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	fmt.Fprintf(w, "log file, base position %d, frames before end at %d\n", f.base, f.previous)
+	off := int64(headerBytes)
+	for {
+		number, body, err := readFrame(in, off)
+		if err != nil {
+			fmt.Fprintf(w, "%10d  end: %v\n", off, err)
+			return nil
+		}
+		fmt.Fprintf(w, "%10d  frame %d, %d bytes\n", off, number, len(body))
+		start := f.base + Position(off-headerBytes) + frameHeader
+		err = eachRecord(start, body, func(p Position, kind byte, payload []byte) error {
+			fmt.Fprintf(w, "            position %d: record of kind %d, %d bytes\n", p, kind, len(payload))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		off += int64(align(frameHeader + len(body)))
+	}
+}

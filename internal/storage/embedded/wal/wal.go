@@ -1,0 +1,419 @@
+// Package wal is the write-ahead log of the whole store: records of any meaning, in
+// one order, durable in groups.
+//
+// # Files
+//
+// A log is a run of files in one folder, each named by its base position as 16 hex
+// digits and ".wal". A position counts bytes from the log's first day. A file is a
+// header and frames, preallocated with zeros:
+//
+//	header, 32 bytes                          frame, 8-byte aligned
+//	+----------------+----------------+      +------------+-----------+-----------+-----------+
+//	| "weirwal1"     | base       u64 |      | "FRAM" u32 | len   u32 | number    | crc   u32 |
+//	+----------------+-------+--------+      |            |           |      u64  |           |
+//	| previous end   | crc   | 0  u32 |      +------------+-----------+-----------+-----------+
+//	|           u64  | u32   |        |      | body, len bytes, then zeros to 8              |
+//	+----------------+-------+--------+      +-----------------------------------------------+
+//
+// Integers are little-endian. A body is records end to end: kind u8, length uvarint,
+// payload. The crc is CRC-32C over number, len and body. A frame is one group commit: one
+// write and one fdatasync, and the next frame is not written before that returned. Numbers
+// count frames without a gap.
+//
+// A bad frame with no good one behind it in the last file is a write that a crash tore:
+// Open drops it. Anywhere else it is damage, and Open fails with fault.Corrupt, the
+// file and the offset. Previous end is where the frames of the file before end; positions
+// between that and base were handed out and never written, after a write error.
+//
+// # Errors
+//
+// When a write or sync fails, all that wait get the error and so does everybody after
+// them (fault.Unavailable), because nothing written to that file can be trusted. Once a second
+// the log then tries to cut the file back to what was acknowledged and to begin a new one;
+// when that works (the disk has space again) it goes on.
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"log/slog"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/vfs"
+)
+
+// Position is a place in the log. Later records have greater positions.
+type Position uint64
+
+// Options of a log. FS is required.
+type Options struct {
+	FS        vfs.FS
+	Dir       string       // folder below FS; made if missing
+	FileBytes int64        // of each file; default 64 MiB
+	MaxQueued int64        // bytes waiting to be written before callers are refused; default 64 MiB
+	Log       *slog.Logger // nil: discard
+}
+
+func (o Options) withDefaults() Options {
+	if o.FileBytes <= 0 {
+		o.FileBytes = 64 << 20
+	}
+	if o.MaxQueued <= 0 {
+		o.MaxQueued = 64 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+const (
+	headerBytes = 32
+	frameHeader = 20
+	frameMagic  = 0x4d415246 // "FRAM"
+)
+
+var (
+	fileMagic  = [8]byte{'w', 'e', 'i', 'r', 'w', 'a', 'l', '1'}
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// Log is an open log. It is safe for concurrent use.
+//
+// The plain way to make a record durable is to write it and sync. One sync takes
+// longer than a thousand writes, so records gather in the pending batch while the one
+// goroutine that writes (commitLoop) is busy with the batch before; then they share its next
+// sync. Under load batches grow by themselves, and a lone caller waits for one sync only.
+type Log struct {
+	opts Options
+
+	mu      sync.Mutex // guards the fields below
+	pending *batch     // gathers records; never nil
+	wake    *sync.Cond // pending got its first record, or closing
+	closing bool
+	files   []file // oldest first; the last one takes new frames
+	failed  error  // since the last write error; nil while all is well
+
+	// Of commitLoop alone.
+	out     vfs.File
+	end     int64 // offset in out of the next frame
+	number  uint64
+	retried time.Time
+
+	done sync.WaitGroup
+}
+
+// file is one file of the log.
+type file struct {
+	name string
+	base Position
+	end  Position // of its last frame so far
+}
+
+// batch is the records of one frame.
+type batch struct {
+	start Position // of its frame's header
+	buf   []byte   // frame header, then records
+	done  chan struct{}
+	err   error // valid once done is closed
+}
+
+// Ticket stands for a record on its way to the disk.
+type Ticket struct {
+	// Position of the record.
+	Position Position
+	batch    *batch
+}
+
+// Wait blocks until the record is durable and returns nil, or until it is known that
+// it will not be, and returns the error. It does not end early: a caller that
+// leaves would not know what became of its record.
+func (t Ticket) Wait() error {
+	<-t.batch.done
+	return t.batch.err
+}
+
+// Open opens or makes the log and replays what it holds, in order: replay is called
+// for every record, with a payload that is valid during the call, and its first
+// error ends Open.
+func Open(o Options, replay func(p Position, kind byte, payload []byte) error) (*Log, error) {
+	o = o.withDefaults()
+	l := &Log{opts: o}
+	l.wake = sync.NewCond(&l.mu)
+	if err := o.FS.MkdirAll(o.Dir); err != nil {
+		return nil, err
+	}
+	next, err := l.recover(replay)
+	if err != nil {
+		return nil, err
+	}
+	previous := next
+	if n := len(l.files); n > 0 {
+		previous = l.files[n-1].end
+	}
+	if err := l.newFile(next, previous, 0); err != nil {
+		return nil, fmt.Errorf("begin a log file: %w", err)
+	}
+	l.pending = newBatch(l.files[len(l.files)-1].end)
+	l.done.Go(l.commitLoop)
+	return l, nil
+}
+
+func newBatch(start Position) *batch {
+	return &batch{start: start, buf: make([]byte, frameHeader, 4<<10), done: make(chan struct{})}
+}
+
+// Enqueue gives a record its place in the log. It copies payload and does not wait;
+// records become durable in the order of Enqueue. Errors: fault.Throttled when the
+// disk does not follow, fault.Unavailable after a write error or Close.
+func (l *Log) Enqueue(kind byte, payload []byte) (Ticket, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return Ticket{}, fault.New(fault.Unavailable, "The log is closed.")
+	}
+	b := l.pending
+	if int64(len(b.buf)+len(payload)) > l.opts.MaxQueued && len(b.buf) > frameHeader {
+		return Ticket{}, fault.New(fault.Throttled, "The disk does not follow: %d bytes wait to be written.", len(b.buf))
+	}
+	if len(b.buf) == frameHeader {
+		l.wake.Signal()
+	}
+	p := b.start + Position(len(b.buf))
+	b.buf = append(b.buf, kind)
+	b.buf = binary.AppendUvarint(b.buf, uint64(len(payload)))
+	b.buf = append(b.buf, payload...)
+	return Ticket{p, b}, nil
+}
+
+// Append is Enqueue and Wait.
+func (l *Log) Append(kind byte, payload []byte) (Position, error) {
+	t, err := l.Enqueue(kind, payload)
+	if err != nil {
+		return 0, err
+	}
+	return t.Position, t.Wait()
+}
+
+// Mark returns a position past every record enqueued so far and not past any later one.
+func (l *Log) Mark() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pending.start + Position(len(l.pending.buf))
+}
+
+// SizeBytes is how much of the log is kept: what a restart would read.
+func (l *Log) SizeBytes() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(l.pending.start + Position(len(l.pending.buf)) - l.files[0].base)
+}
+
+// Err returns the error that keeps the log from writing, or nil.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+// TruncateBefore deletes the files that hold only records before p. What is left is a
+// log that begins later.
+func (l *Log) TruncateBefore(p Position) error {
+	l.mu.Lock()
+	n := 0
+	for n < len(l.files)-1 && l.files[n].end <= p && l.files[n+1].base <= p {
+		n++
+	}
+	gone := append([]file(nil), l.files[:n]...)
+	l.mu.Unlock()
+	for _, f := range gone {
+		if err := l.opts.FS.Remove(path.Join(l.opts.Dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		l.mu.Lock()
+		l.files = l.files[1:]
+		l.mu.Unlock()
+	}
+	if n == 0 {
+		return nil
+	}
+	return l.opts.FS.SyncDir(l.opts.Dir)
+}
+
+// Close writes what is pending and closes the file.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closing {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closing = true
+	l.wake.Signal()
+	l.mu.Unlock()
+	l.done.Wait()
+	if l.out == nil {
+		return nil
+	}
+	// The preallocated rest goes, for the sake of the disk; a crash before is harmless.
+	err := l.out.Truncate(l.end)
+	return errors.Join(err, l.out.Close())
+}
+
+// commitLoop writes batch after batch until the log is closed and nothing is pending.
+func (l *Log) commitLoop() {
+	for {
+		l.mu.Lock()
+		for len(l.pending.buf) == frameHeader && !l.closing {
+			l.wake.Wait()
+		}
+		b := l.pending
+		if len(b.buf) == frameHeader {
+			l.mu.Unlock()
+			return
+		}
+		failed := l.failed
+		l.pending = newBatch(b.start + Position(align(len(b.buf))))
+		l.mu.Unlock()
+
+		if failed != nil {
+			failed = l.repair(b.start, failed)
+		}
+		if failed == nil {
+			failed = l.commit(b)
+		}
+		l.finish(b, failed)
+	}
+}
+
+// finish tells those who wait for b how it went.
+func (l *Log) finish(b *batch, err error) {
+	l.mu.Lock()
+	if err != nil && l.failed == nil {
+		l.opts.Log.Error("log not written; writes are refused until it can be", "err", err)
+	}
+	l.failed = err
+	if err == nil {
+		l.files[len(l.files)-1].end = b.start + Position(align(len(b.buf)))
+	} else {
+		b.err = fault.Wrap(fault.Unavailable, err, "The record could not be made durable; the server's disk refuses writes.")
+	}
+	l.mu.Unlock()
+	close(b.done)
+}
+
+func align(n int) int { return (n + 7) &^ 7 }
+
+// commit makes one frame durable.
+func (l *Log) commit(b *batch) error {
+	size := align(len(b.buf))
+	if l.end+int64(size) > l.opts.FileBytes && l.end > headerBytes {
+		if err := l.newFile(b.start, b.start, int64(size)); err != nil {
+			return err
+		}
+	}
+	frame := append(b.buf, make([]byte, size-len(b.buf))...)
+	binary.LittleEndian.PutUint32(frame, frameMagic)
+	binary.LittleEndian.PutUint32(frame[4:], uint32(len(b.buf)-frameHeader))
+	binary.LittleEndian.PutUint64(frame[8:], l.number+1)
+	binary.LittleEndian.PutUint32(frame[16:], frameCRC(l.number+1, b.buf[frameHeader:]))
+	if _, err := l.out.WriteAt(frame, l.end); err != nil {
+		return err
+	}
+	if err := l.out.Sync(); err != nil {
+		return err
+	}
+	l.end += int64(size)
+	l.number++
+	return nil
+}
+
+func frameCRC(number uint64, body []byte) uint32 {
+	var head [12]byte
+	binary.LittleEndian.PutUint64(head[:], number)
+	binary.LittleEndian.PutUint32(head[8:], uint32(len(body)))
+	return crc32.Update(crc32.Checksum(head[:], castagnoli), castagnoli, body)
+}
+
+// repair tries, at most once a second, to begin a new file after a write error. Frames
+// go on at next.
+func (l *Log) repair(next Position, cause error) error {
+	if time.Since(l.retried) < time.Second {
+		return cause
+	}
+	l.retried = time.Now()
+	// Nobody was told that anything past l.end is there. If the cut cannot be made
+	// durable, the file might still show it at the next start, as damage or as records.
+	if err := errors.Join(l.out.Truncate(l.end), l.out.Sync()); err != nil {
+		return cause
+	}
+	l.mu.Lock()
+	previous := l.files[len(l.files)-1].end
+	l.mu.Unlock()
+	if err := l.newFile(next, previous, 0); err != nil {
+		return cause
+	}
+	l.opts.Log.Info("log written again after an error", "err", cause)
+	return nil
+}
+
+// newFile begins a file: position base is its first frame, right behind the header. The
+// file is as large as the options say, or larger for a frame of atLeast bytes.
+func (l *Log) newFile(base, previous Position, atLeast int64) error {
+	name := fileName(base)
+	full := path.Join(l.opts.Dir, name)
+	f, err := l.opts.FS.Create(full)
+	if err != nil {
+		return err
+	}
+	if err := l.prepare(f, base, previous, max(l.opts.FileBytes, headerBytes+atLeast)); err != nil {
+		f.Close()
+		l.opts.FS.Remove(full)
+		return err
+	}
+	if l.out != nil {
+		l.out.Close()
+	}
+	l.out, l.end = f, headerBytes
+	l.mu.Lock()
+	l.files = append(l.files, file{name, base, base})
+	l.mu.Unlock()
+	return nil
+}
+
+func (l *Log) prepare(f vfs.File, base, previous Position, size int64) error {
+	if err := f.Preallocate(size); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(header(base, previous), 0); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return l.opts.FS.SyncDir(l.opts.Dir)
+}
+
+func header(base, previous Position) []byte {
+	h := make([]byte, headerBytes)
+	copy(h, fileMagic[:])
+	binary.LittleEndian.PutUint64(h[8:], uint64(base))
+	binary.LittleEndian.PutUint64(h[16:], uint64(previous))
+	binary.LittleEndian.PutUint32(h[24:], crc32.Checksum(h[:24], castagnoli))
+	return h
+}
+
+func fileName(base Position) string { return fmt.Sprintf("%016x.wal", uint64(base)) }
+
+func parseName(name string) (Position, bool) {
+	hex, ok := strings.CutSuffix(name, ".wal")
+	base, err := strconv.ParseUint(hex, 16, 64)
+	return Position(base), ok && err == nil && len(hex) == 16
+}

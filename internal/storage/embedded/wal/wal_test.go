@@ -1,0 +1,299 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/vfs"
+)
+
+type rec struct {
+	p    Position
+	kind byte
+	text string
+}
+
+func open(t testing.TB, fsys vfs.FS, fileBytes int64) (*Log, []rec) {
+	t.Helper()
+	l, recs, err := tryOpen(fsys, fileBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, recs
+}
+
+func tryOpen(fsys vfs.FS, fileBytes int64) (*Log, []rec, error) {
+	var recs []rec
+	l, err := Open(Options{FS: fsys, Dir: "log", FileBytes: fileBytes}, func(p Position, kind byte, payload []byte) error {
+		recs = append(recs, rec{p, kind, string(payload)})
+		return nil
+	})
+	return l, recs, err
+}
+
+func add(t testing.TB, l *Log, text string) rec {
+	t.Helper()
+	p, err := l.Append(7, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec{p, 7, text}
+}
+
+func TestReopeningReplaysEveryRecordInOrder(t *testing.T) {
+	fsys := vfs.NewMem()
+	var want []rec
+	for round := range 4 {
+		l, got := open(t, fsys, 256)
+		if !slices.Equal(got, want) {
+			t.Fatalf("round %d: got %v, want %v", round, got, want)
+		}
+		for i := range 10 {
+			want = append(want, add(t, l, strings.Repeat("x", i*9)+fmt.Sprint(round)))
+		}
+		if round%2 == 0 {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		} // else: as after a kill, the file keeps its preallocated rest
+	}
+}
+
+func TestConcurrentAppendsAreDurableInTheOrderOfTheirPositions(t *testing.T) {
+	fsys := vfs.NewMem()
+	l, _ := open(t, fsys, 4096)
+	var mu sync.Mutex
+	acked := map[Position]string{}
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			for i := range 50 {
+				r := add(t, l, fmt.Sprintf("%d/%d", w, i))
+				mu.Lock()
+				acked[r.p] = r.text
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	_, got := open(t, fsys.Crash(nil), 4096)
+	if len(got) != len(acked) {
+		t.Fatalf("%d records, want %d", len(got), len(acked))
+	}
+	for i, r := range got {
+		if acked[r.p] != r.text || i > 0 && got[i-1].p >= r.p {
+			t.Fatalf("record %d: %v after %v, acknowledged was %q", i, r, got[max(0, i-1)], acked[r.p])
+		}
+	}
+}
+
+// TestCrashAnywhereKeepsWhatWasAcknowledged crashes before every single operation in
+// turn, with random tearing of what was not synced.
+func TestCrashAnywhereKeepsWhatWasAcknowledged(t *testing.T) {
+	for seed := range uint64(8) {
+		for n := 0; ; n++ {
+			mem := vfs.NewMem()
+			inject, _ := vfs.FailAfter(n, errors.New("power cut"))
+			acked, finished := workload(vfs.Inject(mem, inject))
+			l, got, err := tryOpen(mem.Crash(rand.New(rand.NewPCG(seed, uint64(n)))), 300)
+			if err != nil {
+				t.Fatalf("seed %d, crash before operation %d: %v", seed, n, err)
+			}
+			if len(got) < len(acked) || !slices.Equal(got[:len(acked)], acked) {
+				t.Fatalf("seed %d, crash before operation %d: got %v, acknowledged %v", seed, n, got, acked)
+			}
+			add(t, l, "goes on")
+			if finished {
+				break
+			}
+		}
+	}
+}
+
+func workload(fsys vfs.FS) (acked []rec, finished bool) {
+	l, _, err := tryOpen(fsys, 300)
+	if err != nil {
+		return nil, false
+	}
+	for i := range 12 {
+		text := strings.Repeat("r", i*17)
+		p, err := l.Append(7, []byte(text))
+		if err != nil {
+			return acked, false
+		}
+		acked = append(acked, rec{p, 7, text})
+	}
+	return acked, true
+}
+
+func TestDamageBeforeTheEndIsLocated(t *testing.T) {
+	fsys := vfs.NewMem()
+	l, _ := open(t, fsys, 1<<16)
+	for i := range 5 {
+		add(t, l, fmt.Sprintf("record %d", i))
+	}
+	flip(t, fsys, headerBytes+48+frameHeader+5)
+	_, _, err := tryOpen(fsys, 1<<16)
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) || corrupt.Offset == 0 || fault.KindOf(err) != fault.Corrupt {
+		t.Fatalf("Open = %v, want a CorruptError with its place", err)
+	}
+}
+
+func TestTornTailIsDropped(t *testing.T) {
+	fsys := vfs.NewMem()
+	l, _ := open(t, fsys, 1<<16)
+	kept := add(t, l, "kept")
+	torn := add(t, l, "torn")
+	flip(t, fsys, int64(torn.p)+headerBytes+2)
+	l, got := open(t, fsys, 1<<16)
+	if !slices.Equal(got, []rec{kept}) {
+		t.Fatalf("got %v", got)
+	}
+	later := add(t, l, "later")
+	if _, got = open(t, fsys, 1<<16); !slices.Equal(got, []rec{kept, later}) {
+		t.Fatalf("after going on: got %v", got)
+	}
+}
+
+// flip changes one byte of the newest file that has one there.
+func flip(t *testing.T, fsys vfs.FS, off int64) {
+	t.Helper()
+	names, err := fsys.List("log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fsys.OpenReadWrite(path.Join("log", names[len(names)-1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1)
+	f.ReadAt(b, off)
+	b[0] ^= 0x20
+	f.WriteAt(b, off)
+}
+
+func TestTruncateBeforeDropsWholeFilesOnly(t *testing.T) {
+	fsys := vfs.NewMem()
+	l, _ := open(t, fsys, 256)
+	var all []rec
+	for i := range 20 {
+		all = append(all, add(t, l, fmt.Sprintf("%020d", i)))
+	}
+	before := l.SizeBytes()
+	if err := l.TruncateBefore(all[10].p); err != nil {
+		t.Fatal(err)
+	}
+	if after := l.SizeBytes(); after >= before {
+		t.Fatalf("size %d, was %d", after, before)
+	}
+	_, got := open(t, fsys, 256)
+	if len(got) >= 20 || !slices.Equal(got, all[20-len(got):]) || len(got) < 10 {
+		t.Fatalf("got %v", got)
+	}
+	if err := l.TruncateBefore(l.Mark()); err != nil {
+		t.Fatal(err)
+	}
+	add(t, l, "the last file stays")
+}
+
+func TestAFullDiskRefusesWritesAndRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		full := false
+		fsys := vfs.Inject(mem, func(op vfs.Op, _ string) error {
+			if full && (op == vfs.OpWrite || op == vfs.OpPreallocate) {
+				return vfs.DiskFull
+			}
+			return nil
+		})
+		l, _ := open(t, fsys, 1<<12)
+		want := []rec{add(t, l, "before")}
+		full = true
+		for range 3 {
+			if _, err := l.Append(7, []byte("refused")); fault.KindOf(err) != fault.Unavailable || !errors.Is(err, vfs.DiskFull) {
+				t.Fatalf("Append = %v, want fault.Unavailable for want of space", err)
+			}
+			time.Sleep(2 * time.Second) // synthetic
+		}
+		full = false
+		mark := l.Mark()
+		r := add(t, l, "after")
+		if r.p < mark {
+			t.Fatalf("position %d was handed out before %d", r.p, mark)
+		}
+		want = append(want, r)
+		l.Close()
+		again, got := open(t, mem.Crash(nil), 1<<12)
+		if !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+		again.Close()
+	})
+}
+
+func FuzzReplay(f *testing.F) {
+	fsys := vfs.NewMem()
+	l, _ := open(f, fsys, 256)
+	add(f, l, "seed")
+	in, _ := fsys.Open("log/0000000000000000.wal")
+	b := make([]byte, 256)
+	in.ReadAt(b, 0)
+	f.Add(b)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, content []byte) {
+		fsys := vfs.NewMem()
+		fsys.MkdirAll("log")
+		out, _ := fsys.Create("log/0000000000000000.wal")
+		out.WriteAt(content, 0)
+		l, got, err := tryOpen(fsys, 256)
+		if err != nil {
+			return // refused, which is right for garbage
+		}
+		p, err := l.Append(1, []byte("more"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, again, err := tryOpen(fsys, 256); err != nil || !slices.Equal(again, append(got, rec{p, 1, "more"})) {
+			t.Fatalf("after %v and one more: %v, %v", got, again, err)
+		}
+	})
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, writers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			fsys, err := vfs.Real(b.TempDir())
+			if err != nil {
+				b.Fatal(err)
+			}
+			l, _ := open(b, fsys, 64<<20)
+			defer l.Close()
+			payload := make([]byte, 4096)
+			b.SetParallelism(max(1, writers/2))
+			b.SetBytes(4096)
+			if writers == 1 {
+				for b.Loop() {
+					l.Append(1, payload)
+				}
+				return
+			}
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := l.Append(1, payload); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}
