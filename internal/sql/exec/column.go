@@ -1,0 +1,327 @@
+package exec
+
+import (
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// column is a flat column that grows. Values already in it never change, so a
+// vector taken from it stays valid while it grows.
+type column struct {
+	t        vec.Type
+	n        int
+	nulls    []bool // nil until the first null
+	ints     []int64
+	floats   []float64
+	bools    []bool
+	strs     []string
+	strBytes int64
+	offsets  []int32 // of arrays and series
+	children []*column
+}
+
+func newColumn(t vec.Type) *column {
+	c := &column{t: t}
+	switch t.Kind {
+	case vec.Array:
+		c.offsets = []int32{0}
+		c.children = []*column{newColumn(*t.Elem)}
+	case vec.TimeSeries:
+		c.offsets = []int32{0}
+		c.children = []*column{newColumn(vec.TimestampType), newColumn(*t.Elem)}
+	case vec.Row:
+		for _, f := range t.Fields {
+			c.children = append(c.children, newColumn(f.Type))
+		}
+	}
+	return c
+}
+
+func newColumns(types []vec.Type) []*column {
+	cols := make([]*column, len(types))
+	for i, t := range types {
+		cols[i] = newColumn(t)
+	}
+	return cols
+}
+
+// append adds all rows of v.
+func (c *column) append(v *vec.Vector) {
+	switch {
+	case v.Len() == 0:
+		return
+	case v.Type.Kind == vec.Unknown:
+		c.appendNulls(v.Len())
+		return
+	case v.Form == vec.Flat:
+		c.appendFlat(v)
+		return
+	}
+	c.appendNullFlags(v)
+	switch c.t.Kind.Storage() {
+	case vec.StoreInts:
+		for i := range v.Len() {
+			c.ints = append(c.ints, v.Int(i))
+		}
+	case vec.StoreFloats:
+		for i := range v.Len() {
+			c.floats = append(c.floats, v.Float(i))
+		}
+	case vec.StoreBools:
+		for i := range v.Len() {
+			c.bools = append(c.bools, v.Bool(i))
+		}
+	case vec.StoreStrs:
+		for i := range v.Len() {
+			s := v.Str(i)
+			c.strs = append(c.strs, s)
+			c.strBytes += int64(len(s))
+		}
+	case vec.StoreNested:
+		c.appendNested(v.Flat())
+	}
+	c.n += v.Len()
+}
+
+func (c *column) appendFlat(v *vec.Vector) {
+	c.appendNullFlags(v)
+	switch c.t.Kind.Storage() {
+	case vec.StoreInts:
+		c.ints = append(c.ints, v.Ints...)
+	case vec.StoreFloats:
+		c.floats = append(c.floats, v.Floats...)
+	case vec.StoreBools:
+		c.bools = append(c.bools, v.Bools...)
+	case vec.StoreStrs:
+		c.strs = append(c.strs, v.Strs...)
+		for _, s := range v.Strs {
+			c.strBytes += int64(len(s))
+		}
+	case vec.StoreNested:
+		c.appendNested(v)
+	}
+	c.n += v.Len()
+}
+
+// appendNullFlags extends nulls by the rows of v.
+func (c *column) appendNullFlags(v *vec.Vector) {
+	if !v.HasNulls() {
+		if c.nulls != nil {
+			c.nulls = append(c.nulls, make([]bool, v.Len())...)
+		}
+		return
+	}
+	if c.nulls == nil {
+		c.nulls = make([]bool, c.n, c.n+v.Len())
+	}
+	if v.Form == vec.Flat {
+		c.nulls = append(c.nulls, v.Nulls...)
+		return
+	}
+	for i := range v.Len() {
+		c.nulls = append(c.nulls, v.IsNull(i))
+	}
+}
+
+// appendNested adds the values, not the null flags, of flat v.
+func (c *column) appendNested(v *vec.Vector) {
+	if c.t.Kind == vec.Row {
+		for f, child := range c.children {
+			child.append(v.Children[f])
+		}
+		return
+	}
+	from, to := v.Offsets[0], v.Offsets[v.Len()]
+	base := c.offsets[len(c.offsets)-1] - from
+	for _, o := range v.Offsets[1 : v.Len()+1] {
+		c.offsets = append(c.offsets, o+base)
+	}
+	for k, child := range c.children {
+		child.append(v.Children[k].Slice(int(from), int(to)))
+	}
+}
+
+// appendNulls adds n nulls.
+func (c *column) appendNulls(n int) {
+	if c.nulls == nil {
+		c.nulls = make([]bool, c.n, c.n+n)
+	}
+	for range n {
+		c.nulls = append(c.nulls, true)
+	}
+	switch c.t.Kind.Storage() {
+	case vec.StoreInts:
+		c.ints = append(c.ints, make([]int64, n)...)
+	case vec.StoreFloats:
+		c.floats = append(c.floats, make([]float64, n)...)
+	case vec.StoreBools:
+		c.bools = append(c.bools, make([]bool, n)...)
+	case vec.StoreStrs:
+		c.strs = append(c.strs, make([]string, n)...)
+	case vec.StoreNested:
+		if c.t.Kind == vec.Row {
+			for _, child := range c.children {
+				child.appendNulls(n)
+			}
+			break
+		}
+		last := c.offsets[len(c.offsets)-1]
+		for range n {
+			c.offsets = append(c.offsets, last)
+		}
+	}
+	c.n += n
+}
+
+// appendRow adds row i of v.
+func (c *column) appendRow(v *vec.Vector, i int) {
+	f, j := v.At(i)
+	if f.Type.Kind == vec.Unknown || f.Nulls != nil && f.Nulls[j] {
+		c.appendNulls(1)
+		return
+	}
+	if c.nulls != nil {
+		c.nulls = append(c.nulls, false)
+	}
+	switch c.t.Kind.Storage() {
+	case vec.StoreInts:
+		c.ints = append(c.ints, f.Ints[j])
+	case vec.StoreFloats:
+		c.floats = append(c.floats, f.Floats[j])
+	case vec.StoreBools:
+		c.bools = append(c.bools, f.Bools[j])
+	case vec.StoreStrs:
+		c.strs = append(c.strs, f.Strs[j])
+		c.strBytes += int64(len(f.Strs[j]))
+	case vec.StoreNested:
+		c.appendNested(v.Gather([]int32{int32(i)}).Flat())
+	}
+	c.n++
+}
+
+// vector returns the rows so far.
+func (c *column) vector() *vec.Vector {
+	switch c.t.Kind.Storage() {
+	case vec.StoreInts:
+		return vec.OfInts(c.t, c.ints[:c.n:c.n], c.nulls)
+	case vec.StoreFloats:
+		return vec.OfFloats(c.floats[:c.n:c.n], c.nulls)
+	case vec.StoreBools:
+		return vec.OfBools(c.bools[:c.n:c.n], c.nulls)
+	case vec.StoreStrs:
+		return vec.OfStrs(c.strs[:c.n:c.n], c.nulls).Retype(c.t)
+	case vec.StoreNested:
+		children := make([]*vec.Vector, len(c.children))
+		for i, child := range c.children {
+			children[i] = child.vector()
+		}
+		if c.t.Kind == vec.Row {
+			return vec.OfRows(c.t, c.n, c.nulls, children...)
+		}
+		return vec.OfNested(c.t, c.offsets[:c.n+1:c.n+1], c.nulls, children...)
+	}
+	return vec.NullsOf(c.t, c.n)
+}
+
+// sizeBytes estimates what the column holds.
+func (c *column) sizeBytes() int64 {
+	size := int64(cap(c.nulls)+cap(c.bools)) + 8*int64(cap(c.ints)+cap(c.floats)) + 16*int64(cap(c.strs)) + c.strBytes + 4*int64(cap(c.offsets))
+	for _, child := range c.children {
+		size += child.sizeBytes()
+	}
+	return size
+}
+
+// rows is materialised rows in columns.
+type rows struct {
+	cols []*column
+	n    int
+}
+
+func newRows(types []vec.Type) *rows { return &rows{cols: newColumns(types)} }
+
+func (r *rows) append(b *vec.Batch) {
+	for i, c := range r.cols {
+		c.append(b.Columns[i])
+	}
+	r.n += b.Len
+}
+
+func (r *rows) batch() *vec.Batch {
+	b := &vec.Batch{Len: r.n, Columns: make([]*vec.Vector, len(r.cols))}
+	for i, c := range r.cols {
+		b.Columns[i] = c.vector()
+	}
+	return b
+}
+
+func (r *rows) sizeBytes() int64 {
+	size := int64(0)
+	for _, c := range r.cols {
+		size += c.sizeBytes()
+	}
+	return size
+}
+
+// emitter hands a materialised batch out in pieces, optionally in another order.
+type emitter struct {
+	b     *vec.Batch
+	order []int32 // nil: as it stands
+	at    int
+}
+
+// next returns at most n rows, or nil at the end.
+func (e *emitter) next(n int) *vec.Batch {
+	total := e.b.Len
+	if e.order != nil {
+		total = len(e.order)
+	}
+	if e.at >= total {
+		return nil
+	}
+	from, to := e.at, min(e.at+n, total)
+	e.at = to
+	if e.order != nil {
+		return e.b.Gather(e.order[from:to])
+	}
+	if from == 0 && to == total {
+		return e.b
+	}
+	return e.b.Slice(from, to)
+}
+
+// allRows returns 0, 1, …, n-1.
+func allRows(n int) []int32 {
+	out := make([]int32, n)
+	for i := range out {
+		out[i] = int32(i)
+	}
+	return out
+}
+
+// scatter puts pieces together: row rows[k][i] of the result is row i of parts[k].
+// Together the rows lists hold 0 to n-1 once each.
+func scatter(t vec.Type, n int, rowLists [][]int32, parts []*vec.Vector) *vec.Vector {
+	if len(parts) == 1 && len(rowLists[0]) == n {
+		return retype(parts[0], t)
+	}
+	c := newColumn(t)
+	perm := make([]int32, n)
+	for k, part := range parts {
+		for i, r := range rowLists[k] {
+			perm[r] = int32(c.n + i)
+		}
+		c.append(part)
+	}
+	return c.vector().Gather(perm)
+}
+
+// retype gives v the type t of the same storage, without copying.
+func retype(v *vec.Vector, t vec.Type) *vec.Vector {
+	if v.Type.Kind == vec.Unknown && t.Kind != vec.Unknown {
+		return vec.NullsOf(t, v.Len())
+	}
+	if v.Type.Equal(t) {
+		return v
+	}
+	return v.Retype(t)
+}

@@ -1,0 +1,130 @@
+// Package exec runs plans: it turns the nodes of a [plan.Query] into operators that
+// pass batches of columns, and hands the rows of the last one to a [Cursor].
+//
+// # Operators
+//
+// An operator is pulled: next gives a batch that is not empty, or nil at the end.
+// Batches are immutable, so an operator may pass its input's columns on. Scan, Filter,
+// Project, Limit, Unnest and UNION ALL stream; Sort, TopN, Aggregate, Distinct, Window, the build side of
+// a join and shared subplans keep rows, and charge them to the query's memory account
+// before they keep them.
+//
+// # Expressions
+//
+// An expression is compiled once per operator and evaluated batch by batch. What
+// must not see every row (AND, OR, CASE, COALESCE) is evaluated over the rows that
+// need it, gathered into a smaller batch of the columns it reads. Constants and
+// dictionaries keep their form through functions, casts and logic.
+//
+// # Pushdown
+//
+// A scan offers its predicates, aggregation and order to storage and finishes what
+// [storage.Scanner.Applied] says was not taken on, so answers never depend on it;
+// [Options.NoPushdown] offers nothing.
+//
+// A Cursor is used by one goroutine at a time; Stats may be called from any.
+package exec
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// Options says how to run a query. The zero value works.
+type Options struct {
+	Now time.Time // the start of the query, as now() gave it to the planner
+
+	// MemoryLimitBytes is how much the operators may keep; default 1 GiB.
+	MemoryLimitBytes int64
+	// MemorySetting names the setting behind MemoryLimitBytes in the error that a query
+	// over it gets; default "the query memory limit".
+	MemorySetting string
+
+	BatchRows  int  // rows an operator aims at per batch; default 2048
+	NoPushdown bool // offer nothing to storage but columns and the time range
+}
+
+func (o Options) withDefaults() Options {
+	if o.MemoryLimitBytes <= 0 {
+		o.MemoryLimitBytes = 1 << 30
+	}
+	if o.MemorySetting == "" {
+		o.MemorySetting = "the query memory limit"
+	}
+	if o.BatchRows <= 0 {
+		o.BatchRows = 2048
+	}
+	return o
+}
+
+// Stats is what a query has cost so far.
+type Stats struct {
+	Storage         storage.ScanStats // of all scans together
+	Rows            int64             // returned by Next
+	PeakMemoryBytes int64             // most that operators kept at one time, as accounted
+}
+
+// Cursor is a running query.
+type Cursor struct {
+	run  *run
+	root operator
+	rows atomic.Int64
+	done bool
+	err  error
+}
+
+// Open starts a query. Nothing is read before the first Next. The caller must Close
+// the cursor.
+func Open(ctx context.Context, q *plan.Query, opt Options) (*Cursor, error) {
+	r := newRun(opt.withDefaults())
+	root, err := build(&frame{run: r}, q.Root)
+	if err != nil {
+		return nil, err
+	}
+	return &Cursor{run: r, root: root}, nil
+}
+
+// Next returns the next batch, which is not empty and stays valid, or nil at the
+// end. Errors that the query is to blame for are of kind fault.Execution; when ctx is
+// done the error is of kind fault.Cancelled. After an error every call returns it.
+func (c *Cursor) Next(ctx context.Context) (*vec.Batch, error) {
+	if c.done || c.err != nil {
+		return nil, c.err
+	}
+	b, err := c.root.next(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		c.err = fault.Wrap(fault.Cancelled, context.Cause(ctx), "The query was cancelled.")
+	case err != nil:
+		c.err = err
+	case b == nil:
+		c.done = true
+	default:
+		c.rows.Add(int64(b.Len))
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	return b, nil
+}
+
+// Stats may be called at any time, also after Close and from other goroutines.
+func (c *Cursor) Stats() Stats {
+	return Stats{Storage: c.run.scanStats(), Rows: c.rows.Load(), PeakMemoryBytes: c.run.memory.peak.Load()}
+}
+
+// Close releases what the query holds. It may be called twice.
+func (c *Cursor) Close() {
+	c.done = true
+	if c.root != nil {
+		c.root.close()
+		c.root = nil
+	}
+	c.run.close()
+}

@@ -1,0 +1,200 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// operator is a running plan node.
+type operator interface {
+	// next returns a batch that is not empty, or nil at the end.
+	next(ctx context.Context) (*vec.Batch, error)
+	// close releases the operator and its inputs; it may be called twice.
+	close()
+}
+
+// run is the state of one query, shared by its operators.
+type run struct {
+	opt        Options
+	memory     account
+	shared     map[*plan.Shared]*sharedRows // of subplans without parameters
+	subqueries map[*plan.Subquery]*subqueryMemo
+
+	mu       sync.Mutex // guards the fields below
+	scanners []storage.Scanner
+	finished storage.ScanStats // of scanners no longer in the list
+}
+
+func newRun(opt Options) *run {
+	r := &run{opt: opt, shared: map[*plan.Shared]*sharedRows{}, subqueries: map[*plan.Subquery]*subqueryMemo{}}
+	r.memory.limit, r.memory.setting = opt.MemoryLimitBytes, opt.MemorySetting
+	return r
+}
+
+// addScanner makes a scanner part of the statistics.
+func (r *run) addScanner(s storage.Scanner) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.scanners = append(r.scanners, s)
+}
+
+// dropScanner closes s and keeps its figures.
+func (r *run) dropScanner(s storage.Scanner) {
+	s.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.scanners {
+		if r.scanners[i] == s {
+			r.scanners = append(r.scanners[:i], r.scanners[i+1:]...)
+			r.finished = addStats(r.finished, s.Stats())
+			return
+		}
+	}
+}
+
+func (r *run) scanStats() storage.ScanStats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sum := r.finished
+	for _, s := range r.scanners {
+		sum = addStats(sum, s.Stats())
+	}
+	return sum
+}
+
+func addStats(a, b storage.ScanStats) storage.ScanStats {
+	a.RowsScanned += b.RowsScanned
+	a.BytesScanned += b.BytesScanned
+	a.SegmentsRead += b.SegmentsRead
+	a.SegmentsSkipped += b.SegmentsSkipped
+	a.BlocksRead += b.BlocksRead
+	a.BlocksSkipped += b.BlocksSkipped
+	return a
+}
+
+// close drops what outlives single operators.
+func (r *run) close() {
+	r.mu.Lock()
+	open := append([]storage.Scanner(nil), r.scanners...)
+	r.mu.Unlock()
+	for _, s := range open {
+		r.dropScanner(s)
+	}
+	r.shared, r.subqueries = nil, nil
+}
+
+// frame is what the operators of one plan instance see: the query, and the
+// parameters of the correlated subquery they belong to.
+type frame struct {
+	run    *run
+	params []vec.Value
+	shared map[*plan.Shared]*sharedRows // of subplans that read params
+}
+
+// account is the memory that the operators of a query keep. Only the query's
+// goroutine changes it.
+type account struct {
+	limit   int64
+	setting string
+	used    int64
+	peak    atomic.Int64
+}
+
+// grow charges bytes (fewer than none: gives them back), and fails once the sum is
+// over the limit.
+func (a *account) grow(bytes int64) error {
+	a.used += bytes
+	if a.used > a.peak.Load() {
+		a.peak.Store(a.used)
+	}
+	if bytes > 0 && a.used > a.limit {
+		return fault.New(fault.Execution, "Query exceeded its memory limit of %s; raise %s or narrow the query", sizeText(a.limit), a.setting)
+	}
+	return nil
+}
+
+// charge is one operator's part of an account.
+type charge struct {
+	of   *account
+	held int64
+}
+
+// set changes what the operator holds to bytes.
+func (c *charge) set(bytes int64) error {
+	d := bytes - c.held
+	c.held = bytes
+	return c.of.grow(d)
+}
+
+// release gives all back.
+func (c *charge) release() { _ = c.set(0) }
+
+func sizeText(bytes int64) string {
+	for _, u := range []struct {
+		name string
+		size int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if bytes >= u.size && bytes%u.size == 0 {
+			return fmt.Sprintf("%d %s", bytes/u.size, u.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", bytes)
+}
+
+// build makes the operator of n.
+func build(f *frame, n plan.Node) (operator, error) {
+	switch n := n.(type) {
+	case *plan.Scan:
+		return newScan(f, n)
+	case *plan.Values:
+		return newValues(f, n)
+	case *plan.Filter:
+		return newFilter(f, n)
+	case *plan.Project:
+		return newProject(f, n)
+	case *plan.Join:
+		return newJoin(f, n)
+	case *plan.Aggregate:
+		return newAggregate(f, n)
+	case *plan.Window:
+		return newWindow(f, n)
+	case *plan.Sort:
+		return newSort(f, n)
+	case *plan.TopN:
+		return newTopN(f, n)
+	case *plan.Limit:
+		return newLimit(f, n)
+	case *plan.Distinct:
+		return newDistinct(f, n)
+	case *plan.SetOp:
+		return newSetOp(f, n)
+	case *plan.Unnest:
+		return newUnnest(f, n)
+	case *plan.Shared:
+		return newShared(f, n)
+	}
+	return nil, fmt.Errorf("bug: exec does not know the plan node %T", n)
+}
+
+// buildAll builds several inputs, or none.
+func buildAll(f *frame, nodes ...plan.Node) ([]operator, error) {
+	ops := make([]operator, 0, len(nodes))
+	for _, n := range nodes {
+		op, err := build(f, n)
+		if err != nil {
+			for _, o := range ops {
+				o.close()
+			}
+			return nil, err
+		}
+		ops = append(ops, op)
+	}
+	return ops, nil
+}

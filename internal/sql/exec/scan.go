@@ -1,0 +1,242 @@
+package exec
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+
+	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// scanOp reads a table. It offers the predicates to storage and applies those that
+// storage leaves.
+//
+// A predicate of kind storage.Match comes from the planner without its function: the
+// function is the filter's expression, evaluated on one value of the column. Where
+// that fails (CAST(dimension AS double) of a value that is no number) there may be no row
+// that anybody asked for, so the value counts as matching and from then on the filter is
+// also evaluated on the rows, which reports the error if it is due.
+type scanOp struct {
+	f       *frame
+	n       *plan.Scan
+	conds   []*expr       // per filter
+	failed  []atomic.Bool // per filter: its Match could not be evaluated for some value
+	open    storage.Scanner
+	applied storage.Applied
+	columns []int // indexes into n.Spec.Columns of the scanner's columns
+	todo    *vec.Batch
+	at      int
+	done    bool
+}
+
+func newScan(f *frame, n *plan.Scan) (operator, error) { return newScanOp(f, n) }
+
+func newScanOp(f *frame, n *plan.Scan) (*scanOp, error) {
+	s := &scanOp{f: f, n: n, conds: make([]*expr, len(n.Filters)), failed: make([]atomic.Bool, len(n.Filters))}
+	for i, filter := range n.Filters {
+		var err error
+		if s.conds[i], err = compile(filter.Expr); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// start opens the scanner. With agg it offers the aggregation and reports whether
+// storage took it; otherwise rows follow.
+func (s *scanOp) start(ctx context.Context, agg *storage.Aggregation) (aggregated bool, err error) {
+	spec := s.n.Spec
+	spec.Aggregation, spec.Where = nil, nil
+	if s.f.run.opt.NoPushdown {
+		spec.Limit, spec.NewestFirst = 0, false
+		return false, s.scan(ctx, spec, s.allColumns())
+	}
+	spec.Where = s.predicates()
+	spec.Aggregation = agg
+	if err := s.scan(ctx, spec, s.leastColumns()); err != nil {
+		return false, err
+	}
+	if s.applied.Aggregation || !slices.Contains(s.applied.Where, false) {
+		return s.applied.Aggregation, nil
+	}
+	// Filters are left to us: that takes their columns, and more rows than a limit asks.
+	spec.Limit, spec.NewestFirst, spec.Aggregation = 0, false, nil
+	return false, s.scan(ctx, spec, s.allColumns())
+}
+
+func (s *scanOp) scan(ctx context.Context, spec storage.ScanSpec, columns []int) error {
+	s.stop()
+	spec.Columns = make([]string, len(columns))
+	for i, c := range columns {
+		spec.Columns[i] = s.n.Spec.Columns[c]
+	}
+	scanner, err := s.n.Table.Scan(ctx, spec)
+	if err != nil {
+		return err
+	}
+	s.open, s.columns, s.applied = scanner, columns, scanner.Applied()
+	s.f.run.addScanner(scanner)
+	return nil
+}
+
+func (s *scanOp) allColumns() []int {
+	out := make([]int, len(s.n.Spec.Columns))
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// leastColumns is the output and what Match predicates, if they fail, are evaluated on.
+func (s *scanOp) leastColumns() []int {
+	out := s.allColumns()[:s.n.Output]
+	for i, f := range s.n.Filters {
+		if f.Pred.Op == storage.Match {
+			out = append(out, s.conds[i].cols...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (s *scanOp) predicates() []storage.Predicate {
+	where := make([]storage.Predicate, len(s.n.Filters))
+	for i, f := range s.n.Filters {
+		where[i] = f.Pred
+		if f.Pred.Op == storage.Match && f.Pred.Matches == nil {
+			where[i].Matches = s.matcher(i)
+		}
+	}
+	return where
+}
+
+// matcher is filter i as a function of its one column's value.
+func (s *scanOp) matcher(i int) func(string, bool) bool {
+	column := slices.Index(s.n.Spec.Columns, s.n.Filters[i].Pred.Column)
+	return func(value string, null bool) bool {
+		v := vec.Str(value)
+		v.Null = null
+		in := &vec.Batch{Len: 1, Columns: make([]*vec.Vector, len(s.n.Spec.Columns))}
+		in.Columns[column] = vec.Const(v, 1)
+		out, err := s.conds[i].eval(context.Background(), s.f, in)
+		if err != nil {
+			s.failed[i].Store(true)
+			return true
+		}
+		return !out.IsNull(0) && out.Bool(0)
+	}
+}
+
+// matchFailed reports whether some Match let values through that it could not judge.
+func (s *scanOp) matchFailed() bool {
+	for i := range s.failed {
+		if s.failed[i].Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// raw returns the scanner's next batch as it is.
+func (s *scanOp) raw(ctx context.Context) (*vec.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return s.open.Next(ctx)
+}
+
+func (s *scanOp) next(ctx context.Context) (*vec.Batch, error) {
+	if s.done {
+		return nil, nil
+	}
+	if s.open == nil {
+		if s.n.Spec.From >= s.n.Spec.To {
+			s.done = true
+			return nil, nil
+		}
+		if _, err := s.start(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
+	for {
+		b, err := s.piece(ctx)
+		if err != nil || b == nil {
+			s.done = b == nil
+			return nil, err
+		}
+		rows, all, err := filterRows(ctx, s.f, s.left(), b)
+		if err != nil {
+			return nil, err
+		}
+		b = &vec.Batch{Len: b.Len, Columns: b.Columns[:s.n.Output]}
+		switch {
+		case all:
+			return b, nil
+		case len(rows) > 0:
+			return b.Gather(rows), nil
+		}
+	}
+}
+
+// left is the filters that storage did not apply.
+func (s *scanOp) left() []*expr {
+	var conds []*expr
+	for i, cond := range s.conds {
+		if i >= len(s.applied.Where) || !s.applied.Where[i] || s.failed[i].Load() {
+			conds = append(conds, cond)
+		}
+	}
+	return conds
+}
+
+// piece returns the next rows, at most BatchRows, with each column in its place.
+func (s *scanOp) piece(ctx context.Context) (*vec.Batch, error) {
+	if s.todo == nil {
+		b, err := s.raw(ctx)
+		if err != nil || b == nil {
+			return nil, err
+		}
+		s.todo, s.at = s.place(b), 0
+	}
+	from, to := s.at, min(s.at+s.f.run.opt.BatchRows, s.todo.Len)
+	b := s.todo
+	if s.at = to; to == s.todo.Len {
+		s.todo = nil
+	}
+	if from == 0 && to == b.Len {
+		return b, nil
+	}
+	out := &vec.Batch{Len: to - from, Columns: make([]*vec.Vector, len(b.Columns))}
+	for i, c := range b.Columns {
+		if c != nil {
+			out.Columns[i] = c.Slice(from, to)
+		}
+	}
+	return out, nil
+}
+
+func (s *scanOp) place(b *vec.Batch) *vec.Batch {
+	if len(s.columns) == len(s.n.Spec.Columns) {
+		return b
+	}
+	out := &vec.Batch{Len: b.Len, Columns: make([]*vec.Vector, len(s.n.Spec.Columns))}
+	for i, c := range s.columns {
+		out.Columns[c] = b.Columns[i]
+	}
+	return out
+}
+
+// stop closes the scanner, if one is open.
+func (s *scanOp) stop() {
+	if s.open != nil {
+		s.f.run.dropScanner(s.open)
+		s.open, s.todo = nil, nil
+	}
+}
+
+func (s *scanOp) close() {
+	s.stop()
+	s.done = true
+}
