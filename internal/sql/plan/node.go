@@ -26,7 +26,8 @@ type (
 		Spec    storage.ScanSpec // Where holds the Pred of each filter, in order
 		Filters []Filtered
 		Output  int
-		Cols    []vec.Type // of Spec.Columns
+		Cols    []vec.Type     // of Spec.Columns
+		Roles   []storage.Role // of Spec.Columns
 	}
 
 	// Values is constant rows; a SELECT without FROM is one row without columns.
@@ -188,6 +189,7 @@ type WindowCall struct {
 	Name        string      // of a window function, when Agg is nil
 	Agg         *fn.AggCall // an aggregate over the frame
 	Args        []Expr
+	Filter      Expr // of an aggregate, or nil
 	T           vec.Type
 	IgnoreNulls bool
 	Frame       Frame

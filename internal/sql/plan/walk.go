@@ -108,6 +108,7 @@ func mapExprs(n Node, f func(Expr) Expr) {
 		keys(n.Order)
 		for i := range n.Calls {
 			list(n.Calls[i].Args)
+			one(&n.Calls[i].Filter)
 			one(&n.Calls[i].Frame.Start.Offset)
 			one(&n.Calls[i].Frame.End.Offset)
 		}

@@ -1,0 +1,132 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/fn"
+	"github.com/weir-db/weir/internal/sql/syntax"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// Env is what a plan is built against.
+type Env struct {
+	Catalog   Catalog
+	Functions *fn.Registry
+	Now       time.Time            // the start of the query: now(), ago() and their like
+	Params    map[string]vec.Value // of @name, by name without the @
+
+	// Disabled switches optimizer rules off by name (see [Rules]).
+	Disabled map[string]bool
+}
+
+// Build analyses a query and plans it. Errors of the query are of kind fault.Invalid
+// and say where: "line 1:8: …". Now and Params are constants of the plan.
+func Build(q *syntax.Query, env Env) (*Query, error) {
+	b := &builder{env: env}
+	rel, err := b.query(q, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := &Query{Root: rel.node, Tables: b.tables}
+	for i, f := range rel.fields {
+		out.Columns = append(out.Columns, f.output(i))
+	}
+	optimize(out, b)
+	return out, nil
+}
+
+// builder is the state of one Build.
+type builder struct {
+	env    Env
+	tables []TableRef
+	depth  int
+}
+
+// maxDepth bounds nesting of the analysis, below what the stack holds.
+const maxDepth = 500
+
+// enter guards recursion; the caller defers the function it returns.
+func (b *builder) enter(at syntax.Pos) (func(), error) {
+	if b.depth++; b.depth > maxDepth {
+		return nil, errorAt(at, "The query is nested too deeply")
+	}
+	return func() { b.depth-- }, nil
+}
+
+// errorAt returns an error of kind fault.Invalid that says where.
+func errorAt(at syntax.Pos, format string, args ...any) error {
+	return fault.New(fault.Invalid, "%s: %s", at, fmt.Sprintf(format, args...))
+}
+
+// relation is a node whose columns have names.
+type relation struct {
+	node   Node
+	fields []field // one per column of node
+}
+
+// field is a named column.
+type field struct {
+	database string // of the table, when the relation goes by the table's name
+	rel      string // alias or table name; empty: none
+	name     string // empty: it cannot be named
+	t        vec.Type
+	// hidden columns are reached by a qualified name only (keys of USING).
+	hidden  bool
+	table   TableRef // the table whose column it is unchanged, if any
+	column  string   // and the name of that column
+	aliased bool
+}
+
+// output is the result column that f makes at position i.
+func (f *field) output(i int) OutputColumn {
+	name := f.name
+	if name == "" {
+		name = fmt.Sprintf("_col%d", i)
+	}
+	return OutputColumn{Name: name, Type: f.t, Database: f.table.Database, Table: f.table.Table, Aliased: f.aliased}
+}
+
+// with is the queries of WITH clauses in scope, innermost first.
+type with struct {
+	name  string // lower case
+	cte   *cte
+	outer *with
+}
+
+// cte is one analysed query of WITH. Each reference reads the same [Shared] node.
+type cte struct {
+	shared *Shared
+	fields []field
+	frame  *frame
+}
+
+func (w *with) lookup(name string) *cte {
+	name = strings.ToLower(name)
+	for ; w != nil; w = w.outer {
+		if w.name == name {
+			return w.cte
+		}
+	}
+	return nil
+}
+
+// frame is one subquery that may be correlated: where it stands, and which values of
+// that place it reads.
+type frame struct {
+	scope  *scope
+	params []Expr // over scope's input
+}
+
+// param returns the parameter that stands for e, which is over the frame's place.
+func (f *frame) param(e Expr) Expr {
+	for i, p := range f.params {
+		if Same(p, e) {
+			return &Param{i, e.Type()}
+		}
+	}
+	f.params = append(f.params, e)
+	return &Param{len(f.params) - 1, e.Type()}
+}

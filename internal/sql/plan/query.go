@@ -1,0 +1,623 @@
+package plan
+
+import (
+	"strings"
+
+	"github.com/weir-db/weir/internal/sql/fn"
+	"github.com/weir-db/weir/internal/sql/syntax"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// query analyses a whole query: WITH, body, ORDER BY, LIMIT. fr is the subquery it is
+// part of, or nil.
+func (b *builder) query(q *syntax.Query, fr *frame, w *with) (*relation, error) {
+	leave, err := b.enter(q.At)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if w, err = b.withClause(q, fr, w); err != nil {
+		return nil, err
+	}
+	if s, ok := q.Body.(*syntax.Select); ok {
+		return b.selectQuery(s, q, fr, w)
+	}
+	rel, err := b.body(q.Body, fr, w)
+	if err != nil {
+		return nil, err
+	}
+	return b.orderOutputs(rel, q, fr, w)
+}
+
+func (b *builder) withClause(q *syntax.Query, fr *frame, w *with) (*with, error) {
+	outer := w
+	for _, c := range q.With {
+		name := strings.ToLower(c.Name.Name)
+		for have := w; have != outer; have = have.outer {
+			if have.name == name {
+				return nil, errorAt(c.Name.At, "WITH query name '%s' specified more than once", c.Name.Name)
+			}
+		}
+		rel, err := b.query(c.Query, fr, w)
+		if err != nil {
+			return nil, err
+		}
+		if c.Columns != nil && len(c.Columns) != len(rel.fields) {
+			return nil, errorAt(c.Name.At, "WITH column list has %d entries but WITH query(%s) has %d columns", len(c.Columns), c.Name.Name, len(rel.fields))
+		}
+		rel = renamed(rel, "", c.Columns)
+		w = &with{name, &cte{&Shared{rel.node}, rel.fields, fr}, w}
+	}
+	return w, nil
+}
+
+func (b *builder) body(body syntax.Body, fr *frame, w *with) (*relation, error) {
+	switch body := body.(type) {
+	case *syntax.Select:
+		return b.selectQuery(body, &syntax.Query{At: body.At}, fr, w)
+	case *syntax.Query:
+		return b.query(body, fr, w)
+	case *syntax.Values:
+		return b.values(body, fr, w)
+	case *syntax.SetOp:
+		return b.setOp(body, fr, w)
+	}
+	return nil, errorAt(body.Pos(), "This query is not supported")
+}
+
+func (b *builder) values(v *syntax.Values, fr *frame, w *with) (*relation, error) {
+	a := &analyser{builder: b, scope: &scope{outer: fr}, with: w, clause: "VALUES"}
+	width := -1
+	var columns [][]Expr
+	var from [][]syntax.Expr
+	for _, row := range v.Rows {
+		elems := []syntax.Expr{row}
+		if r, ok := row.(*syntax.RowExpr); ok {
+			elems = r.Elems
+		}
+		if width < 0 {
+			width = len(elems)
+			columns, from = make([][]Expr, width), make([][]syntax.Expr, width)
+		}
+		if len(elems) != width {
+			return nil, errorAt(v.At, "Values rows have mismatched types: %d vs %d columns", width, len(elems))
+		}
+		for i, e := range elems {
+			x, err := a.expr(e)
+			if err != nil {
+				return nil, err
+			}
+			columns[i], from[i] = append(columns[i], x), append(from[i], e)
+		}
+	}
+	node := &Values{Rows: make([][]Expr, len(v.Rows))}
+	out := &relation{node: node}
+	for i, column := range columns {
+		same, t, ok, err := b.common(column, places(from[i]))
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, errorAt(v.At, "Values rows have mismatched types: column %d", i+1)
+		}
+		for r, x := range same {
+			node.Rows[r] = append(node.Rows[r], x)
+		}
+		node.T = append(node.T, t)
+		out.fields = append(out.fields, field{t: t})
+	}
+	return out, nil
+}
+
+var setKinds = [...]SetKind{syntax.Union: Union, syntax.Except: Except, syntax.Intersect: Intersect}
+
+func (b *builder) setOp(s *syntax.SetOp, fr *frame, w *with) (*relation, error) {
+	leave, err := b.enter(s.At)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	left, err := b.body(s.Left, fr, w)
+	if err != nil {
+		return nil, err
+	}
+	right, err := b.body(s.Right, fr, w)
+	if err != nil {
+		return nil, err
+	}
+	if len(left.fields) != len(right.fields) {
+		return nil, errorAt(s.At, "%s query has different number of fields: %d, %d", s.Op, len(left.fields), len(right.fields))
+	}
+	types := make([]vec.Type, len(left.fields))
+	out := &relation{}
+	for i, f := range left.fields {
+		t, ok := fn.CommonType(f.t, right.fields[i].t)
+		if !ok {
+			return nil, errorAt(s.At, "column %d in %s query has incompatible types: %s, %s", i+1, s.Op, f.t, right.fields[i].t)
+		}
+		types[i] = t
+		out.fields = append(out.fields, field{name: f.output(i).Name, t: t})
+	}
+	l, err := b.castAll(left, types, s.At)
+	if err != nil {
+		return nil, err
+	}
+	r, err := b.castAll(right, types, s.At)
+	out.node = &SetOp{Kind: setKinds[s.Op], All: s.All, Left: l, Right: r}
+	return out, err
+}
+
+// castAll gives the columns of rel the given types.
+func (b *builder) castAll(rel *relation, types []vec.Type, at syntax.Pos) (Node, error) {
+	exprs := make([]Expr, len(types))
+	changed := false
+	for i, t := range types {
+		var err error
+		have := rel.fields[i].t
+		if exprs[i], err = b.coerce(&Column{i, have}, t, at); err != nil {
+			return nil, err
+		}
+		changed = changed || !have.Equal(t)
+	}
+	if !changed {
+		return rel.node, nil
+	}
+	return &Project{rel.node, exprs}, nil
+}
+
+// orderOutputs adds ORDER BY and LIMIT to a query that is not a mere SELECT: only
+// output columns can be named.
+func (b *builder) orderOutputs(rel *relation, q *syntax.Query, fr *frame, w *with) (*relation, error) {
+	if len(q.OrderBy) > 0 {
+		s := &scope{fields: append([]field(nil), rel.fields...), outer: fr}
+		for i := range s.fields {
+			s.fields[i].name = rel.fields[i].output(i).Name
+		}
+		a := &analyser{builder: b, scope: s, with: w, clause: "ORDER BY clause"}
+		var keys []SortKey
+		for _, item := range q.OrderBy {
+			x, err := a.ordinal(item.Expr, len(s.fields), func(i int) Expr { return &Column{i, s.fields[i].t} }, "ORDER BY")
+			if err != nil {
+				return nil, err
+			}
+			if err := orderable(x, item.Expr.Pos(), "ORDER BY"); err != nil {
+				return nil, err
+			}
+			keys = append(keys, SortKey{x, item.Desc, item.Nulls == syntax.NullsFirst})
+		}
+		rel.node = &Sort{rel.node, keys}
+	}
+	rel.node = limited(rel.node, q)
+	return rel, nil
+}
+
+// ordinal analyses a key that may be the number of an output column.
+func (a *analyser) ordinal(e syntax.Expr, n int, column func(int) Expr, clause string) (Expr, error) {
+	lit, ok := e.(*syntax.IntegerLit)
+	if !ok {
+		return a.expr(e)
+	}
+	if lit.Value < 1 || lit.Value > int64(n) {
+		return nil, errorAt(lit.At, "%s position %d is not in select list", clause, lit.Value)
+	}
+	return column(int(lit.Value) - 1), nil
+}
+
+// limited adds OFFSET and LIMIT.
+func limited(n Node, q *syntax.Query) Node {
+	if q.Limit == nil && q.Offset == nil {
+		return n
+	}
+	l := &Limit{Input: n, N: -1}
+	if q.Limit != nil {
+		l.N = q.Limit.Value
+	}
+	if q.Offset != nil {
+		l.Offset = q.Offset.Value
+	}
+	return l
+}
+
+// selectItem is one output column of a SELECT.
+type selectItem struct {
+	expr  Expr // over the input; aggregates and windows are placeholders
+	from  syntax.Expr
+	field field
+}
+
+// selection is a SELECT on its way from names to nodes.
+type selection struct {
+	*analyser
+	query *syntax.Select
+	rel   *relation // FROM and WHERE
+	items []selectItem
+	keys  []Expr // of ORDER BY, over the input
+	group *grouping
+}
+
+// selectQuery analyses a SELECT with the ORDER BY and LIMIT of the query around it.
+func (b *builder) selectQuery(s *syntax.Select, q *syntax.Query, fr *frame, w *with) (*relation, error) {
+	rel, err := b.from(s.From, fr, w)
+	if err != nil {
+		return nil, err
+	}
+	sel := &selection{query: s, rel: rel}
+	sel.analyser = &analyser{
+		builder: b, scope: &scope{fields: rel.fields, outer: fr}, with: w,
+		aggs: &aggregates{}, windows: &windows{}, clause: "SELECT clause",
+	}
+	if err := sel.where(); err != nil {
+		return nil, err
+	}
+	if err := sel.selectList(); err != nil {
+		return nil, err
+	}
+	having, err := sel.having()
+	if err != nil {
+		return nil, err
+	}
+	if err := sel.orderBy(q.OrderBy); err != nil {
+		return nil, err
+	}
+	node, err := sel.grouped(having, q.OrderBy)
+	if err != nil {
+		return nil, err
+	}
+	if node, err = sel.windowed(node); err != nil {
+		return nil, err
+	}
+	return sel.output(node, q)
+}
+
+// clauseAnalyser is an analyser for a clause without aggregates and windows.
+func (s *selection) clauseAnalyser(clause string) *analyser {
+	a := *s.analyser
+	a.aggs, a.windows, a.clause = nil, nil, clause
+	return &a
+}
+
+func (s *selection) where() error {
+	if s.query.Where == nil {
+		return nil
+	}
+	if err := s.rejectAggregates(s.query.Where, "WHERE clause"); err != nil {
+		return err
+	}
+	cond, err := s.clauseAnalyser("WHERE clause").condition(s.query.Where, "WHERE clause")
+	if err != nil {
+		return err
+	}
+	s.rel.node = &Filter{s.rel.node, cond}
+	return nil
+}
+
+func (s *selection) selectList() error {
+	for _, item := range s.query.Items {
+		if item.Star {
+			if err := s.star(item); err != nil {
+				return err
+			}
+			continue
+		}
+		x, err := s.item(item)
+		if err != nil {
+			return err
+		}
+		s.items = append(s.items, x)
+	}
+	return nil
+}
+
+func (s *selection) star(item syntax.SelectItem) error {
+	found := false
+	for i, f := range s.scope.fields {
+		if f.hidden || !starCovers(item.Qualifier, &f) {
+			continue
+		}
+		found = true
+		f.aliased = false
+		s.items = append(s.items, selectItem{expr: &Column{i, f.t}, field: f, from: &syntax.Ref{At: item.At, Parts: []syntax.Ident{{At: item.At, Name: f.name}}}})
+	}
+	switch {
+	case found:
+		return nil
+	case len(item.Qualifier) > 0:
+		return errorAt(item.At, "Table '%s' not found", dotted(item.Qualifier))
+	}
+	return errorAt(item.At, "SELECT * not allowed from relation that has no columns")
+}
+
+func starCovers(qualifier []syntax.Ident, f *field) bool {
+	switch len(qualifier) {
+	case 0:
+		return true
+	case 1:
+		return nameMatches(f.rel, qualifier[0].Name, false)
+	}
+	return nameMatches(f.database, qualifier[0].Name, true) && nameMatches(f.rel, qualifier[1].Name, false)
+}
+
+// item analyses one expression of the select list and names it: by its alias, or as the
+// column or field that it is.
+func (s *selection) item(item syntax.SelectItem) (selectItem, error) {
+	out := selectItem{from: item.Expr}
+	var err error
+	if ref, ok := item.Expr.(*syntax.Ref); ok {
+		var f *field
+		if out.expr, f, err = s.scope.resolve(ref); err != nil {
+			return out, err
+		}
+		if f != nil {
+			out.field = *f
+		}
+		switch x := out.expr.(type) {
+		case *Field:
+			out.field.name = x.X.Type().Fields[x.Index].Name
+		default:
+			if f == nil {
+				out.field.name = ref.Parts[len(ref.Parts)-1].Name
+			}
+		}
+	} else {
+		if out.expr, err = s.expr(item.Expr); err != nil {
+			return out, err
+		}
+		if x, ok := item.Expr.(*syntax.FieldAccess); ok {
+			out.field.name = x.Field.Name
+		}
+	}
+	out.field.t, out.field.aliased = out.expr.Type(), false
+	if item.Alias.Name != "" {
+		out.field.aliased = true
+		out.field.name = item.Alias.Name
+	}
+	return out, nil
+}
+
+func (s *selection) having() (Expr, error) {
+	if s.query.Having == nil {
+		return nil, nil
+	}
+	a := *s.analyser
+	a.windows, a.clause = nil, "HAVING clause"
+	return a.condition(s.query.Having, "HAVING clause")
+}
+
+// orderBy analyses the keys of ORDER BY; names mean output columns first.
+func (s *selection) orderBy(items []syntax.SortItem) error {
+	a := *s.analyser
+	outer := *s.scope
+	outer.outputs = s.items
+	a.scope, a.inner, a.clause = &outer, s.scope, "ORDER BY clause"
+	for _, item := range items {
+		x, err := a.ordinal(item.Expr, len(s.items), func(i int) Expr { return s.items[i].expr }, "ORDER BY")
+		if err != nil {
+			return err
+		}
+		if err := orderable(x, item.Expr.Pos(), "ORDER BY"); err != nil {
+			return err
+		}
+		if s.query.Distinct && s.itemOf(x) < 0 {
+			return errorAt(item.Expr.Pos(), "For SELECT DISTINCT, ORDER BY expressions must appear in select list")
+		}
+		s.keys = append(s.keys, x)
+	}
+	return nil
+}
+
+// itemOf returns the output column that x is, or -1.
+func (s *selection) itemOf(x Expr) int {
+	for i, item := range s.items {
+		if Same(item.expr, x) {
+			return i
+		}
+	}
+	return -1
+}
+
+// grouped makes the nodes of GROUP BY and HAVING, if there is grouping, and puts all
+// expressions over the groups.
+func (s *selection) grouped(having Expr, order []syntax.SortItem) (Node, error) {
+	if s.query.GroupBy == nil && len(s.aggs.list) == 0 && having == nil {
+		return s.rel.node, nil
+	}
+	keys, err := s.groupKeys()
+	if err != nil {
+		return nil, err
+	}
+	s.group = &grouping{keys}
+	var node Node = &Aggregate{Input: s.rel.node, Keys: keys, Aggs: s.aggs.list}
+	if having != nil {
+		over, err := s.over(having, s.query.Having)
+		if err != nil {
+			return nil, err
+		}
+		node = &Filter{node, over}
+	}
+	for i := range s.items {
+		if s.items[i].expr, err = s.over(s.items[i].expr, s.items[i].from); err != nil {
+			return nil, err
+		}
+	}
+	for i := range s.keys {
+		if s.keys[i], err = s.over(s.keys[i], order[i].Expr); err != nil {
+			return nil, err
+		}
+	}
+	return node, s.overWindows()
+}
+
+// over puts e over the groups.
+func (s *selection) over(e Expr, from syntax.Expr) (Expr, error) {
+	if out := s.group.over(e); out != nil {
+		return out, nil
+	}
+	return nil, errorAt(from.Pos(), "'%s' must be an aggregate expression or appear in GROUP BY clause", syntax.FormatExpr(from))
+}
+
+func (s *selection) overWindows() error {
+	var err error
+	over := func(e *Expr, from syntax.Expr) {
+		if *e != nil && err == nil {
+			*e, err = s.over(*e, from)
+		}
+	}
+	for i := range s.windows.calls {
+		c, spec, from := &s.windows.calls[i], &s.windows.specs[i], s.windows.at[i]
+		for k := range c.Args {
+			over(&c.Args[k], from)
+		}
+		over(&c.Filter, from)
+		over(&c.Frame.Start.Offset, from)
+		over(&c.Frame.End.Offset, from)
+		for k := range spec.partition {
+			over(&spec.partition[k], from)
+		}
+		for k := range spec.order {
+			over(&spec.order[k].Expr, from)
+		}
+	}
+	return err
+}
+
+// groupKeys analyses GROUP BY: expressions over the input, or ordinals of the select list.
+func (s *selection) groupKeys() ([]Expr, error) {
+	if s.query.GroupBy == nil {
+		return nil, nil
+	}
+	a := s.clauseAnalyser("GROUP BY clause")
+	var keys []Expr
+	for _, item := range s.query.GroupBy.Items {
+		if item.Kind != syntax.GroupPlain {
+			return nil, errorAt(item.At, "GROUPING SETS, ROLLUP and CUBE are not supported")
+		}
+		for _, set := range item.Sets {
+			for _, e := range set {
+				x, err := s.groupKey(a, e)
+				if err != nil {
+					return nil, err
+				}
+				keys = appendNew(keys, x)
+			}
+		}
+	}
+	return keys, nil
+}
+
+func (s *selection) groupKey(a *analyser, e syntax.Expr) (Expr, error) {
+	if err := s.rejectAggregates(e, "GROUP BY clause"); err != nil {
+		return nil, err
+	}
+	x, err := a.ordinal(e, len(s.items), func(i int) Expr { return s.items[i].expr }, "GROUP BY")
+	if err != nil {
+		return nil, err
+	}
+	walkExpr(x, func(part Expr) bool {
+		switch part.(type) {
+		case *aggRef, *windowRef:
+			err = errorAt(e.Pos(), "GROUP BY position %s is an aggregate expression", syntax.FormatExpr(e))
+		}
+		return err == nil
+	})
+	if err == nil && (x.Type().Kind == vec.TimeSeries || x.Type().Kind == vec.Lambda) {
+		err = errorAt(e.Pos(), "%s is not comparable, and therefore cannot be used in GROUP BY", x.Type())
+	}
+	return x, err
+}
+
+func appendNew(list []Expr, e Expr) []Expr {
+	for _, have := range list {
+		if Same(have, e) {
+			return list
+		}
+	}
+	return append(list, e)
+}
+
+// windowed makes the nodes of the window functions, one for those that share partition
+// and order, and puts all expressions over them.
+func (s *selection) windowed(node Node) (Node, error) {
+	w := s.windows
+	if len(w.calls) == 0 {
+		return node, nil
+	}
+	column := make([]int, len(w.calls))
+	done := make([]bool, len(w.calls))
+	width := len(node.Types())
+	for i := range w.calls {
+		if done[i] {
+			continue
+		}
+		win := &Window{Input: node, Partition: w.specs[i].partition, Order: w.specs[i].order}
+		for k := i; k < len(w.calls); k++ {
+			if !done[k] && w.specs[k].same(w.specs[i]) {
+				win.Calls = append(win.Calls, w.calls[k])
+				column[k], done[k] = width, true
+				width++
+			}
+		}
+		node = win
+	}
+	over := func(e Expr) Expr {
+		return rewrite(e, func(x Expr) Expr {
+			if r, ok := x.(*windowRef); ok {
+				return &Column{column[r.index], r.t}
+			}
+			return x
+		})
+	}
+	for i := range s.items {
+		s.items[i].expr = over(s.items[i].expr)
+	}
+	for i := range s.keys {
+		s.keys[i] = over(s.keys[i])
+	}
+	return node, nil
+}
+
+// output projects the select list, and orders and limits the result.
+func (s *selection) output(node Node, q *syntax.Query) (*relation, error) {
+	out := &relation{}
+	exprs := make([]Expr, len(s.items))
+	for i, item := range s.items {
+		exprs[i] = item.expr
+		out.fields = append(out.fields, item.field)
+	}
+	keys := make([]SortKey, len(s.keys))
+	for i, k := range s.keys {
+		at := s.itemOf(k)
+		if at < 0 {
+			for h := len(s.items); h < len(exprs) && at < 0; h++ {
+				if Same(exprs[h], k) {
+					at = h
+				}
+			}
+		}
+		if at < 0 {
+			at, exprs = len(exprs), append(exprs, k)
+		}
+		keys[i] = SortKey{&Column{at, k.Type()}, q.OrderBy[i].Desc, q.OrderBy[i].Nulls == syntax.NullsFirst}
+	}
+	node = &Project{node, exprs}
+	if s.query.Distinct {
+		for i, f := range out.fields {
+			if f.t.Kind == vec.TimeSeries {
+				return nil, errorAt(s.items[i].from.Pos(), "DISTINCT can only be applied to comparable types (actual: %s)", f.t)
+			}
+		}
+		node = &Distinct{node}
+	}
+	if len(keys) > 0 {
+		node = &Sort{node, keys}
+	}
+	node = limited(node, q)
+	if len(exprs) > len(s.items) {
+		kept := make([]Expr, len(s.items))
+		for i, f := range out.fields {
+			kept[i] = &Column{i, f.t}
+		}
+		node = &Project{node, kept}
+	}
+	out.node = node
+	return out, nil
+}
