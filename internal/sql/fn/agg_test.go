@@ -1,0 +1,242 @@
+package fn
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// aggText evaluates "agg(args) FROM (VALUES row, …) AS t(names)" and returns the text
+// of the result or the error's.
+func aggText(text string) (out string) {
+	defer func() {
+		if f, ok := recover().(parseFault); ok {
+			out = "error: " + f.Error()
+		}
+	}()
+	call, env := parseAgg(text)
+	if err := func() error {
+		acc := call.Func.New(call.Args, call.Return)
+		acc.Resize(1)
+		n := env.rows
+		if err := acc.Add(make([]int32, n), env.args); err != nil {
+			return err
+		}
+		v, err := acc.Result()
+		if err != nil {
+			return err
+		}
+		if !v.Type.Equal(call.Return) {
+			return fmt.Errorf("result has type %s, want %s", v.Type, call.Return)
+		}
+		out = v.Value(0).String()
+		return nil
+	}(); err != nil {
+		return "error: " + err.Error()
+	}
+	return out
+}
+
+type aggEnv struct {
+	rows int
+	args []*vec.Vector
+}
+
+func parseAgg(text string) (*AggCall, aggEnv) {
+	head, tail, _ := strings.Cut(text, " FROM ")
+	p := &exprParser{s: tail}
+	p.want("(")
+	p.want("VALUES")
+	rows := p.list(")")
+	p.want("AS")
+	p.want("t")
+	p.want("(")
+	var names []string
+	for !p.sym(")") {
+		p.sym(",")
+		names = append(names, p.word())
+	}
+	vals := make([][]vec.Value, len(rows))
+	types := make([]vec.Type, len(names))
+	for i, r := range rows {
+		v, err := r.eval(nil, 1)
+		if err != nil {
+			p.fail("%v", err)
+		}
+		vals[i] = []vec.Value{v.Value(0)}
+		if len(names) > 1 {
+			vals[i] = v.Value(0).List
+		}
+		for k := range names {
+			t := vals[i][k].Type
+			if common, ok := CommonType(types[k], t); ok {
+				types[k] = common
+			}
+		}
+	}
+	env := map[string]*vec.Vector{}
+	q := &exprParser{s: head, types: map[string]vec.Type{}}
+	for k, name := range names {
+		b := vec.NewBuilder(types[k], len(rows))
+		for i := range rows {
+			kernel, _ := Cast(vals[i][k].Type, types[k], false)
+			v, err := kernel(&Context{}, vec.Const(vals[i][k], 1))
+			if err != nil {
+				p.fail("%v", err)
+			}
+			b.AppendFrom(v, 0)
+		}
+		env[name], q.types[name] = b.Vector(), types[k]
+	}
+	name := q.word()
+	q.want("(")
+	args := q.list(")")
+	argTypes := make([]vec.Type, len(args))
+	for i, a := range args {
+		argTypes[i] = a.typ
+	}
+	call, err := registry.Aggregate(name, argTypes)
+	if err != nil {
+		q.fail("%v", err)
+	}
+	out := aggEnv{rows: len(rows)}
+	for i, a := range args {
+		v, err := q.cast(a, call.Args[i], false).eval(env, len(rows))
+		if err != nil {
+			q.fail("%v", err)
+		}
+		out.args = append(out.args, v)
+	}
+	return call, out
+}
+
+func TestEveryAggregateExampleGivesItsResult(t *testing.T) {
+	for _, a := range registry.Aggregates() {
+		if a.Docs.Category == "" || a.Docs.Text == "" || a.Docs.Example == "" {
+			t.Errorf("%s has no docs", a.Signature)
+			continue
+		}
+		if got := aggText(a.Docs.Example); got != a.Docs.Result {
+			t.Errorf("%s: %s = %s, want %s", a.Signature, a.Docs.Example, got, a.Docs.Result)
+		}
+	}
+}
+
+// TestAggregatesDoNotDependOnBatchesOrGroups runs every example with its rows in one
+// batch, in batches of one, and interleaved with another group.
+func TestAggregatesDoNotDependOnBatchesOrGroups(t *testing.T) {
+	for _, a := range registry.Aggregates() {
+		call, env := parseAgg(a.Docs.Example)
+		acc := call.Func.New(call.Args, call.Return)
+		for r := range env.rows {
+			acc.Resize(1 + min(r, 2)) // groups may come at any time
+			if r == 0 {
+				acc.Resize(3)
+			}
+			batch := make([]*vec.Vector, len(env.args))
+			for i, v := range env.args {
+				batch[i] = v.Gather([]int32{int32(r), int32(r), int32(r)})
+				if i%2 == 0 { // another form
+					batch[i] = vec.OfDict([]int32{0, 1, 2}, batch[i].Flat())
+				}
+			}
+			// Group 2 stays empty.
+			if err := acc.Add([]int32{1, 0, 1}[:2], slices2(batch)); err != nil {
+				t.Fatalf("%s: %v", a.Docs.Example, err)
+			}
+		}
+		v, err := acc.Result()
+		if err != nil || v.Len() != 3 {
+			t.Fatalf("%s: %v, %d groups", a.Docs.Example, err, v.Len())
+		}
+		for g := range 2 {
+			if got := v.Value(g).String(); got != a.Docs.Result {
+				t.Errorf("%s row by row = %s, want %s", a.Docs.Example, got, a.Docs.Result)
+			}
+		}
+		empty := "NULL"
+		if strings.HasPrefix(a.Name, "count") || a.Name == "approx_distinct" {
+			empty = "0"
+		}
+		if got := v.Value(2).String(); got != empty {
+			t.Errorf("%s of no rows = %s, want %s", a.Signature, got, empty)
+		}
+		if acc.SizeBytes() <= 0 {
+			t.Errorf("%s says it takes no memory", a.Signature)
+		}
+	}
+}
+
+func slices2(vs []*vec.Vector) []*vec.Vector {
+	out := make([]*vec.Vector, len(vs))
+	for i, v := range vs {
+		out[i] = v.Slice(0, 2)
+	}
+	return out
+}
+
+func TestAggregatesTreatNullsAndExtremesAsDocumented(t *testing.T) {
+	check := func(text, want string) {
+		t.Helper()
+		if got := aggText(text); got != want {
+			t.Errorf("%s = %s, want %s", text, got, want)
+		}
+	}
+	check("sum(x) FROM (VALUES 9223372036854775807, 1) AS t(x)", "error: bigint addition overflow: 9223372036854775807 + 1")
+	check("max(x) FROM (VALUES 1.0, 0 / 0.0, 2) AS t(x)", "NaN")
+	check("min(x) FROM (VALUES 0 / 0.0, 2) AS t(x)", "2.0")
+	check("max(x) FROM (VALUES 'b', 'a', NULL) AS t(x)", "b")
+	check("min(x) FROM (VALUES true, false) AS t(x)", "false")
+	check("max(x) FROM (VALUES ARRAY[1, 2], ARRAY[1, 3]) AS t(x)", "[1, 3]")
+	check("max_by(x, y) FROM (VALUES ('a', 1), (NULL, 2)) AS t(x, y)", "NULL")
+	check("max_by(x, y) FROM (VALUES ('a', NULL), ('b', NULL)) AS t(x, y)", "NULL")
+	check("max(x, 0) FROM (VALUES 1) AS t(x)", "error: second argument of max/min must be a positive integer")
+}
+
+func BenchmarkAggregate(b *testing.B) {
+	const n = 4096
+	floats, nulls := make([]float64, n), make([]bool, n)
+	for i := range floats {
+		floats[i] = float64(i%97) * 0.25
+		nulls[i] = i%10 == 0
+	}
+	doubles := vec.OfFloats(floats, nil)
+	times := benchInts(vec.TimestampType, n, func(i int) int64 { return int64(i) * vec.Second })
+	runs, single := make([]int32, n), make([]int32, n)
+	for i := range runs {
+		runs[i], single[i] = int32(i/90), int32(i*7919%64)
+	}
+	run := func(label, name string, groups []int32, args ...*vec.Vector) {
+		types := make([]vec.Type, len(args))
+		for i, a := range args {
+			types[i] = a.Type
+		}
+		call, err := registry.Aggregate(name, types)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(label, func(b *testing.B) {
+			acc := call.Func.New(call.Args, call.Return)
+			acc.Resize(64)
+			for b.Loop() {
+				if err := acc.Add(groups, args); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+		})
+	}
+	for _, g := range []struct {
+		name   string
+		groups []int32
+	}{{"runs", runs}, {"mixed", single}} {
+		run("avg/"+g.name, "avg", g.groups, doubles)
+		run("avg-nulls/"+g.name, "avg", g.groups, vec.OfFloats(floats, nulls))
+		run("max/"+g.name, "max", g.groups, doubles)
+		run("max_by/"+g.name, "max_by", g.groups, doubles, times)
+		run("stddev/"+g.name, "stddev", g.groups, doubles)
+		run("approx_percentile/"+g.name, "approx_percentile", g.groups, doubles, vec.Const(vec.Float(0.5), n))
+	}
+}
