@@ -420,6 +420,28 @@ func TestTagRules(t *testing.T) {
 	}
 }
 
+func TestAccountSettingsAreKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if got := w.Account(); got != (catalog.Account{MaxQueryTCU: 200}) {
+		t.Errorf("default = %+v", got)
+	}
+	for _, bad := range []int64{0, 3, 6, 1004, -4} {
+		refused(t, w.UpdateAccount(t.Context(), catalog.Account{MaxQueryTCU: bad}), fault.Invalid, "multiple of 4")
+	}
+	if err := w.UpdateAccount(t.Context(), catalog.Account{MaxQueryTCU: 8}); err != nil {
+		t.Fatal(err)
+	}
+	w.database("db")
+	if w.Account().MaxQueryTCU != 8 {
+		t.Error("lost by another change")
+	}
+	w.reopen()
+	if w.Account().MaxQueryTCU != 8 {
+		t.Error("lost by reopening")
+	}
+}
+
 func TestOpenRepairsWhatACrashLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
