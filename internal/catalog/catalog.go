@@ -60,7 +60,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Documents keeps the catalog's documents, small JSON texts by key.
+// Documents keeps the catalog's documents, small JSON texts by key: a meta.Bucket.
 type Documents interface {
 	// Each calls f for every document, in any order. f may keep doc.
 	Each(f func(key string, doc []byte) error) error

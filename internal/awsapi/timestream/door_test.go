@@ -67,6 +67,7 @@ type door struct {
 	t       testing.TB
 	server  *httptest.Server
 	queries *script
+	service *wire.Service
 	calls   chan wire.Call // the last call of each request, for its counts
 }
 
@@ -89,6 +90,7 @@ func newDoor(t testing.TB) *door {
 			return handler(ctx, c)
 		}
 	}
+	d.service = service
 	h, err := awsapi.New(awsapi.Options{Services: []*wire.Service{service}})
 	if err != nil {
 		t.Fatal(err)
@@ -439,4 +441,19 @@ func TestCancelPrepareAndAccountSettings(t *testing.T) {
 	d.refuses("UpdateAccountSettings", `{"MaxQueryTCU":6}`, 400, validation, "multiple of 4")
 	d.refuses("UpdateAccountSettings", `{"QueryPricingModel":"BYTES_SCANNED"}`, 400, validation, "COMPUTE_UNITS")
 	d.refuses("UpdateAccountSettings", `{"QueryCompute":{"ComputeMode":"PROVISIONED","ProvisionedCapacity":{"TargetQueryTCU":4}}}`, 400, validation, "not available")
+}
+
+func FuzzWriteRecordsNeverPanics(f *testing.F) {
+	f.Add(`{"DatabaseName":"db","TableName":"t","Records":[{"Dimensions":[{"Name":"host","Value":"a"}],"MeasureName":"cpu","MeasureValue":"1.5","Time":"1772600767890"}]}`)
+	f.Add(`{"DatabaseName":"db","TableName":"t","CommonAttributes":{"MeasureValueType":"MULTI","MeasureName":"m","Time":"1772600767","TimeUnit":"SECONDS"},"Records":[{"Dimensions":[{"Name":"a","Value":""}],"MeasureValues":[{"Name":"x","Value":"true","Type":"BOOLEAN"}]},{"Version":3}]}`)
+	d := newDoor(f)
+	d.call("CreateDatabase", `{"DatabaseName":"db"}`)
+	d.call("CreateTable", `{"DatabaseName":"db","TableName":"t"}`)
+	write := d.service.Operations["WriteRecords"]
+	f.Fuzz(func(t *testing.T, body string) {
+		_, err := write(t.Context(), &wire.Call{Body: []byte(body)})
+		if e := wire.ExceptionOf(&wire.Call{}, err); err != nil && e.Status >= 500 {
+			t.Fatalf("%q: %v", body, err)
+		}
+	})
 }
