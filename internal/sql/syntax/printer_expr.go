@@ -319,31 +319,25 @@ func (w *printer) caseExpr(e *Case) {
 }
 
 func (w *printer) call(c *Call) {
-	// These two have a grammar of their own, with plain arguments only: the first one of position leaves
-	// an IN to its special form, and NORMALIZE is reserved.
-	position := !c.Name.Quoted && strings.EqualFold(c.Name.Name, "position")
-	normalize := !c.Name.Quoted && strings.EqualFold(c.Name.Name, "normalize")
-	if normalize && !w.fold {
+	// NORMALIZE is reserved, but begins a call of its own form.
+	if strings.EqualFold(c.Name.Name, "normalize") && !c.Name.Quoted && !w.fold {
 		w.put(c.Name.Name)
 	} else {
 		w.ident(c.Name)
 	}
 	w.parens(func() {
-		switch {
-		case c.Star:
+		if c.Star {
 			w.put("*")
-		case position && len(c.Args) > 0:
-			w.expr(c.Args[0], concatOperand)
-			for _, arg := range c.Args[1:] {
-				w.put(", ")
-				w.expr(arg, lambdaLevel)
-			}
-		case normalize:
-			w.exprs(c.Args)
-		default:
-			w.distinctList(c.Distinct, func() { w.exprs(c.Args) })
+			return
 		}
-		w.callOrder(c)
+		w.distinctList(c.Distinct, func() { w.args(c) })
+		if c.OrderBy != nil {
+			if c.Args != nil {
+				w.put(" ")
+			}
+			w.put("ORDER BY ")
+			w.sortItems(c.OrderBy)
+		}
 	})
 	if c.Filter != nil {
 		w.put(" FILTER (WHERE ")
@@ -357,15 +351,18 @@ func (w *printer) call(c *Call) {
 	}
 }
 
-func (w *printer) callOrder(c *Call) {
-	if c.OrderBy == nil {
-		return
+// args writes the arguments of c. The first one of position(…) must leave an IN to its special form.
+func (w *printer) args(c *Call) {
+	first := lambdaLevel
+	if !c.Name.Quoted && strings.EqualFold(c.Name.Name, "position") {
+		first = concatOperand
 	}
-	if c.Args != nil {
-		w.put(" ")
-	}
-	w.put("ORDER BY ")
-	w.sortItems(c.OrderBy)
+	w.list(len(c.Args), func(i int) {
+		if i > 0 {
+			first = lambdaLevel
+		}
+		w.expr(c.Args[i], first)
+	})
 }
 
 func (w *printer) window(win *Window) {

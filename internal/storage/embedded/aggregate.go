@@ -1,0 +1,888 @@
+package embedded
+
+import (
+	"context"
+	"math"
+	"math/bits"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/series"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// aggColumn is one aggregate of a plan.
+type aggColumn struct {
+	fn storage.AggFunc
+	scanColumn
+}
+
+// grouping maps series to groups by the keys that are dimensions or the measure
+// name. It is made once per scan.
+type grouping struct {
+	of      []uint32    // group of each of plan.ids
+	first   []series.ID // a series of each group, for its key values
+	oneEach bool        // every series is a group of its own
+}
+
+func newGrouping(p *plan) *grouping {
+	g := &grouping{of: make([]uint32, len(p.ids))}
+	byKey := map[string]uint32{}
+	var key []byte
+	for i, id := range p.ids {
+		key = key[:0]
+		for k := range p.keys {
+			if c, ok := p.keys[k].code(p.series, id); ok {
+				key = append(key, byte(c), byte(c>>8), byte(c>>16), byte(c>>24), 1)
+			} else {
+				key = append(key, 0, 0, 0, 0, 0)
+			}
+		}
+		group, ok := byKey[string(key)]
+		if !ok {
+			group = uint32(len(g.first))
+			byKey[string(key)] = group
+			g.first = append(g.first, id)
+		}
+		g.of[i] = group
+	}
+	g.oneEach = len(g.first) == len(p.ids)
+	return g
+}
+
+// code returns a series' value of a dimension or measure name as a code, or false
+// if the series lacks it. The time key has no code.
+func (c *scanColumn) code(v *series.View, id series.ID) (uint32, bool) {
+	switch c.Role {
+	case storage.Dimension:
+		return c.dim.Code(id)
+	case storage.MeasureName:
+		return v.MeasureCode(id), true
+	}
+	return 0, false
+}
+
+// keyVector returns the values of a dimension or measure name for the given series.
+func (c *scanColumn) keyVector(v *series.View, ids []series.ID) *vec.Vector {
+	values := v.Measures()
+	if c.Role == storage.Dimension {
+		values = c.dim.Values
+	}
+	if len(ids) == 1 {
+		if code, ok := c.code(v, ids[0]); ok {
+			return vec.Const(vec.Str(values[code]), 1)
+		}
+		return vec.NullsOf(vec.VarcharType, 1)
+	}
+	index := make([]int32, len(ids))
+	missing := false
+	for i, id := range ids {
+		code, ok := c.code(v, id)
+		index[i] = int32(code)
+		if !ok {
+			index[i] = int32(len(values))
+			missing = true
+		}
+	}
+	dict := vec.OfStrs(values, nil)
+	if missing {
+		nulls := make([]bool, len(values)+1)
+		nulls[len(values)] = true
+		dict = vec.OfStrs(append(values[:len(values):len(values)], ""), nulls)
+	}
+	return vec.OfDict(index, dict)
+}
+
+// states is the partial aggregates of some groups: for each aggregate one typed
+// column or more, with one slot per group and bin.
+type states struct {
+	p     *plan
+	ids   []series.ID // of each slot: a series with the group's key values
+	bins  []int64
+	cols  []stateColumn
+	slots map[slotKey]int32 // nil when slots are only appended
+}
+
+type slotKey struct {
+	group uint32
+	bin   int64
+}
+
+type stateColumn struct {
+	aggColumn
+	empty  []bool  // no value yet: the null flags of Sum, Min, Max; First and Last: the value is null
+	n      []int64 // counts; First and Last: the time
+	ints   []int64
+	floats []float64
+	bools  []bool
+	strs   []string
+	m2     []float64
+	fresh  []bool // First and Last: no row yet
+}
+
+func newStates(p *plan, merged bool) *states {
+	s := &states{p: p, cols: make([]stateColumn, len(p.aggs))}
+	for i := range p.aggs {
+		s.cols[i].aggColumn = p.aggs[i]
+	}
+	if merged {
+		s.slots = map[slotKey]int32{}
+	}
+	return s
+}
+
+func (s *states) len() int { return len(s.ids) }
+
+// slot returns where to add rows of a group and bin.
+func (s *states) slot(id series.ID, group uint32, bin int64) int {
+	key := slotKey{group, bin}
+	if s.slots != nil {
+		if at, ok := s.slots[key]; ok {
+			return int(at)
+		}
+		s.slots[key] = int32(len(s.ids))
+	}
+	s.ids = append(s.ids, id)
+	if s.p.bin > 0 {
+		s.bins = append(s.bins, bin)
+	}
+	for i := range s.cols {
+		s.cols[i].grow()
+	}
+	return len(s.ids) - 1
+}
+
+func (c *stateColumn) grow() {
+	switch c.fn {
+	case storage.CountRows, storage.Count:
+		c.n = append(c.n, 0)
+		return
+	case storage.Moments:
+		c.n = append(c.n, 0)
+		c.floats = append(c.floats, 0)
+		c.m2 = append(c.m2, 0)
+		return
+	case storage.First, storage.Last:
+		c.n = append(c.n, 0)
+		c.fresh = append(c.fresh, true)
+	}
+	c.empty = append(c.empty, true)
+	switch c.Type.Kind.Storage() {
+	case vec.StoreFloats:
+		c.floats = append(c.floats, 0)
+	case vec.StoreBools:
+		c.bools = append(c.bools, false)
+	case vec.StoreStrs:
+		c.strs = append(c.strs, "")
+	default:
+		c.ints = append(c.ints, 0)
+	}
+}
+
+// batch hands the slots over as a batch and forgets them.
+func (s *states) batch() *vec.Batch {
+	b := &vec.Batch{Len: len(s.ids)}
+	for i := range s.p.keys {
+		k := &s.p.keys[i]
+		if k.Role == storage.TimeColumn {
+			b.Columns = append(b.Columns, vec.OfInts(vec.TimestampType, s.bins, nil))
+		} else {
+			b.Columns = append(b.Columns, k.keyVector(s.p.series, s.ids))
+		}
+	}
+	for i := range s.cols {
+		b.Columns = s.cols[i].appendVectors(b.Columns)
+	}
+	*s = *newStates(s.p, s.slots != nil)
+	return b
+}
+
+func (c *stateColumn) appendVectors(dst []*vec.Vector) []*vec.Vector {
+	switch c.fn {
+	case storage.CountRows, storage.Count:
+		return append(dst, vec.OfInts(vec.BigintType, c.n, nil))
+	case storage.Moments:
+		return append(dst, vec.OfInts(vec.BigintType, c.n, nil), vec.OfFloats(c.floats, nil), vec.OfFloats(c.m2, nil))
+	case storage.First, storage.Last:
+		dst = append(dst, vec.OfInts(vec.TimestampType, c.n, nil))
+	}
+	switch nulls := someNulls(c.empty); c.Type.Kind.Storage() {
+	case vec.StoreFloats:
+		return append(dst, vec.OfFloats(c.floats, nulls))
+	case vec.StoreBools:
+		return append(dst, vec.OfBools(c.bools, nulls))
+	case vec.StoreStrs:
+		return append(dst, vec.OfStrs(c.strs, nulls))
+	default:
+		return append(dst, vec.OfInts(c.Type, c.ints, nulls))
+	}
+}
+
+func someNulls(nulls []bool) []bool {
+	for _, null := range nulls {
+		if null {
+			return nulls
+		}
+	}
+	return nil
+}
+
+// addRows adds the rows lo <= i < hi of v, whose times are times, to a slot. For
+// CountRows only the number counts; times matters to First and Last.
+func (c *stateColumn) addRows(slot int, v *values, times []int64, lo, hi int) error {
+	switch c.fn {
+	case storage.CountRows:
+		c.n[slot] += int64(hi - lo)
+	case storage.Count:
+		c.n[slot] += int64(countNonNull(v, lo, hi))
+	case storage.Sum:
+		return c.addSum(slot, v, lo, hi)
+	case storage.Min, storage.Max:
+		c.addExtreme(slot, v, lo, hi)
+	case storage.First:
+		c.offer(slot, v, times[lo], lo)
+	case storage.Last:
+		c.offer(slot, v, times[hi-1], hi-1)
+	case storage.Moments:
+		c.addMoments(slot, v, lo, hi)
+	}
+	return nil
+}
+
+func countNonNull(v *values, lo, hi int) int {
+	if v.allNull {
+		return 0
+	}
+	if v.constant || v.nulls == nil {
+		return hi - lo
+	}
+	n := hi - lo
+	for _, null := range v.nulls[lo:hi] {
+		if null {
+			n--
+		}
+	}
+	return n
+}
+
+func (c *stateColumn) addSum(slot int, v *values, lo, hi int) error {
+	n := countNonNull(v, lo, hi)
+	if n == 0 {
+		return nil
+	}
+	c.empty[slot] = false
+	if v.kind == vec.Double {
+		if v.nulls == nil {
+			c.floats[slot] += sumFloats(v.floats[lo:hi])
+			return nil
+		}
+		for i := lo; i < hi; i++ {
+			if !v.nulls[i] {
+				c.floats[slot] += v.floats[i]
+			}
+		}
+		return nil
+	}
+	sum := c.ints[slot]
+	for i := lo; i < hi; i++ {
+		if v.nulls != nil && v.nulls[i] {
+			continue
+		}
+		var ok bool
+		if sum, ok = addInts(sum, v.ints[i]); !ok {
+			return errOverflow
+		}
+	}
+	c.ints[slot] = sum
+	return nil
+}
+
+var errOverflow = fault.New(fault.Execution, "bigint addition overflow in sum")
+
+func addInts(a, b int64) (int64, bool) {
+	sum := a + b
+	return sum, (sum > a) == (b > 0)
+}
+
+// sumFloats uses several accumulators: the additions of one would wait for each other.
+func sumFloats(f []float64) float64 {
+	var a, b, c, d float64
+	for len(f) >= 8 {
+		a += f[0] + f[4]
+		b += f[1] + f[5]
+		c += f[2] + f[6]
+		d += f[3] + f[7]
+		f = f[8:]
+	}
+	for _, x := range f {
+		a += x
+	}
+	return a + b + (c + d)
+}
+
+func (c *stateColumn) addExtreme(slot int, v *values, lo, hi int) {
+	if v.allNull {
+		return
+	}
+	if v.constant {
+		lo, hi = 0, 1
+	}
+	least := c.fn == storage.Min
+	for lo < hi && v.nulls != nil && v.nulls[lo] {
+		lo++
+	}
+	if lo >= hi {
+		return
+	}
+	fresh := c.empty[slot]
+	c.empty[slot] = false
+	var nulls []bool
+	if v.nulls != nil {
+		nulls = v.nulls[lo:hi]
+	}
+	switch v.kind.Storage() {
+	case vec.StoreFloats:
+		x := extreme(v.floats[lo:hi], nulls, least)
+		if fresh || (x < c.floats[slot]) == least && x != c.floats[slot] {
+			c.floats[slot] = x
+		}
+	case vec.StoreStrs:
+		x := extreme(v.strs[lo:hi], nulls, least)
+		if fresh || (x < c.strs[slot]) == least {
+			c.strs[slot] = x
+		}
+	case vec.StoreBools:
+		for i := lo; i < hi; i++ {
+			if (v.nulls == nil || !v.nulls[i]) && (fresh || v.bools[i] != least) {
+				c.bools[slot] = v.bools[i]
+				fresh = false
+			}
+		}
+	default:
+		x := extreme(v.ints[lo:hi], nulls, least)
+		if fresh || (x < c.ints[slot]) == least {
+			c.ints[slot] = x
+		}
+	}
+}
+
+// extreme returns the least or greatest value that is not null; the first is not.
+func extreme[T int64 | float64 | string](vals []T, nulls []bool, least bool) T {
+	x := vals[0]
+	switch {
+	case nulls == nil && least:
+		for _, y := range vals {
+			x = min(x, y)
+		}
+	case nulls == nil:
+		for _, y := range vals {
+			x = max(x, y)
+		}
+	default:
+		for i, y := range vals {
+			if !nulls[i] {
+				if least {
+					x = min(x, y)
+				} else {
+					x = max(x, y)
+				}
+			}
+		}
+	}
+	return x
+}
+
+// offer takes row i of v, at the given time, if it is earlier (First) or later
+// (Last) than what the slot has.
+func (c *stateColumn) offer(slot int, v *values, time int64, i int) {
+	if !c.fresh[slot] && (c.fn == storage.First) == (time >= c.n[slot]) {
+		return
+	}
+	c.fresh[slot] = false
+	c.n[slot] = time
+	c.empty[slot] = v.isNull(i)
+	if c.empty[slot] {
+		return
+	}
+	if v.constant {
+		i = 0
+	}
+	switch v.kind.Storage() {
+	case vec.StoreFloats:
+		c.floats[slot] = v.floats[i]
+	case vec.StoreBools:
+		c.bools[slot] = v.bools[i]
+	case vec.StoreStrs:
+		c.strs[slot] = v.strs[i]
+	default:
+		c.ints[slot] = v.ints[i]
+	}
+}
+
+// offerStored is offer for a value from statistics.
+func (c *stateColumn) offerStored(slot int, v *storedValue, time int64) {
+	if !c.fresh[slot] && (c.fn == storage.First) == (time >= c.n[slot]) {
+		return
+	}
+	c.fresh[slot] = false
+	c.n[slot] = time
+	c.empty[slot] = v.null
+	if v.null {
+		return
+	}
+	switch c.Type.Kind.Storage() {
+	case vec.StoreFloats:
+		c.floats[slot] = math.Float64frombits(v.bits)
+	case vec.StoreBools:
+		c.bools[slot] = v.bits != 0
+	case vec.StoreStrs:
+		c.strs[slot] = v.str
+	default:
+		c.ints[slot] = int64(v.bits)
+	}
+}
+
+// addMoments adds rows by two passes and Chan's formula for merging.
+func (c *stateColumn) addMoments(slot int, v *values, lo, hi int) {
+	n := countNonNull(v, lo, hi)
+	if n == 0 {
+		return
+	}
+	at := func(i int) float64 {
+		if v.kind == vec.Double {
+			return v.floats[i]
+		}
+		return float64(v.ints[i])
+	}
+	sum := 0.0
+	for i := lo; i < hi; i++ {
+		if v.nulls == nil || !v.nulls[i] {
+			sum += at(i)
+		}
+	}
+	mean, m2 := sum/float64(n), 0.0
+	for i := lo; i < hi; i++ {
+		if v.nulls == nil || !v.nulls[i] {
+			d := at(i) - mean
+			m2 += d * d
+		}
+	}
+	have, add := float64(c.n[slot]), float64(n)
+	d := mean - c.floats[slot]
+	c.m2[slot] += m2 + d*d*have*add/(have+add)
+	c.floats[slot] += d * add / (have + add)
+	c.n[slot] += int64(n)
+}
+
+// fromStats reports whether statistics can stand for all rows of a block.
+func (c *stateColumn) fromStats(s *blockStats) bool {
+	switch c.fn {
+	case storage.CountRows:
+		return true
+	case storage.Moments:
+		return false
+	}
+	switch {
+	case c.Role == storage.TimeColumn || c.Role == storage.Dimension || c.Role == storage.MeasureName:
+		return true
+	case s == nil:
+		return false
+	case c.fn == storage.Count:
+		return true
+	case c.fn == storage.Sum:
+		return s.hasSum || s.nonNull == 0
+	case c.fn == storage.First:
+		return s.first != nil
+	case c.fn == storage.Last:
+		return s.last != nil
+	}
+	return s.hasMinMax || s.nonNull == 0
+}
+
+// addStats adds a whole block of n rows to a slot.
+func (c *stateColumn) addStats(slot int, s *blockStats, n int, minTime, maxTime int64) error {
+	switch c.fn {
+	case storage.CountRows:
+		c.n[slot] += int64(n)
+	case storage.Count:
+		c.n[slot] += int64(s.nonNull)
+	case storage.First:
+		c.offerStored(slot, s.first, minTime)
+	case storage.Last:
+		c.offerStored(slot, s.last, maxTime)
+	case storage.Sum:
+		if s.nonNull == 0 {
+			return nil
+		}
+		c.empty[slot] = false
+		if c.Type.Kind == vec.Double {
+			c.floats[slot] += math.Float64frombits(s.sumBits)
+			return nil
+		}
+		sum, ok := addInts(c.ints[slot], int64(s.sumBits))
+		if !ok {
+			return errOverflow
+		}
+		c.ints[slot] = sum
+	case storage.Min, storage.Max:
+		if s.nonNull == 0 {
+			return nil
+		}
+		bound := values{kind: c.Type.Kind, constant: true}
+		b, str := s.minBits, s.minStr
+		if c.fn == storage.Max {
+			b, str = s.maxBits, s.maxStr
+		}
+		bound.strs = []string{str}
+		if c.Type.Kind != vec.Varchar {
+			bound.strs = nil
+			bound.setBits([]uint64{b})
+		}
+		c.addExtreme(slot, &bound, 0, 1)
+	}
+	return nil
+}
+
+// aggregator computes the partial aggregates of a scan, one per worker.
+type aggregator struct {
+	worker
+	st      *states
+	columns []values // of the span at hand, by aggregate
+	times   []int64
+	guess   int  // rows of the last bin: where to look for the end of the next
+	lastRun bool // only First or only Last are asked for, without bins
+}
+
+func newAggregator(p *plan, merged bool) *aggregator {
+	return &aggregator{worker: worker{p: p}, st: newStates(p, merged), columns: make([]values, len(p.aggs)), lastRun: onlyEdges(p)}
+}
+
+// onlyEdges reports whether one row per series answers: only Last, or only First.
+func onlyEdges(p *plan) bool {
+	if p.bin > 0 || len(p.aggs) == 0 {
+		return false
+	}
+	for i := range p.aggs {
+		fn := p.aggs[i].fn
+		if fn != storage.First && fn != storage.Last || fn != p.aggs[0].fn {
+			return false
+		}
+	}
+	return true
+}
+
+// series adds the rows of one series.
+func (a *aggregator) series(id series.ID, group uint32) error {
+	runs, err := a.gather(id)
+	if err != nil {
+		return err
+	}
+	if a.lastRun {
+		return a.edge(id, group, runs)
+	}
+	for _, r := range runs {
+		if done, err := a.whole(r, id, group); done || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		s, err := a.narrow(r)
+		if err != nil {
+			return err
+		}
+		if s.rows() == 0 {
+			continue
+		}
+		if err := a.span(&s, id, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whole answers a run from statistics if it lies in one group, and reports whether.
+func (a *aggregator) whole(r run, id series.ID, group uint32) (bool, error) {
+	n, first, last := r.span()
+	if len(a.p.tests) > 0 || first < a.p.from || last >= a.p.to || a.bin(first) != a.bin(last) {
+		return false, nil
+	}
+	for i := range a.st.cols {
+		c := &a.st.cols[i]
+		if !c.fromStats(statsOf(r, c)) {
+			return false, nil
+		}
+	}
+	a.p.stats.rows.Add(int64(n))
+	slot := a.st.slot(id, group, a.bin(first))
+	for i := range a.st.cols {
+		c := &a.st.cols[i]
+		var err error
+		switch c.Role {
+		case storage.Attribute, storage.MeasureValue:
+			err = c.addStats(slot, statsOf(r, c), n, first, last)
+		default:
+			if c.fn == storage.CountRows {
+				c.n[slot] += int64(n)
+				continue
+			}
+			var v values
+			a.constant(c, id, &v)
+			if c.Role == storage.TimeColumn {
+				v.ints = []int64{first, last}
+				err = c.addRows(slot, &v, v.ints, 0, 2)
+				if c.fn == storage.Count {
+					c.n[slot] += int64(n - 2)
+				}
+				break
+			}
+			switch c.fn {
+			case storage.First:
+				c.offer(slot, &v, first, 0)
+			case storage.Last:
+				c.offer(slot, &v, last, 0)
+			default:
+				err = c.addRows(slot, &v, nil, 0, n)
+			}
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func statsOf(r run, c *stateColumn) *blockStats {
+	if c.fn == storage.CountRows || c.col.Kind == vec.Unknown {
+		return nil
+	}
+	return r.stats(c.col)
+}
+
+func (a *aggregator) bin(t int64) int64 {
+	width := a.p.bin
+	if width == 0 {
+		return 0
+	}
+	q := t / width
+	if t%width < 0 {
+		q--
+	}
+	return q * width
+}
+
+// load reads the columns that the aggregates need for the rows of a span.
+func (a *aggregator) load(s *span, id series.ID) error {
+	needTimes := a.p.bin > 0
+	for i := range a.st.cols {
+		c := &a.st.cols[i]
+		v := &a.columns[i]
+		if c.fn == storage.First || c.fn == storage.Last {
+			needTimes = true
+		}
+		if c.fn == storage.CountRows {
+			continue
+		}
+		shared := false
+		for k := range i {
+			if a.st.cols[k].fn != storage.CountRows && a.st.cols[k].Name == c.Name {
+				*v, shared = a.columns[k], true
+				break
+			}
+		}
+		if shared {
+			continue
+		}
+		switch c.Role {
+		case storage.Dimension, storage.MeasureName:
+			a.constant(c, id, v)
+		default:
+			if err := s.values(&c.scanColumn, v); err != nil {
+				return err
+			}
+		}
+	}
+	if !needTimes {
+		return nil
+	}
+	times, err := s.times()
+	if err != nil {
+		return err
+	}
+	if s.some {
+		a.times = pickFrom(times, s.picked)
+	} else {
+		a.times = times[s.lo:s.hi]
+	}
+	return nil
+}
+
+// constant is the value of a dimension or the measure name as a column; for the
+// time column it is an empty one.
+func (a *aggregator) constant(c *stateColumn, id series.ID, v *values) {
+	*v = values{kind: c.Type.Kind}
+	switch c.Role {
+	case storage.MeasureName:
+		v.constant, v.strs = true, []string{a.p.series.Measure(id)}
+	case storage.Dimension:
+		if code, ok := c.dim.Code(id); ok {
+			v.constant, v.strs = true, []string{c.dim.Values[code]}
+		} else {
+			v.allNull = true
+		}
+	}
+}
+
+// span adds the rows of a span, bin by bin.
+func (a *aggregator) span(s *span, id series.ID, group uint32) error {
+	if err := a.load(s, id); err != nil {
+		return err
+	}
+	n := s.rows()
+	if a.p.bin == 0 {
+		return a.add(a.st.slot(id, group, 0), 0, n)
+	}
+	for lo := 0; lo < n; {
+		bin := a.bin(a.times[lo])
+		hi := a.endOfBin(lo, n, bin)
+		if err := a.add(a.binSlot(id, group, bin), lo, hi); err != nil {
+			return err
+		}
+		lo = hi
+	}
+	return nil
+}
+
+// binSlot returns the slot of a bin; without a map it is the last one or a new one.
+func (a *aggregator) binSlot(id series.ID, group uint32, bin int64) int {
+	if n := a.st.len(); a.st.slots == nil && n > 0 && a.st.bins[n-1] == bin && a.st.ids[n-1] == id {
+		return n - 1
+	}
+	return a.st.slot(id, group, bin)
+}
+
+func (a *aggregator) add(slot, lo, hi int) error {
+	for i := range a.st.cols {
+		if err := a.st.cols[i].addRows(slot, &a.columns[i], a.times, lo, hi); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endOfBin returns the first row of a.times[lo:n] past the bin. Bins mostly have as
+// many rows as the one before; else gallop.
+func (a *aggregator) endOfBin(lo, n int, bin int64) int {
+	end := bin + a.p.bin
+	if end < bin { // past the end of time
+		return n
+	}
+	t := a.times
+	if at := lo + a.guess; at <= n && at > lo && t[at-1] < end && (at == n || t[at] >= end) {
+		return at
+	}
+	step := 1
+	at := lo + 1
+	for at+step <= n && t[at+step-1] < end {
+		at += step
+		step *= 2
+	}
+	for step = 1 << max(0, bits.Len(uint(step))-1); step > 0; step /= 2 {
+		if at+step <= n && t[at+step-1] < end {
+			at += step
+		}
+	}
+	a.guess = at - lo
+	return at
+}
+
+// edge answers a series whose first or last row is all that is asked for.
+func (a *aggregator) edge(id series.ID, group uint32, runs []run) error {
+	last := a.st.cols[0].fn == storage.Last
+	for k := range runs {
+		r := runs[k]
+		if last {
+			r = runs[len(runs)-1-k]
+		}
+		if done, err := a.whole(r, id, group); done || err != nil {
+			return err
+		}
+		s, err := a.narrow(r)
+		if err != nil {
+			return err
+		}
+		n := s.rows()
+		if n == 0 {
+			continue
+		}
+		at := 0
+		if last {
+			at = n - 1
+		}
+		if s.some {
+			s.picked = s.picked[at : at+1]
+		} else {
+			s.lo, s.hi = s.lo+at, s.lo+at+1
+		}
+		if err := a.load(&s, id); err != nil {
+			return err
+		}
+		return a.add(a.st.slot(id, group, 0), 0, 1)
+	}
+	return nil
+}
+
+// aggregateScanner gives the partial aggregates of a scan.
+type aggregateScanner struct {
+	p       *plan
+	applied storage.Applied
+	pool    *pool
+}
+
+func newAggregateScanner(p *plan, applied storage.Applied) *aggregateScanner {
+	g := newGrouping(p)
+	s := &aggregateScanner{p: p, applied: applied}
+	s.pool = newPool(p, len(p.ids), func(ctx context.Context, take func() (int, int), emit func(*vec.Batch) error) error {
+		return aggregate(ctx, p, g, take, emit)
+	})
+	return s
+}
+
+// aggregateBatchRows is when the partials of series that are groups of their own are
+// handed on.
+const aggregateBatchRows = 8192
+
+func aggregate(ctx context.Context, p *plan, g *grouping, take func() (int, int), emit func(*vec.Batch) error) error {
+	a := newAggregator(p, !g.oneEach)
+	for {
+		from, to := take()
+		if from == to {
+			break
+		}
+		for i := from; i < to; i++ {
+			if i&15 == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err := a.series(p.ids[i], g.of[i]); err != nil {
+				return err
+			}
+			if g.oneEach && a.st.len() >= aggregateBatchRows {
+				if err := emit(a.st.batch()); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if a.st.len() > 0 {
+		return emit(a.st.batch())
+	}
+	return nil
+}
+
+func (s *aggregateScanner) Applied() storage.Applied { return s.applied }
+
+func (s *aggregateScanner) Next(ctx context.Context) (*vec.Batch, error) { return s.pool.next(ctx) }
+
+func (s *aggregateScanner) Stats() storage.ScanStats { return s.p.report() }
+
+func (s *aggregateScanner) Close() { s.pool.close() }

@@ -1,0 +1,2 @@
+// Package embedded is the storage engine inside the server's process.
+package embedded

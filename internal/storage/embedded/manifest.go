@@ -1,0 +1,164 @@
+package embedded
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/wal"
+	"github.com/weir-db/weir/internal/vec"
+	"github.com/weir-db/weir/internal/vfs"
+)
+
+// The manifest says what the store consists of: tables, their policies, the columns
+// of their flushed rows, their live segments, and up to where each table's part of
+// the log is in segments. It is one file, replaced as a whole by a rename:
+//
+//	weir-manifest 1 <CRC-32C of the rest, 8 hex digits>\n
+//	<JSON>
+const (
+	manifestName    = "manifest"
+	manifestNewName = "manifest.new"
+	manifestMagic   = "weir-manifest 1 "
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+type manifest struct {
+	NextTable   uint64          `json:"next_table"`
+	NextSegment uint64          `json:"next_segment"`
+	Tables      []tableManifest `json:"tables"`
+}
+
+type tableManifest struct {
+	ID       storage.TableID   `json:"id"`
+	UID      uint64            `json:"uid"`
+	Policy   storage.Policy    `json:"policy"`
+	Low      int64             `json:"low"`     // rows before are deleted
+	Flushed  wal.Position      `json:"flushed"` // records up to here are in segments
+	Columns  []columnManifest  `json:"columns"`
+	Measures []storage.Measure `json:"measures"`
+	Segments []segmentMeta     `json:"segments"` // oldest first
+}
+
+type columnManifest struct {
+	Name string       `json:"name"`
+	Kind vec.Kind     `json:"kind"`
+	Role storage.Role `json:"role"`
+	ID   int32        `json:"id"`
+}
+
+// segmentMeta is what the manifest knows of a segment.
+type segmentMeta struct {
+	Name    string `json:"name"`     // object key
+	MinTime int64  `json:"min_time"` // of its rows
+	MaxTime int64  `json:"max_time"`
+	Rows    int64  `json:"rows"`
+	Series  int64  `json:"series"`
+	Bytes   int64  `json:"bytes"`
+}
+
+// maxManifestBytes bounds what a damaged store can make us read.
+const maxManifestBytes = 1 << 30
+
+func readManifest(fsys vfs.FS) (*manifest, error) {
+	f, err := fsys.Open(manifestName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &manifest{NextTable: 1, NextSegment: 1}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open manifest: %w", err)
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, fmt.Errorf("open manifest: %w", err)
+	}
+	if size > maxManifestBytes {
+		return nil, fault.New(fault.Corrupt, "The manifest has %d bytes, want at most %d.", size, maxManifestBytes)
+	}
+	data := make([]byte, size)
+	if _, err := f.ReadAt(data, 0); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	return parseManifest(data)
+}
+
+func parseManifest(data []byte) (*manifest, error) {
+	head, body, ok := bytes.Cut(data, []byte("\n"))
+	if !ok || !bytes.HasPrefix(head, []byte(manifestMagic)) {
+		return nil, fault.New(fault.Corrupt, "The file manifest does not begin as a manifest of this version does.")
+	}
+	if want := fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli)); string(head[len(manifestMagic):]) != want {
+		return nil, fault.New(fault.Corrupt, "The manifest's checksum is %s, its content has %s.", head[len(manifestMagic):], want)
+	}
+	var m manifest
+	if err := json.Unmarshal(body, &m); err != nil {
+		return nil, fault.Wrap(fault.Corrupt, err, "The manifest does not parse.")
+	}
+	return &m, nil
+}
+
+// write replaces the manifest durably.
+func (m *manifest) write(fsys vfs.FS) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	data := fmt.Appendf(nil, "%s%08x\n", manifestMagic, crc32.Checksum(body, castagnoli))
+	data = append(data, body...)
+	f, err := fsys.Create(manifestNewName)
+	if err != nil {
+		return fmt.Errorf("write manifest: %w", err)
+	}
+	_, err = f.WriteAt(data, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write manifest: %w", err)
+	}
+	if err := fsys.Rename(manifestNewName, manifestName); err != nil {
+		return fmt.Errorf("write manifest: %w", err)
+	}
+	return fsys.SyncDir(".")
+}
+
+func (t *tableManifest) setObserved(o *observed) {
+	t.Columns = make([]columnManifest, len(o.Columns))
+	for i, c := range o.Columns {
+		t.Columns[i] = columnManifest{c.Name, c.Type.Kind, c.Role, o.ids[i]}
+	}
+	t.Measures = o.Measures
+}
+
+// observed returns the stored schema, or nil for a table that never had a row.
+func (t *tableManifest) observed() *observed {
+	if len(t.Columns) == 0 {
+		return nil
+	}
+	o := &observed{}
+	for _, c := range t.Columns {
+		o.Columns = append(o.Columns, storage.Column{Name: c.Name, Type: vec.Type{Kind: c.Kind}, Role: c.Role})
+		o.ids = append(o.ids, c.ID)
+	}
+	o.Measures = t.Measures
+	return o
+}
+
+// withPolicy returns the rules after a change of policy at now: what is older than the
+// old or the new retention is deleted for good.
+func (r rules) withPolicy(p storage.Policy, now time.Time) rules {
+	if p.MemoryRetention+p.MagneticRetention != r.policy.MemoryRetention+r.policy.MagneticRetention {
+		r.low = max(r.low, r.policy.Expiry(now), p.Expiry(now))
+	}
+	r.policy = p
+	return r
+}

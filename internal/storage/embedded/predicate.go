@@ -1,0 +1,305 @@
+package embedded
+
+import (
+	"cmp"
+	"math"
+
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/memstore"
+	"github.com/weir-db/weir/internal/storage/embedded/series"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// holdsString evaluates a predicate on a dimension or measure name.
+func holdsString(p *storage.Predicate, value string, null bool) bool {
+	switch p.Op {
+	case storage.IsNull:
+		return null
+	case storage.IsNotNull:
+		return !null
+	case storage.Match:
+		return p.Matches(value, null)
+	}
+	if null {
+		return false
+	}
+	if p.Op == storage.In {
+		for i := range p.Values {
+			if p.Values[i].Str == value {
+				return true
+			}
+		}
+		return false
+	}
+	return holds(p.Op, cmp.Compare(value, p.Values[0].Str))
+}
+
+// holds says what a comparison's outcome c means for an operator.
+func holds(op storage.Op, c int) bool {
+	switch op {
+	case storage.Eq:
+		return c == 0
+	case storage.Ne:
+		return c != 0
+	case storage.Lt:
+		return c < 0
+	case storage.Le:
+		return c <= 0
+	case storage.Gt:
+		return c > 0
+	}
+	return c >= 0
+}
+
+// selectSeries returns which series satisfy the predicates on dimensions and
+// measure name, in the order of ids. Each distinct value is looked at once.
+func selectSeries(v *series.View, preds []storage.Predicate) []series.ID {
+	type test struct {
+		dim     series.Dimension
+		measure bool
+		ok      []bool // by code
+		null    bool   // for series that lack the dimension
+	}
+	tests := make([]test, len(preds))
+	for i := range preds {
+		p := &preds[i]
+		t := &tests[i]
+		values := v.Measures()
+		if p.Column == storage.MeasureNameColumn {
+			t.measure = true
+		} else {
+			t.dim = v.Dimension(p.Column)
+			values = t.dim.Values
+			t.null = holdsString(p, "", true)
+		}
+		t.ok = make([]bool, len(values))
+		for code, value := range values {
+			t.ok[code] = holdsString(p, value, false)
+		}
+	}
+	ids := make([]series.ID, 0, v.Len())
+next:
+	for id := range series.ID(v.Len()) {
+		for i := range tests {
+			t := &tests[i]
+			ok := t.null
+			if t.measure {
+				ok = t.ok[v.MeasureCode(id)]
+			} else if code, has := t.dim.Code(id); has {
+				ok = t.ok[code]
+			}
+			if !ok {
+				continue next
+			}
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// narrowTime cuts [from, to) by a predicate on time and reports whether rows must
+// still be tested.
+func narrowTime(p *storage.Predicate, from, to *int64) (test bool) {
+	after := func(t int64) int64 {
+		if t == math.MaxInt64 {
+			return t
+		}
+		return t + 1
+	}
+	switch p.Op {
+	case storage.IsNotNull:
+		return false
+	case storage.IsNull:
+		*to = *from
+		return false
+	case storage.Ne:
+		return true
+	case storage.In:
+		least, greatest := int64(math.MaxInt64), int64(math.MinInt64)
+		for i := range p.Values {
+			least, greatest = min(least, p.Values[i].Int), max(greatest, p.Values[i].Int)
+		}
+		if len(p.Values) == 0 {
+			*to = *from
+			return false
+		}
+		*from, *to = max(*from, least), min(*to, after(greatest))
+		return true
+	}
+	t := p.Values[0].Int
+	switch p.Op {
+	case storage.Eq:
+		*from, *to = max(*from, t), min(*to, after(t))
+	case storage.Lt:
+		*to = min(*to, t)
+	case storage.Le:
+		*to = min(*to, after(t))
+	case storage.Gt:
+		*from = max(*from, after(t))
+	case storage.Ge:
+		*from = max(*from, t)
+	}
+	return false
+}
+
+// valueTest is a predicate on a value column, or on time when onTime is set.
+type valueTest struct {
+	p      *storage.Predicate
+	col    memstore.Col
+	onTime bool
+}
+
+// mask clears the flags of rows that fail the test.
+func (t *valueTest) mask(v *values, keep []bool) {
+	p := t.p
+	switch p.Op {
+	case storage.IsNull, storage.IsNotNull:
+		for i := range keep {
+			if v.isNull(i) != (p.Op == storage.IsNull) {
+				keep[i] = false
+			}
+		}
+		return
+	}
+	if v.allNull {
+		clear(keep)
+		return
+	}
+	if v.nulls != nil {
+		for i := range keep {
+			keep[i] = keep[i] && !v.nulls[i]
+		}
+	}
+	switch v.kind.Storage() {
+	case vec.StoreFloats:
+		maskOrdered(v.floats, p, func(x vec.Value) float64 { return x.Float }, keep)
+	case vec.StoreStrs:
+		maskOrdered(v.strs, p, func(x vec.Value) string { return x.Str }, keep)
+	case vec.StoreBools:
+		for i := range keep {
+			keep[i] = keep[i] && holdsBool(p, v.bools[i])
+		}
+	default:
+		maskOrdered(v.ints, p, func(x vec.Value) int64 { return x.Int }, keep)
+	}
+}
+
+func holdsBool(p *storage.Predicate, b bool) bool {
+	num := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	if p.Op == storage.In {
+		for i := range p.Values {
+			if p.Values[i].Bool == b {
+				return true
+			}
+		}
+		return false
+	}
+	return holds(p.Op, num(b)-num(p.Values[0].Bool))
+}
+
+// maskOrdered compares as Go does, which for doubles is as SQL does: NaN equals
+// nothing and differs from everything.
+func maskOrdered[T cmp.Ordered](vals []T, p *storage.Predicate, of func(vec.Value) T, keep []bool) {
+	if p.Op == storage.In {
+		for i := range keep {
+			keep[i] = keep[i] && inList(vals[i], p, of)
+		}
+		return
+	}
+	want := of(p.Values[0])
+	vals = vals[:len(keep)]
+	switch p.Op {
+	case storage.Eq:
+		for i, x := range vals {
+			keep[i] = keep[i] && x == want
+		}
+	case storage.Ne:
+		for i, x := range vals {
+			keep[i] = keep[i] && x != want
+		}
+	case storage.Lt:
+		for i, x := range vals {
+			keep[i] = keep[i] && x < want
+		}
+	case storage.Le:
+		for i, x := range vals {
+			keep[i] = keep[i] && x <= want
+		}
+	case storage.Gt:
+		for i, x := range vals {
+			keep[i] = keep[i] && x > want
+		}
+	case storage.Ge:
+		for i, x := range vals {
+			keep[i] = keep[i] && x >= want
+		}
+	}
+}
+
+func inList[T cmp.Ordered](x T, p *storage.Predicate, of func(vec.Value) T) bool {
+	for i := range p.Values {
+		if of(p.Values[i]) == x {
+			return true
+		}
+	}
+	return false
+}
+
+// excludes reports whether statistics prove that no row of a block passes the test.
+func (t *valueTest) excludes(s *blockStats) bool {
+	switch {
+	case t.onTime:
+		return false
+	case t.p.Op == storage.IsNull:
+		return s.nonNull == s.rows
+	case s.nonNull == 0:
+		return true
+	case t.p.Op == storage.IsNotNull || !s.hasMinMax:
+		return false
+	}
+	low, high := func(v vec.Value) int { return s.compare(t.col.Kind, v, s.minBits, s.minStr) },
+		func(v vec.Value) int { return s.compare(t.col.Kind, v, s.maxBits, s.maxStr) }
+	outside := func(v vec.Value) bool { return low(v) > 0 || high(v) < 0 }
+	switch t.p.Op {
+	case storage.Eq:
+		return outside(t.p.Values[0])
+	case storage.In:
+		for _, v := range t.p.Values {
+			if !outside(v) {
+				return false
+			}
+		}
+		return true
+	case storage.Lt:
+		return low(t.p.Values[0]) >= 0
+	case storage.Le:
+		return low(t.p.Values[0]) > 0
+	case storage.Gt:
+		return high(t.p.Values[0]) <= 0
+	case storage.Ge:
+		return high(t.p.Values[0]) < 0
+	}
+	return false
+}
+
+// compare orders a stored bound against a value.
+func (s *blockStats) compare(kind vec.Kind, v vec.Value, bits uint64, str string) int {
+	switch kind.Storage() {
+	case vec.StoreFloats:
+		return cmp.Compare(math.Float64frombits(bits), v.Float)
+	case vec.StoreStrs:
+		return cmp.Compare(str, v.Str)
+	case vec.StoreBools:
+		b := uint64(0)
+		if v.Bool {
+			b = 1
+		}
+		return cmp.Compare(bits, b)
+	}
+	return cmp.Compare(int64(bits), v.Int)
+}

@@ -1,0 +1,289 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"unsafe"
+
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/series"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// A log record is the rows of one request that passed the window of acceptance.
+// It is self-contained: names and series keys are written once per record.
+//
+//	uvarint  table uid (see manifest)
+//	varint   memory boundary, ns: older rows were meant for the magnetic store
+//	uvarint  columns, each: role u8, kind u8, uvarint length, name
+//	uvarint  series, each: uvarint dimensions in the order of the request, their
+//	         names (length, bytes), then uvarint length and canonical key
+//	uvarint  rows, each:
+//	         uvarint series<<1 | multi
+//	         varint  time minus the previous row's
+//	         uvarint version
+//	         uvarint values, each: uvarint column, then 8 bytes little-endian,
+//	                 or, for varchar, uvarint length and bytes
+//
+// The names of a series' dimensions are there for the order of the schema, which is
+// the order of first appearance; they are left out (count 0) when they are sorted.
+
+// rowsRecord is a decoded record. Its strings point into the record.
+type rowsRecord struct {
+	tableUID uint64
+	memory   int64
+	rows     storage.Rows
+	keys     series.Keys // of each row
+}
+
+// recordEncoder builds records; it is reused.
+type recordEncoder struct {
+	buf   []byte
+	ids   map[series.ID]uint32 // series to its number in the record
+	order []int                // rows that bring a new series
+	ref   []uint32             // of each row
+}
+
+// encode returns the record of the given rows, valid until the next call. ids are
+// the rows' series, keys their canonical keys.
+func (e *recordEncoder) encode(uid uint64, memory int64, rows *storage.Rows, pick []int32, ids []series.ID, keys *series.Keys) []byte {
+	if e.ids == nil {
+		e.ids = map[series.ID]uint32{}
+	}
+	clear(e.ids)
+	e.order, e.ref = e.order[:0], e.ref[:0]
+	for i, id := range ids {
+		if i > 0 && id == ids[i-1] {
+			e.ref = append(e.ref, e.ref[i-1])
+			continue
+		}
+		n, ok := e.ids[id]
+		if !ok {
+			n = uint32(len(e.ids))
+			e.ids[id] = n
+			e.order = append(e.order, i)
+		}
+		e.ref = append(e.ref, n)
+	}
+	b := binary.AppendUvarint(e.buf[:0], uid)
+	b = binary.AppendVarint(b, memory)
+	b = binary.AppendUvarint(b, uint64(len(rows.Columns)))
+	for _, c := range rows.Columns {
+		b = append(b, byte(c.Role), byte(c.Type.Kind))
+		b = appendText(b, c.Name)
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.order)))
+	for _, i := range e.order {
+		b = appendDimensionOrder(b, rows.Rows[pick[i]].Dimensions)
+		key := keys.Key(i)
+		b = binary.AppendUvarint(b, uint64(len(key)))
+		b = append(b, key...)
+	}
+	b = binary.AppendUvarint(b, uint64(len(pick)))
+	previous := int64(0)
+	for i, at := range pick {
+		row := &rows.Rows[at]
+		ref := uint64(e.ref[i]) << 1
+		if row.Multi {
+			ref |= 1
+		}
+		b = binary.AppendUvarint(b, ref)
+		b = binary.AppendVarint(b, row.TimeNs-previous)
+		previous = row.TimeNs
+		b = binary.AppendUvarint(b, uint64(row.Version))
+		b = binary.AppendUvarint(b, uint64(len(row.Values)))
+		for k := range row.Values {
+			v := &row.Values[k]
+			b = binary.AppendUvarint(b, uint64(v.Column))
+			if rows.Columns[v.Column].Type.Kind == vec.Varchar {
+				b = appendText(b, v.Str)
+			} else {
+				b = binary.LittleEndian.AppendUint64(b, v.Bits)
+			}
+		}
+	}
+	e.buf = b
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendDimensionOrder(b []byte, dims []storage.Dim) []byte {
+	sorted := true
+	for i := 1; i < len(dims); i++ {
+		sorted = sorted && dims[i-1].Name < dims[i].Name
+	}
+	if sorted {
+		return append(b, 0)
+	}
+	b = binary.AppendUvarint(b, uint64(len(dims)))
+	for _, d := range dims {
+		b = appendText(b, d.Name)
+	}
+	return b
+}
+
+// decodeRecord parses a record; the result points into payload.
+func decodeRecord(payload []byte) (*rowsRecord, error) {
+	d := &decoder{rest: payload}
+	r := &rowsRecord{tableUID: d.uvarint(), memory: d.varint()}
+	for range d.count(3) {
+		role, kind := storage.Role(d.byte()), vec.Kind(d.byte())
+		if role > storage.Attribute || kind.Storage() == vec.StoreNone || kind.Storage() == vec.StoreNested {
+			d.fail("column of role %d and kind %d", role, kind)
+		}
+		r.rows.Columns = append(r.rows.Columns, storage.Column{Name: d.text(), Type: vec.Type{Kind: kind}, Role: role})
+	}
+	type seriesInfo struct {
+		measure string
+		dims    []storage.Dim
+		key     []byte
+	}
+	var known []seriesInfo
+	for range d.count(2) {
+		names := make([]string, d.count(1))
+		for i := range names {
+			names[i] = d.text()
+		}
+		s := seriesInfo{key: []byte(d.text())}
+		var err error
+		if s.measure, s.dims, err = series.ParseKey(s.key); err != nil {
+			d.fail("%v", err)
+		}
+		if len(names) > 0 {
+			if s.dims, err = reorder(s.dims, names); err != nil {
+				d.fail("%v", err)
+			}
+		}
+		known = append(known, s)
+	}
+	previous := int64(0)
+	for range d.count(4) {
+		ref := d.uvarint()
+		row := storage.Row{Multi: ref&1 != 0, TimeNs: previous + d.varint()}
+		previous = row.TimeNs
+		row.Version = int64(d.uvarint())
+		for range d.count(2) {
+			v := storage.Val{Column: int32(d.uvarint())}
+			switch {
+			case v.Column < 0 || int(v.Column) >= len(r.rows.Columns):
+				d.fail("value of column %d of %d", v.Column, len(r.rows.Columns))
+			case r.rows.Columns[v.Column].Type.Kind == vec.Varchar:
+				v.Str = d.text()
+			default:
+				v.Bits = d.bits()
+			}
+			row.Values = append(row.Values, v)
+		}
+		if ref>>1 >= uint64(len(known)) {
+			d.fail("row of series %d of %d", ref>>1, len(known))
+			break
+		}
+		s := &known[ref>>1]
+		row.Measure, row.Dimensions = s.measure, s.dims
+		if !row.Multi && len(row.Values) != 1 {
+			d.fail("single-measure row of %d values", len(row.Values))
+		}
+		r.rows.Rows = append(r.rows.Rows, row)
+		r.keys.Bytes = append(r.keys.Bytes, s.key...)
+		r.keys.Ends = append(r.keys.Ends, len(r.keys.Bytes))
+	}
+	if d.err == nil && len(d.rest) > 0 {
+		d.fail("%d bytes too many", len(d.rest))
+	}
+	return r, d.err
+}
+
+func reorder(dims []storage.Dim, names []string) ([]storage.Dim, error) {
+	if len(names) != len(dims) {
+		return nil, fmt.Errorf("order of %d names for %d dimensions", len(names), len(dims))
+	}
+	out := make([]storage.Dim, 0, len(dims))
+	for _, name := range names {
+		for _, d := range dims {
+			if d.Name == name {
+				out = append(out, d)
+			}
+		}
+	}
+	if len(out) != len(dims) {
+		return nil, fmt.Errorf("order names unknown dimensions")
+	}
+	return out, nil
+}
+
+// decoder reads a record and remembers its first error.
+type decoder struct {
+	rest []byte
+	err  error
+}
+
+func (d *decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("log record: "+format, args...)
+	}
+	d.rest = nil
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.rest)
+	if n <= 0 {
+		d.fail("cut short")
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.rest)
+	if n <= 0 {
+		d.fail("cut short")
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+// count reads a number of things that take at least size bytes each.
+func (d *decoder) count(size uint64) int {
+	n := d.uvarint()
+	if n > math.MaxInt32 || n*size > uint64(len(d.rest)) {
+		d.fail("%d entries in %d bytes", n, len(d.rest))
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) byte() byte {
+	if len(d.rest) == 0 {
+		d.fail("cut short")
+		return 0
+	}
+	b := d.rest[0]
+	d.rest = d.rest[1:]
+	return b
+}
+
+func (d *decoder) bits() uint64 {
+	if len(d.rest) < 8 {
+		d.fail("cut short")
+		return 0
+	}
+	v := binary.LittleEndian.Uint64(d.rest)
+	d.rest = d.rest[8:]
+	return v
+}
+
+func (d *decoder) text() string {
+	n := d.count(1)
+	if n == 0 {
+		return ""
+	}
+	s := unsafe.String(&d.rest[0], n)
+	d.rest = d.rest[n:]
+	return s
+}

@@ -1,0 +1,383 @@
+package embedded
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"slices"
+
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/series"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// ownBatchRows is how many rows of one series make a batch of their own, which
+// shares the slices of the store; fewer are copied together with other series'.
+const (
+	ownBatchRows    = 256
+	joinedBatchRows = 4096
+)
+
+// rowScanner gives the rows of a scan series by series.
+type rowScanner struct {
+	p       *plan
+	applied storage.Applied
+	w       worker
+	next    int // index into p.ids
+	left    int64
+	ready   []*vec.Batch
+	joined  joinedRows
+	closed  bool
+}
+
+func newRowScanner(p *plan, applied storage.Applied) *rowScanner {
+	s := &rowScanner{p: p, applied: applied, w: worker{p: p, keep: true}, left: p.limit}
+	if s.left <= 0 {
+		s.left = 1<<63 - 1
+	}
+	return s
+}
+
+func (s *rowScanner) Applied() storage.Applied { return s.applied }
+
+func (s *rowScanner) Stats() storage.ScanStats { return s.p.report() }
+
+func (s *rowScanner) Close() {
+	if !s.closed {
+		s.closed = true
+		s.p.release()
+	}
+}
+
+func (s *rowScanner) Next(ctx context.Context) (*vec.Batch, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, cancelled(err)
+		}
+		if len(s.ready) > 0 {
+			b := s.ready[0]
+			s.ready = s.ready[1:]
+			if int64(b.Len) > s.left {
+				b = b.Slice(0, int(s.left))
+			}
+			s.left -= int64(b.Len)
+			if b.Len > 0 {
+				return b, nil
+			}
+		}
+		if s.left == 0 || s.closed {
+			return nil, nil
+		}
+		if len(s.ready) > 0 {
+			continue
+		}
+		if s.next == len(s.p.ids) {
+			if len(s.joined.ids) == 0 {
+				return nil, nil
+			}
+			s.ready = append(s.ready, s.joined.batch(s.p))
+			continue
+		}
+		id := s.p.ids[s.next]
+		s.next++
+		if err := s.series(id); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *rowScanner) series(id series.ID) error {
+	runs, err := s.w.gather(id)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		sp, err := s.w.narrow(r)
+		if err != nil {
+			return err
+		}
+		n := sp.rows()
+		if n == 0 {
+			continue
+		}
+		s.p.stats.bytes.Add(int64(8 * n * len(s.p.columns)))
+		if n < ownBatchRows {
+			if err := s.joined.add(s.p, &sp, id); err != nil {
+				return err
+			}
+			if len(s.joined.ids) >= joinedBatchRows {
+				s.ready = append(s.ready, s.joined.batch(s.p))
+			}
+			continue
+		}
+		if len(s.joined.ids) > 0 { // the series stays in one piece, and in order
+			s.ready = append(s.ready, s.joined.batch(s.p))
+		}
+		b, err := ownBatch(s.p, &sp, id)
+		if err != nil {
+			return err
+		}
+		s.ready = append(s.ready, b)
+	}
+	return nil
+}
+
+// ownBatch makes a batch of one span.
+func ownBatch(p *plan, s *span, id series.ID) (*vec.Batch, error) {
+	n := s.rows()
+	b := &vec.Batch{Len: n, Columns: make([]*vec.Vector, len(p.columns))}
+	for i := range p.columns {
+		c := &p.columns[i]
+		if c.Role == storage.Dimension || c.Role == storage.MeasureName {
+			b.Columns[i] = constVector(c, p.series, id, n)
+			continue
+		}
+		var v values
+		if err := s.values(c, &v); err != nil {
+			return nil, err
+		}
+		b.Columns[i] = v.vector(0, n)
+	}
+	return b, nil
+}
+
+func constVector(c *scanColumn, v *series.View, id series.ID, n int) *vec.Vector {
+	code, ok := c.code(v, id)
+	switch {
+	case !ok:
+		return vec.NullsOf(vec.VarcharType, n)
+	case c.Role == storage.MeasureName:
+		return vec.Const(vec.Str(v.Measures()[code]), n)
+	}
+	return vec.Const(vec.Str(c.dim.Values[code]), n)
+}
+
+// joinedRows collects rows of several spans.
+type joinedRows struct {
+	ids     []series.ID // of each row
+	columns []values
+}
+
+func (j *joinedRows) add(p *plan, s *span, id series.ID) error {
+	if j.columns == nil {
+		j.columns = make([]values, len(p.columns))
+	}
+	before, n := len(j.ids), s.rows()
+	for range n {
+		j.ids = append(j.ids, id)
+	}
+	for i := range p.columns {
+		c := &p.columns[i]
+		if c.Role == storage.Dimension || c.Role == storage.MeasureName {
+			continue
+		}
+		var v values
+		if err := s.values(c, &v); err != nil {
+			return err
+		}
+		j.columns[i].append(&v, before, n)
+	}
+	return nil
+}
+
+// append adds n rows to a column that has some already.
+func (v *values) append(from *values, have, n int) {
+	v.kind = from.kind
+	if v.nulls == nil && (from.allNull || from.nulls != nil) {
+		v.nulls = make([]bool, have, have+n)
+	}
+	if v.nulls != nil {
+		for i := range n {
+			v.nulls = append(v.nulls, from.isNull(i))
+		}
+	}
+	if from.allNull {
+		from = &values{}
+		from.bools, from.floats, from.ints, from.strs = make([]bool, n), make([]float64, n), make([]int64, n), make([]string, n)
+	}
+	switch v.kind.Storage() {
+	case vec.StoreFloats:
+		v.floats = append(v.floats, from.floats...)
+	case vec.StoreBools:
+		v.bools = append(v.bools, from.bools...)
+	case vec.StoreStrs:
+		v.strs = append(v.strs, from.strs...)
+	default:
+		v.ints = append(v.ints, from.ints...)
+	}
+}
+
+// batch hands the rows over and starts anew.
+func (j *joinedRows) batch(p *plan) *vec.Batch {
+	n := len(j.ids)
+	b := &vec.Batch{Len: n, Columns: make([]*vec.Vector, len(p.columns))}
+	for i := range p.columns {
+		c := &p.columns[i]
+		if c.Role == storage.Dimension || c.Role == storage.MeasureName {
+			b.Columns[i] = c.keyVector(p.series, j.ids)
+			continue
+		}
+		b.Columns[i] = j.columns[i].vector(0, n)
+	}
+	*j = joinedRows{}
+	return b
+}
+
+// maxTopRows is the greatest limit for which rows are given newest first.
+const maxTopRows = 10_000
+
+// topScanner gives the newest rows of a scan, newest first.
+type topScanner struct {
+	p       *plan
+	applied storage.Applied
+	done    bool
+	closed  bool
+}
+
+func newTopScanner(p *plan, applied storage.Applied) *topScanner {
+	return &topScanner{p: p, applied: applied}
+}
+
+func (s *topScanner) Applied() storage.Applied { return s.applied }
+
+func (s *topScanner) Stats() storage.ScanStats { return s.p.report() }
+
+func (s *topScanner) Close() {
+	if !s.closed {
+		s.closed = true
+		s.p.release()
+	}
+}
+
+// topRow is a row kept so far.
+type topRow struct {
+	time int64
+	id   series.ID
+	run  run
+	at   int
+}
+
+// topHeap has the oldest row on top.
+type topHeap []topRow
+
+func (h topHeap) Len() int           { return len(h) }
+func (h topHeap) Less(i, j int) bool { return h[i].time < h[j].time }
+func (h topHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *topHeap) Push(x any)        { *h = append(*h, x.(topRow)) }
+func (h *topHeap) Pop() any {
+	x := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return x
+}
+
+func (s *topScanner) Next(ctx context.Context) (*vec.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, cancelled(err)
+	}
+	if s.done || s.closed {
+		return nil, nil
+	}
+	s.done = true
+	var top topHeap
+	w := worker{p: s.p, keep: true}
+	for i, id := range s.p.ids {
+		if i&15 == 0 && ctx.Err() != nil {
+			return nil, cancelled(ctx.Err())
+		}
+		if err := top.series(&w, id, int(s.p.limit)); err != nil {
+			return nil, err
+		}
+	}
+	if len(top) == 0 {
+		return nil, nil
+	}
+	slices.SortStableFunc(top, func(a, b topRow) int { return cmp.Compare(b.time, a.time) })
+	return top.batch(s.p)
+}
+
+// series offers the rows of a series, newest first, until the heap wants no more.
+func (h *topHeap) series(w *worker, id series.ID, limit int) error {
+	runs, err := w.gather(id)
+	if err != nil {
+		return err
+	}
+	for k := len(runs) - 1; k >= 0; k-- {
+		_, _, newest := runs[k].span()
+		if len(*h) == limit && newest <= (*h)[0].time {
+			return nil
+		}
+		s, err := w.narrow(runs[k])
+		if err != nil {
+			return err
+		}
+		if s.rows() == 0 {
+			continue
+		}
+		times, err := s.times()
+		if err != nil {
+			return err
+		}
+		for n := s.rows() - 1; n >= 0; n-- {
+			at := s.lo + n
+			if s.some {
+				at = int(s.picked[n])
+			}
+			switch {
+			case len(*h) < limit:
+				heap.Push(h, topRow{times[at], id, s.run, at})
+			case times[at] > (*h)[0].time:
+				(*h)[0] = topRow{times[at], id, s.run, at}
+				heap.Fix(h, 0)
+			default:
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// batch reads the columns of the rows kept.
+func (h topHeap) batch(p *plan) (*vec.Batch, error) {
+	ids := make([]series.ID, len(h))
+	for i := range h {
+		ids[i] = h[i].id
+	}
+	b := &vec.Batch{Len: len(h), Columns: make([]*vec.Vector, len(p.columns))}
+	for i := range p.columns {
+		c := &p.columns[i]
+		switch c.Role {
+		case storage.Dimension, storage.MeasureName:
+			b.Columns[i] = c.keyVector(p.series, ids)
+		case storage.TimeColumn:
+			times := make([]int64, len(h))
+			for k := range h {
+				times[k] = h[k].time
+			}
+			b.Columns[i] = vec.OfInts(vec.TimestampType, times, nil)
+		default:
+			var err error
+			if b.Columns[i], err = h.column(c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return b, nil
+}
+
+func (h topHeap) column(c *scanColumn) (*vec.Vector, error) {
+	read := map[run]*values{}
+	out := values{kind: c.col.Kind}
+	for k := range h {
+		v := read[h[k].run]
+		if v == nil {
+			v = &values{}
+			if err := h[k].run.column(c.col, v); err != nil {
+				return nil, err
+			}
+			read[h[k].run] = v
+		}
+		one := v.gather([]int32{int32(h[k].at)})
+		out.append(&one, k, 1)
+	}
+	return out.vector(0, len(h)), nil
+}

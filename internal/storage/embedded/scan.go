@@ -1,0 +1,408 @@
+package embedded
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync/atomic"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/memstore"
+	"github.com/weir-db/weir/internal/storage/embedded/series"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// plan is a scan made ready: names resolved, series chosen, time range narrowed.
+// It is shared by the scan's workers and not modified once they run.
+type plan struct {
+	table    *table
+	view     *view
+	series   *series.View
+	schema   *observed
+	from, to int64
+	ids      []series.ID // that may have rows
+	tests    []valueTest
+	columns  []scanColumn // of rows
+	keys     []scanColumn // of an aggregation
+	aggs     []aggColumn
+	bin      int64 // width of the time key, 0 if there is none
+	limit    int64
+	segments []*segmentScan // that overlap the time range, oldest first
+
+	stats scanStats
+}
+
+// scanStats is storage.ScanStats under concurrent workers.
+type scanStats struct {
+	rows, bytes, segmentsRead, segmentsSkipped, blocksRead, blocksSkipped atomic.Int64
+}
+
+// scanColumn is a column of the table as a scan reads it.
+type scanColumn struct {
+	storage.Column
+	col memstore.Col      // of value columns
+	dim *series.Dimension // of dimensions
+}
+
+// Scan implements [storage.Table].
+func (t *table) Scan(_ context.Context, spec storage.ScanSpec) (storage.Scanner, error) {
+	if t.dropped.Load() {
+		return nil, t.gone()
+	}
+	p, err := t.plan(&spec)
+	if err != nil {
+		return nil, err
+	}
+	applied := storage.Applied{Where: slices.Repeat([]bool{true}, len(spec.Where))}
+	switch {
+	case spec.Aggregation != nil:
+		applied.Aggregation = true
+		return newAggregateScanner(p, applied), nil
+	case spec.NewestFirst && spec.Limit > 0 && spec.Limit <= maxTopRows:
+		applied.NewestFirst = true
+		return newTopScanner(p, applied), nil
+	}
+	return newRowScanner(p, applied), nil
+}
+
+func (t *table) plan(spec *storage.ScanSpec) (*plan, error) {
+	rules := t.rules.Load()
+	p := &plan{table: t, schema: t.observed.Load(), limit: spec.Limit,
+		from: max(spec.From, rules.low, rules.policy.Expiry(t.store.clock.Now())), to: spec.To}
+	// The schema and the view come before the series: what they hold is registered.
+	p.view = t.view.Load()
+	p.series = t.registry.View()
+	var err error
+	if p.columns, err = p.resolve(spec.Columns); err != nil {
+		return nil, err
+	}
+	var onSeries []storage.Predicate
+	for i := range spec.Where {
+		w := &spec.Where[i]
+		c, err := p.column(w.Column)
+		if err != nil {
+			return nil, err
+		}
+		switch c.Role {
+		case storage.Dimension, storage.MeasureName:
+			onSeries = append(onSeries, *w)
+		case storage.TimeColumn:
+			if narrowTime(w, &p.from, &p.to) {
+				p.tests = append(p.tests, valueTest{p: w, onTime: true, col: memstore.Col{ID: -1, Kind: vec.Timestamp}})
+			}
+		default:
+			p.tests = append(p.tests, valueTest{p: w, col: c.col})
+		}
+	}
+	if a := spec.Aggregation; a != nil {
+		if err := p.aggregation(a); err != nil {
+			return nil, err
+		}
+	}
+	if p.from < p.to {
+		if err := p.openSegments(); err != nil {
+			return nil, err
+		}
+		p.ids = selectSeries(p.series, onSeries)
+	}
+	return p, nil
+}
+
+func (p *plan) resolve(names []string) ([]scanColumn, error) {
+	columns := make([]scanColumn, len(names))
+	for i, name := range names {
+		c, err := p.column(name)
+		if err != nil {
+			return nil, err
+		}
+		columns[i] = c
+	}
+	return columns, nil
+}
+
+func (p *plan) column(name string) (scanColumn, error) {
+	at := p.schema.Lookup(name)
+	if at < 0 {
+		return scanColumn{}, fault.New(fault.Invalid, "The column %s does not exist.", name)
+	}
+	c := scanColumn{Column: p.schema.Columns[at]}
+	switch c.Role {
+	case storage.Dimension:
+		d := p.series.Dimension(name)
+		c.dim = &d
+	case storage.Attribute, storage.MeasureValue:
+		c.col = memstore.Col{ID: p.schema.ids[at], Kind: c.Type.Kind}
+	}
+	return c, nil
+}
+
+func (p *plan) aggregation(a *storage.Aggregation) error {
+	for _, k := range a.Keys {
+		c, err := p.column(k.Column)
+		if err != nil {
+			return err
+		}
+		switch {
+		case c.Role == storage.TimeColumn && k.BinNs > 0 && p.bin == 0:
+			p.bin = k.BinNs
+		case c.Role != storage.Dimension && c.Role != storage.MeasureName:
+			return fault.New(fault.Invalid, "The column %s cannot be a key of storage's aggregation.", k.Column)
+		}
+		p.keys = append(p.keys, c)
+	}
+	for _, agg := range a.Aggs {
+		c := aggColumn{fn: agg.Func}
+		if agg.Func != storage.CountRows {
+			var err error
+			if c.scanColumn, err = p.column(agg.Column); err != nil {
+				return err
+			}
+			summed := agg.Func == storage.Sum || agg.Func == storage.Moments
+			if k := c.Type.Kind; summed && k != vec.Double && k != vec.Bigint {
+				return fault.New(fault.Invalid, "The column %s cannot be summed.", agg.Column)
+			}
+		}
+		p.aggs = append(p.aggs, c)
+	}
+	return nil
+}
+
+// worker reads series for one goroutine.
+type worker struct {
+	p      *plan
+	runs   []run
+	mem    []memRun
+	chunks []memstore.Chunk
+	keep   bool // buffers are handed on in batches: decode into new ones
+
+	rowMask []bool
+	picked  []int32
+	scratch values
+}
+
+// span is a stretch of a run that a scan reads: rows lo <= i < hi, or of these only
+// those picked.
+type span struct {
+	run
+	lo, hi int
+	some   bool    // only the picked rows
+	picked []int32 // valid until the next span
+}
+
+func (s *span) rows() int {
+	if s.some {
+		return len(s.picked)
+	}
+	return s.hi - s.lo
+}
+
+// gather collects the runs of a series in the time range, ascending and disjoint.
+func (w *worker) gather(id series.ID) ([]run, error) {
+	w.runs, w.chunks, w.mem = w.runs[:0], w.chunks[:0], w.mem[:0]
+	for _, seg := range w.p.segments {
+		if err := seg.appendRuns(w, id); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range w.p.view.frozen {
+		w.chunks = appendChunks(w.chunks, m, id)
+	}
+	w.chunks = appendChunks(w.chunks, w.p.view.active, id)
+	if w.keep {
+		w.mem = make([]memRun, 0, len(w.chunks))
+	} else {
+		w.mem = slices.Grow(w.mem, len(w.chunks)) // no growth below: runs point into it
+	}
+	for _, c := range w.chunks {
+		if c.Time(0) < w.p.to && c.Time(c.N-1) >= w.p.from {
+			w.mem = append(w.mem, memRun{c: c})
+			w.runs = append(w.runs, &w.mem[len(w.mem)-1])
+		}
+	}
+	return disjoint(w.runs)
+}
+
+func appendChunks(dst []memstore.Chunk, m *memstore.Store, id series.ID) []memstore.Chunk {
+	if s := m.Series(id); s != nil {
+		return s.Snapshot(m, dst)
+	}
+	return dst
+}
+
+// disjoint sorts runs by time and merges those that overlap. It relies on runs being
+// in the order of their sources' age.
+func disjoint(runs []run) ([]run, error) {
+	sorted := true
+	last := int64(math.MinInt64)
+	for i, r := range runs {
+		_, from, to := r.span()
+		if i > 0 && from <= last {
+			sorted = false
+			break
+		}
+		last = to
+	}
+	if sorted {
+		return runs, nil
+	}
+	// Groups of overlapping runs, each in the order of age.
+	order := make([]int, len(runs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		_, x, _ := runs[a].span()
+		_, y, _ := runs[b].span()
+		switch {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return 0
+	})
+	var out []run
+	for i := 0; i < len(order); {
+		group := []int{order[i]}
+		_, _, end := runs[order[i]].span()
+		for i++; i < len(order); i++ {
+			_, from, to := runs[order[i]].span()
+			if from > end {
+				break
+			}
+			group = append(group, order[i])
+			end = max(end, to)
+		}
+		if len(group) == 1 {
+			out = append(out, runs[group[0]])
+			continue
+		}
+		slices.Sort(group)
+		sources := make([]run, len(group))
+		for k, at := range group {
+			sources[k] = runs[at]
+		}
+		m, err := merge(sources)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// narrow finds the rows of a run that the scan reads; it may be none.
+func (w *worker) narrow(r run) (span, error) {
+	n, first, last := r.span()
+	s := span{run: r, hi: n}
+	if first < w.p.from || last >= w.p.to {
+		times, err := r.times()
+		if err != nil {
+			return s, err
+		}
+		if first < w.p.from {
+			s.lo, _ = slices.BinarySearch(times, w.p.from)
+		}
+		if last >= w.p.to {
+			s.hi, _ = slices.BinarySearch(times, w.p.to)
+		}
+	}
+	w.p.stats.rows.Add(int64(s.hi - s.lo))
+	if len(w.p.tests) == 0 || s.lo >= s.hi {
+		return s, nil
+	}
+	return s, w.filter(&s)
+}
+
+// filter applies the tests on values to a span.
+func (w *worker) filter(s *span) error {
+	for i := range w.p.tests {
+		t := &w.p.tests[i]
+		if stats := s.stats(t.col); !t.onTime && stats != nil && t.excludes(stats) {
+			w.p.stats.blocksSkipped.Add(1)
+			s.hi = s.lo
+			return nil
+		}
+	}
+	n, _, _ := s.span()
+	w.rowMask = slices.Grow(w.rowMask[:0], n)[:n]
+	for i := range w.rowMask {
+		w.rowMask[i] = i >= s.lo && i < s.hi
+	}
+	for i := range w.p.tests {
+		t := &w.p.tests[i]
+		v := &w.scratch
+		if t.onTime {
+			times, err := s.times()
+			if err != nil {
+				return err
+			}
+			*v = values{kind: vec.Timestamp, ints: times}
+		} else if err := s.column(t.col, v); err != nil {
+			return err
+		}
+		t.mask(v, w.rowMask)
+	}
+	w.picked = w.picked[:0]
+	for i := s.lo; i < s.hi; i++ {
+		if w.rowMask[i] {
+			w.picked = append(w.picked, int32(i))
+		}
+	}
+	switch len(w.picked) {
+	case s.hi - s.lo: // all of them
+	case 0:
+		s.hi = s.lo
+	default:
+		s.some, s.picked = true, w.picked
+	}
+	return nil
+}
+
+// values reads a value column or time for the rows of a span; the result has
+// exactly those rows.
+func (s *span) values(c *scanColumn, into *values) error {
+	if c.Role == storage.TimeColumn {
+		times, err := s.times()
+		if err != nil {
+			return err
+		}
+		*into = values{kind: vec.Timestamp, ints: times}
+	} else if err := s.column(c.col, into); err != nil {
+		return err
+	}
+	if s.some {
+		*into = into.gather(s.picked)
+		return nil
+	}
+	into.slice(s.lo, s.hi)
+	return nil
+}
+
+func (v *values) slice(lo, hi int) {
+	if v.allNull || v.constant {
+		return
+	}
+	if v.nulls != nil {
+		v.nulls = v.nulls[lo:hi]
+	}
+	switch v.kind.Storage() {
+	case vec.StoreFloats:
+		v.floats = v.floats[lo:hi]
+	case vec.StoreBools:
+		v.bools = v.bools[lo:hi]
+	case vec.StoreStrs:
+		v.strs = v.strs[lo:hi]
+	default:
+		v.ints = v.ints[lo:hi]
+	}
+}
+
+// report returns the statistics so far.
+func (p *plan) report() storage.ScanStats {
+	s := &p.stats
+	return storage.ScanStats{RowsScanned: s.rows.Load(), BytesScanned: s.bytes.Load(),
+		SegmentsRead: s.segmentsRead.Load(), SegmentsSkipped: s.segmentsSkipped.Load(),
+		BlocksRead: s.blocksRead.Load(), BlocksSkipped: s.blocksSkipped.Load()}
+}

@@ -1,0 +1,307 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/wal"
+	"github.com/weir-db/weir/internal/vfs"
+)
+
+// Options of a store. Dir or FS is required, all else has defaults.
+type Options struct {
+	Dir string // the store's folder, made if missing; unused if FS is set
+	FS  vfs.FS // the store's files; nil: those below Dir
+
+	Clock            *clock.Clock // nil: the machine's
+	MemoryLimitBytes int64        // of rows in memory; default 1 GiB. From half of it on rows are flushed.
+	LogLimitBytes    int64        // of log that a restart would replay; default 256 MiB
+	LogFileBytes     int64        // of each file of the log; default 64 MiB
+	Log              *slog.Logger // nil: discard
+}
+
+func (o Options) withDefaults() Options {
+	if o.Clock == nil {
+		o.Clock = clock.New()
+	}
+	if o.MemoryLimitBytes <= 0 {
+		o.MemoryLimitBytes = 1 << 30
+	}
+	if o.LogLimitBytes <= 0 {
+		o.LogLimitBytes = 256 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// recordRows is the kind of the log's records: see record.go.
+const recordRows = 1
+
+// Store is the embedded engine. It implements [storage.Backend].
+type Store struct {
+	opts  Options
+	clock *clock.Clock
+	fs    vfs.FS
+	lock  vfs.Unlocker
+	log   *wal.Log
+
+	memory atomic.Int64 // bytes in all tables' memory stores
+
+	mu     sync.RWMutex // guards tables
+	tables map[storage.TableID]*table
+
+	manifestMu sync.Mutex // guards the manifest, in memory and on disk; taken before a table's locks
+	manifest   *manifest
+
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+}
+
+// Open opens the store in a folder, or makes one. A folder that another process has
+// open is an error of kind fault.Conflict.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	s := &Store{opts: o, clock: o.Clock, fs: o.FS, tables: map[storage.TableID]*table{}}
+	if s.fs == nil {
+		var err error
+		if s.fs, err = vfs.Real(o.Dir); err != nil {
+			return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
+		}
+	}
+	var err error
+	if s.lock, err = s.fs.Lock("lock"); errors.Is(err, vfs.ErrLocked) {
+		return nil, fault.Wrap(fault.Conflict, err, "The data folder %s is in use by another process.", o.Dir)
+	} else if err != nil {
+		return nil, fmt.Errorf("lock store %s: %w", o.Dir, err)
+	}
+	if err := s.recover(ctx); err != nil {
+		s.lock.Unlock()
+		return nil, err
+	}
+	background, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.start(background)
+	return s, nil
+}
+
+// recover reads the manifest and replays the log.
+func (s *Store) recover(ctx context.Context) error {
+	var err error
+	if s.manifest, err = readManifest(s.fs); err != nil {
+		return err
+	}
+	byUID := map[uint64]*table{}
+	for i := range s.manifest.Tables {
+		m := &s.manifest.Tables[i]
+		t := newTable(s, m.ID, m.UID, rules{policy: m.Policy, low: m.Low}, newNames(m.observed()))
+		t.applied = m.Flushed
+		if err := t.openSegments(m.Segments); err != nil {
+			return err
+		}
+		s.tables[m.ID] = t
+		byUID[m.UID] = t
+	}
+	s.log, err = wal.Open(wal.Options{FS: s.fs, Dir: "wal", FileBytes: s.opts.LogFileBytes, Log: s.opts.Log},
+		func(p wal.Position, kind byte, payload []byte) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return s.replay(byUID, p, kind, payload)
+		})
+	return err
+}
+
+// replay applies one record of the log as it was applied when it was written.
+func (s *Store) replay(tables map[uint64]*table, p wal.Position, kind byte, payload []byte) error {
+	if kind != recordRows {
+		return fault.New(fault.Corrupt, "The log at %d has a record of kind %d, which this version does not know.", p, kind)
+	}
+	uid := (&decoder{rest: payload}).uvarint()
+	t := tables[uid]
+	if t == nil || p <= t.applied { // dropped, or in segments
+		return nil
+	}
+	record, err := decodeRecord(payload)
+	if err != nil {
+		return fault.Wrap(fault.Corrupt, err, "The log at %d has a record that does not parse.", p)
+	}
+	r := &request{rows: &record.rows, memory: record.memory, keys: record.keys}
+	for i := range record.rows.Rows {
+		r.pick = append(r.pick, int32(i))
+	}
+	if r.ids, err = t.registry.Resolve(nil, &r.keys); err != nil {
+		return fault.Wrap(fault.Corrupt, err, "The log at %d has a record that does not parse.", p)
+	}
+	t.applyMu.Lock()
+	t.applyLocked(r, p)
+	grown := t.countLocked()
+	t.applyMu.Unlock()
+	s.memory.Add(grown)
+	return s.replayed()
+}
+
+// CreateTable implements [storage.Backend].
+func (s *Store) CreateTable(ctx context.Context, id storage.TableID, p storage.Policy) error {
+	s.manifestMu.Lock()
+	defer s.manifestMu.Unlock()
+	if t := s.lookup(id); t != nil {
+		return s.setPolicyLocked(t, p)
+	}
+	m := tableManifest{ID: id, UID: s.manifest.NextTable, Policy: p, Low: math.MinInt64}
+	if err := s.changeLocked(func(next *manifest) {
+		next.NextTable++
+		next.Tables = append(next.Tables, m)
+	}); err != nil {
+		return err
+	}
+	t := newTable(s, id, m.UID, rules{policy: p, low: m.Low}, newNames(nil))
+	s.mu.Lock()
+	s.tables[id] = t
+	s.mu.Unlock()
+	return nil
+}
+
+// changeLocked writes a changed manifest and, if that works, adopts it. What edit
+// does not replace is shared with the old one.
+func (s *Store) changeLocked(edit func(next *manifest)) error {
+	next := *s.manifest
+	next.Tables = slices.Clone(next.Tables)
+	edit(&next)
+	if err := next.write(s.fs); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "The store's manifest could not be written.")
+	}
+	s.manifest = &next
+	return nil
+}
+
+// of returns a table's entry, or nil.
+func (m *manifest) of(t *table) *tableManifest {
+	for i := range m.Tables {
+		if m.Tables[i].UID == t.uid {
+			return &m.Tables[i]
+		}
+	}
+	return nil
+}
+
+// SetPolicy implements [storage.Backend].
+func (s *Store) SetPolicy(ctx context.Context, id storage.TableID, p storage.Policy) error {
+	s.manifestMu.Lock()
+	defer s.manifestMu.Unlock()
+	t := s.lookup(id)
+	if t == nil {
+		return fault.New(fault.NotFound, "The table %s does not exist.", id.Table)
+	}
+	return s.setPolicyLocked(t, p)
+}
+
+func (s *Store) setPolicyLocked(t *table, p storage.Policy) error {
+	old := *t.rules.Load()
+	next := old.withPolicy(p, s.clock.Now())
+	if next == old {
+		return nil
+	}
+	if err := s.changeLocked(func(m *manifest) {
+		entry := m.of(t)
+		entry.Policy, entry.Low = next.policy, next.low
+	}); err != nil {
+		return err
+	}
+	t.rules.Store(&next)
+	s.wake()
+	return nil
+}
+
+// DropTable implements [storage.Backend].
+func (s *Store) DropTable(ctx context.Context, id storage.TableID) error {
+	s.manifestMu.Lock()
+	defer s.manifestMu.Unlock()
+	t := s.lookup(id)
+	if t == nil {
+		return nil
+	}
+	if err := s.changeLocked(func(m *manifest) {
+		m.Tables = slices.DeleteFunc(m.Tables, func(e tableManifest) bool { return e.UID == t.uid })
+	}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	delete(s.tables, id)
+	s.mu.Unlock()
+	t.drop()
+	return nil
+}
+
+// drop ends a table that the manifest does not know any more.
+func (t *table) drop() {
+	t.submitMu.Lock() // a write is either queued before or refused
+	t.dropped.Store(true)
+	t.submitMu.Unlock()
+	t.applyMu.Lock()
+	v := t.view.Load()
+	t.view.Store(&view{active: v.active})
+	t.store.memory.Add(-t.bytes - frozenBytes(v))
+	t.bytes = 0
+	t.applyMu.Unlock()
+	for _, seg := range v.segments {
+		seg.retire()
+	}
+}
+
+func frozenBytes(v *view) (n int64) {
+	for _, m := range v.frozen {
+		n += m.Bytes()
+	}
+	return n
+}
+
+func (s *Store) lookup(id storage.TableID) *table {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.tables[id]
+}
+
+// Tables implements [storage.Backend].
+func (s *Store) Tables() []storage.TableID {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Keys(s.tables))
+}
+
+// all returns the open tables, in no order.
+func (s *Store) all() []*table {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Values(s.tables))
+}
+
+// Table implements [storage.Backend].
+func (s *Store) Table(id storage.TableID) (storage.Table, error) {
+	if t := s.lookup(id); t != nil {
+		return t, nil
+	}
+	return nil, fault.New(fault.NotFound, "The table %s does not exist.", id.Table)
+}
+
+// Close implements [storage.Backend]: it flushes what is in memory, so that the next
+// start has no log to replay.
+func (s *Store) Close() error {
+	s.stop()
+	s.workers.Wait()
+	err := s.flushAll()
+	err = errors.Join(err, s.log.Close())
+	s.closeSegments()
+	return errors.Join(err, s.lock.Unlock())
+}

@@ -1,0 +1,405 @@
+package embedded
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/memstore"
+	"github.com/weir-db/weir/internal/storage/embedded/series"
+	"github.com/weir-db/weir/internal/storage/embedded/wal"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// table is one table of a [Store].
+//
+// Its state is a function of the log: a request is judged against the window of
+// acceptance and written to the log first; once durable it is applied, in the order
+// of the log, and only then judged by names, types and versions. A replay after a
+// crash applies the same records in the same order and comes to the same state, and
+// readers never see a row that a crash could take away.
+//
+// Whoever waits for a request applies all durable ones before it too, so there is
+// no goroutine that applies and no turn to wait for.
+type table struct {
+	id    storage.TableID
+	uid   uint64 // names the table in the log; never used twice
+	store *Store
+
+	rules    atomic.Pointer[rules]
+	observed atomic.Pointer[observed]
+	view     atomic.Pointer[view]
+	registry *series.Registry
+	dropped  atomic.Bool
+
+	submitMu sync.Mutex // guards pending, and keeps its order that of the log
+	pending  []*request
+
+	applyMu   sync.Mutex // guards the fields below and replacing view; taken before submitMu
+	names     *names
+	accepted  []acceptedKinds // by series: what names need no more judging
+	flushed   []int64         // by series: greatest time in frozen stores or segments written since the start
+	openMax   int64           // greatest time in segments that were there at the start
+	applied   wal.Position    // of the last record applied
+	first     wal.Position    // of the first record applied since the last freeze, if unflushed
+	unflushed bool
+	bytes     int64          // of active, as far as the store has counted them
+	cols      []memstore.Col // scratch
+}
+
+// rules is a table's policy and what it has deleted; replaced, never modified.
+type rules struct {
+	policy storage.Policy
+	low    int64 // rows before are deleted for good
+}
+
+// view is where a table's rows are. Scans load it once. It is replaced, never
+// modified; rows move from active to frozen to segments, and a newer view holds all
+// that an older one held.
+type view struct {
+	active   *memstore.Store
+	frozen   []*memstore.Store // oldest first
+	segments []*segmentFile    // oldest first
+}
+
+// acceptedKinds is what kinds of records of a series have passed the judgement of
+// names: such records need only their columns looked up.
+type acceptedKinds struct {
+	multi  bool
+	single vec.Kind
+}
+
+// request is one Write on its way.
+type request struct {
+	rows    *storage.Rows
+	pick    []int32     // rows that passed the window
+	ids     []series.ID // of the picked rows
+	keys    series.Keys
+	memory  int64 // rows older belong to the magnetic store
+	ticket  wal.Ticket
+	receipt storage.Receipt
+	encoder recordEncoder
+}
+
+func newTable(s *Store, id storage.TableID, uid uint64, r rules, n *names) *table {
+	t := &table{id: id, uid: uid, store: s, registry: series.NewRegistry(), names: n, openMax: math.MinInt64}
+	t.rules.Store(&r)
+	t.observed.Store(n.observed)
+	t.view.Store(&view{active: memstore.New()})
+	return t
+}
+
+// Schema implements [storage.Table].
+func (t *table) Schema() *storage.Schema { return &t.observed.Load().Schema }
+
+// Stats implements [storage.Table].
+func (t *table) Stats() storage.TableStats {
+	v := t.view.Load()
+	s := storage.TableStats{Rows: v.active.Rows(), MemoryBytes: v.active.Bytes(), Series: int64(t.registry.Len())}
+	for _, m := range v.frozen {
+		s.Rows += m.Rows()
+		s.MemoryBytes += m.Bytes()
+	}
+	for _, seg := range v.segments {
+		s.Rows += seg.meta.Rows
+		s.MagneticBytes += seg.meta.Bytes
+		s.Series = max(s.Series, seg.meta.Series)
+	}
+	return s
+}
+
+func (t *table) gone() error {
+	return fault.New(fault.NotFound, "The table %s does not exist.", t.id.Table)
+}
+
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// Write implements [storage.Table].
+func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return storage.Receipt{}, fault.Wrap(fault.Cancelled, err, "The write was cancelled.")
+	}
+	if t.dropped.Load() {
+		return storage.Receipt{}, t.gone()
+	}
+	if err := t.store.admit(ctx); err != nil {
+		return storage.Receipt{}, err
+	}
+	r := requests.Get().(*request)
+	defer requests.Put(r)
+	r.reset(rows)
+	t.admitRows(r)
+	if len(r.pick) > 0 {
+		if err := t.log(r); err != nil {
+			return storage.Receipt{}, err
+		}
+	}
+	receipt := r.receipt
+	r.receipt, r.rows = storage.Receipt{}, nil
+	return receipt, nil
+}
+
+func (r *request) reset(rows *storage.Rows) {
+	r.rows, r.receipt = rows, storage.Receipt{}
+	r.pick, r.ids = r.pick[:0], r.ids[:0]
+	r.keys.Bytes, r.keys.Ends = r.keys.Bytes[:0], r.keys.Ends[:0]
+}
+
+// admitRows judges rows by what needs no order: the window and the required dimension.
+func (t *table) admitRows(r *request) {
+	rules := t.rules.Load()
+	from, to, memory := rules.policy.Window(t.store.clock.Now())
+	from = max(from, rules.low)
+	r.memory = memory
+	for i := range r.rows.Rows {
+		row := &r.rows.Rows[i]
+		switch need := rules.policy.RequiredDimension; {
+		case row.TimeNs < from || row.TimeNs >= to:
+			r.receipt.Rejections = append(r.receipt.Rejections,
+				storage.Rejection{Row: i, Cause: storage.OutsideWindow, Version: row.Version, WindowFrom: from, WindowTo: to})
+		case need != "" && !hasDimension(row, need):
+			r.receipt.Rejections = append(r.receipt.Rejections,
+				storage.Rejection{Row: i, Cause: storage.MissingDimension, Version: row.Version, Column: need})
+		default:
+			r.pick = append(r.pick, int32(i))
+			r.keys.Bytes = series.AppendKey(r.keys.Bytes, row.Measure, row.Dimensions)
+			r.keys.Ends = append(r.keys.Ends, len(r.keys.Bytes))
+		}
+	}
+}
+
+func hasDimension(row *storage.Row, name string) bool {
+	for i := range row.Dimensions {
+		if row.Dimensions[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// log makes a request durable and applies it.
+func (t *table) log(r *request) error {
+	var err error
+	if r.ids, err = t.registry.Resolve(r.ids, &r.keys); err != nil {
+		panic("bug: " + err.Error()) // we made the keys
+	}
+	record := r.encoder.encode(t.uid, r.memory, r.rows, r.pick, r.ids, &r.keys)
+	if err := t.submit(r, record); err != nil {
+		return err
+	}
+	if err := r.ticket.Wait(); err != nil {
+		t.withdraw(r)
+		return err
+	}
+	t.applyMu.Lock()
+	t.applyDurableLocked(r.ticket.Position)
+	grown := t.countLocked()
+	t.applyMu.Unlock()
+	t.store.written(grown)
+	return nil
+}
+
+// submit gives the record to the log and queues the request in the log's order.
+func (t *table) submit(r *request, record []byte) (err error) {
+	t.submitMu.Lock()
+	defer t.submitMu.Unlock()
+	if t.dropped.Load() {
+		return t.gone()
+	}
+	if r.ticket, err = t.store.log.Enqueue(recordRows, record); err != nil {
+		return err
+	}
+	t.pending = append(t.pending, r)
+	return nil
+}
+
+// withdraw takes a request that did not become durable out of the queue.
+func (t *table) withdraw(r *request) {
+	t.submitMu.Lock()
+	defer t.submitMu.Unlock()
+	if at := slices.Index(t.pending, r); at >= 0 {
+		t.pending = slices.Delete(t.pending, at, at+1)
+	}
+}
+
+// applyDurableLocked applies all queued requests up to a durable position. One before
+// it may have failed and not been withdrawn yet, when the log went on after an error.
+func (t *table) applyDurableLocked(upTo wal.Position) {
+	for {
+		t.submitMu.Lock()
+		if len(t.pending) == 0 || t.pending[0].ticket.Position > upTo {
+			t.submitMu.Unlock()
+			return
+		}
+		r := t.pending[0]
+		t.pending[0] = nil
+		t.pending = t.pending[1:]
+		t.submitMu.Unlock()
+		if r.ticket.Wait() == nil { // done already: it does not block
+			t.applyLocked(r, r.ticket.Position)
+		}
+	}
+}
+
+// countLocked returns by how much the active store has grown since the last call.
+func (t *table) countLocked() int64 {
+	now := t.view.Load().active.Bytes()
+	grown := now - t.bytes
+	t.bytes = now
+	return grown
+}
+
+// applyLocked judges the rows of a durable request and stores those accepted.
+func (t *table) applyLocked(r *request, at wal.Position) {
+	t.applied = at
+	if !t.unflushed {
+		t.unflushed, t.first = true, at
+	}
+	t.cols = t.names.resolve(t.cols[:0], r.rows.Columns)
+	refused := len(r.receipt.Rejections)
+	for i, at := range r.pick {
+		if rejection := t.applyRow(r, &r.rows.Rows[at], int(at), r.ids[i]); rejection != nil {
+			rejection.Row, rejection.Version = int(at), r.rows.Rows[at].Version
+			r.receipt.Rejections = append(r.receipt.Rejections, *rejection)
+		}
+	}
+	if refused > 0 && len(r.receipt.Rejections) > refused {
+		slices.SortFunc(r.receipt.Rejections, func(a, b storage.Rejection) int { return a.Row - b.Row })
+	}
+	if t.observed.Load() != t.names.observed {
+		t.observed.Store(t.names.observed)
+	}
+}
+
+func (t *table) applyRow(r *request, row *storage.Row, at int, id series.ID) *storage.Rejection {
+	known := t.knownNames(r.rows, row, id)
+	if !known {
+		if rejection := t.names.judge(r.rows, row); rejection != nil {
+			return rejection
+		}
+	}
+	magnetic := row.TimeNs < r.memory
+	lost, add := t.decide(r.rows, row, id)
+	if lost != nil && !magnetic {
+		return lost
+	}
+	if !known {
+		t.names.grow(r.rows, row)
+		t.cols = t.names.resolve(t.cols[:0], r.rows.Columns)
+		t.accept(r.rows, row, id)
+	}
+	if add {
+		t.add(r.rows, row, id)
+	}
+	if magnetic {
+		r.receipt.Magnetic++
+	} else {
+		r.receipt.Memory++
+	}
+	if lost != nil {
+		lost.Row, lost.Version = at, row.Version
+		r.receipt.Superseded = append(r.receipt.Superseded, *lost)
+	}
+	return nil
+}
+
+// knownNames reports whether a row's names and types have all been judged before.
+func (t *table) knownNames(rows *storage.Rows, row *storage.Row, id series.ID) bool {
+	if int(id) >= len(t.accepted) {
+		return false
+	}
+	kinds := &t.accepted[id]
+	if row.Multi && !kinds.multi || !row.Multi && kinds.single != rows.Columns[row.Values[0].Column].Type.Kind {
+		return false
+	}
+	for k := range row.Values {
+		if t.cols[row.Values[k].Column].ID < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *table) accept(rows *storage.Rows, row *storage.Row, id series.ID) {
+	for int(id) >= len(t.accepted) {
+		t.accepted = append(t.accepted, make([]acceptedKinds, max(64, len(t.accepted)))...)
+	}
+	if row.Multi {
+		t.accepted[id].multi = true
+	} else {
+		t.accepted[id].single = rows.Columns[row.Values[0].Column].Type.Kind
+	}
+}
+
+// decide applies the rule of versions (api.md §6.3): whether the row is to be added,
+// and if it is refused, why. Neither means a repeat of what is stored.
+func (t *table) decide(rows *storage.Rows, row *storage.Row, id series.ID) (lost *storage.Rejection, add bool) {
+	stored, ok := t.lookup(id, row.TimeNs)
+	switch {
+	case !ok || row.Version > stored.Version:
+		return nil, true
+	case row.Version < stored.Version:
+		return &storage.Rejection{Cause: storage.LowerVersion, Existing: stored.Version}, false
+	case !t.sameValues(&stored, row):
+		return &storage.Rejection{Cause: storage.SameVersion, Existing: stored.Version}, false
+	}
+	return nil, false
+}
+
+func (t *table) sameValues(stored *memstore.Row, row *storage.Row) bool {
+	if len(stored.Cells) != len(row.Values) {
+		return false
+	}
+	for k := range row.Values {
+		v := &row.Values[k]
+		same := false
+		for _, cell := range stored.Cells {
+			if cell.ID == t.cols[v.Column].ID {
+				same = cell.Kind == vec.Varchar && cell.Str == v.Str || cell.Kind != vec.Varchar && cell.Bits == v.Bits
+				break
+			}
+		}
+		if !same {
+			return false
+		}
+	}
+	return true
+}
+
+// lookup returns the stored row of a key, wherever it is. Rows newer than all of
+// their series, which is nearly all, cost two comparisons.
+func (t *table) lookup(id series.ID, time int64) (memstore.Row, bool) {
+	v := t.view.Load()
+	if row, ok := v.active.Lookup(id, time); ok {
+		return row, true
+	}
+	if time > t.openMax && (int(id) >= len(t.flushed) || time > t.flushed[id]) {
+		return memstore.Row{}, false
+	}
+	for i := len(v.frozen) - 1; i >= 0; i-- {
+		if row, ok := v.frozen[i].Lookup(id, time); ok {
+			return row, true
+		}
+	}
+	return t.lookupSegments(v, id, time)
+}
+
+func (t *table) add(rows *storage.Rows, row *storage.Row, id series.ID) {
+	active := t.view.Load().active
+	if active.Append(id, row.TimeNs, row.Version, row.Values, t.cols) {
+		return
+	}
+	boxed := memstore.Row{Time: row.TimeNs, Version: row.Version, Cells: make([]memstore.Cell, len(row.Values))}
+	for k, v := range row.Values {
+		boxed.Cells[k] = memstore.Cell{Col: t.cols[v.Column], Bits: v.Bits}
+		if boxed.Cells[k].Kind == vec.Varchar {
+			boxed.Cells[k] = memstore.Cell{Col: t.cols[v.Column], Str: strings.Clone(v.Str)}
+		}
+	}
+	active.Put(id, boxed)
+}
