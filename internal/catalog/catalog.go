@@ -1,5 +1,5 @@
 // Package catalog is what was declared: databases, tables, their retention,
-// partition keys and tags. What was observed (columns, measures) belongs to
+// partition keys and tags, and the account's settings. What was observed (columns, measures) belongs to
 // storage.
 //
 // The catalog keeps one document per database and table in [Documents] and its
@@ -60,7 +60,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Documents keeps the catalog's documents, small JSON texts by key.
+// Documents keeps the catalog's documents, small JSON texts by key: a meta.Bucket.
 type Documents interface {
 	// Each calls f for every document, in any order. f may keep doc.
 	Each(f func(key string, doc []byte) error) error
@@ -84,6 +84,7 @@ type snapshot struct {
 	databases map[string]*Database
 	names     []string // of databases, sorted
 	tables    int      // in all databases
+	account   Account
 }
 
 // Open reads the documents, opens every table and repairs what a crash left.
@@ -206,7 +207,7 @@ func (c *Catalog) change(ctx context.Context, f func(ctx context.Context, s *sna
 
 // publish makes d, or its absence, visible.
 func (c *Catalog) publish(old *snapshot, name string, d *Database) {
-	next := &snapshot{databases: maps.Clone(old.databases), names: old.names, tables: old.tables}
+	next := &snapshot{databases: maps.Clone(old.databases), names: old.names, tables: old.tables, account: old.account}
 	if was := old.databases[name]; was != nil {
 		next.tables -= was.TableCount()
 	}
@@ -311,7 +312,7 @@ func (c *Catalog) apply(changes map[string][]byte) error {
 
 // load builds the snapshot that the documents describe.
 func (c *Catalog) load(ctx context.Context) (*snapshot, error) {
-	snap := &snapshot{databases: map[string]*Database{}}
+	snap := &snapshot{databases: map[string]*Database{}, account: DefaultAccount}
 	var tables []tableDoc
 	if c.options.Documents != nil {
 		err := c.options.Documents.Each(func(key string, doc []byte) error { return c.read(snap, &tables, key, doc) })
@@ -369,6 +370,8 @@ func (c *Catalog) read(snap *snapshot, tables *[]tableDoc, key string, doc []byt
 		var s stateDoc
 		err = json.Unmarshal(doc, &s)
 		c.incarnation = max(c.incarnation, s.Incarnation)
+	case accountKey:
+		err = json.Unmarshal(doc, &snap.account)
 	default:
 		err = fmt.Errorf("a document of this kind is not known to this version")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/meta"
 	"github.com/weir-db/weir/internal/storage"
 )
 
@@ -417,6 +419,60 @@ func TestTagRules(t *testing.T) {
 	refused(t, w.Tag(ctx, arn, many), fault.Quota, "at most 50")
 	if err := w.Tag(ctx, arn, many[:50]); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheCatalogLivesInAMetaFile(t *testing.T) {
+	t.Parallel()
+	path, backend := filepath.Join(t.TempDir(), "meta.db"), newShelf()
+	open := func() (*catalog.Catalog, *meta.Store) {
+		store, err := meta.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := catalog.Open(t.Context(), catalog.Options{Documents: store.Bucket("catalog"), Backend: backend})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, store
+	}
+	c, store := open()
+	if _, err := c.CreateDatabase(t.Context(), "db", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	want, err := c.CreateTable(t.Context(), catalog.NewTable{Database: "db", Name: "t"})
+	if err == nil {
+		err = store.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, store = open()
+	defer store.Close()
+	if got, err := c.Table("db", "t"); err != nil || got.ID != want.ID || got.Retention != want.Retention || !got.Created.Equal(want.Created) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestAccountSettingsAreKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if got := w.Account(); got != (catalog.Account{MaxQueryTCU: 200}) {
+		t.Errorf("default = %+v", got)
+	}
+	for _, bad := range []int64{0, 3, 6, 1004, -4} {
+		refused(t, w.UpdateAccount(t.Context(), catalog.Account{MaxQueryTCU: bad}), fault.Invalid, "multiple of 4")
+	}
+	if err := w.UpdateAccount(t.Context(), catalog.Account{MaxQueryTCU: 8}); err != nil {
+		t.Fatal(err)
+	}
+	w.database("db")
+	if w.Account().MaxQueryTCU != 8 {
+		t.Error("lost by another change")
+	}
+	w.reopen()
+	if w.Account().MaxQueryTCU != 8 {
+		t.Error("lost by reopening")
 	}
 }
 

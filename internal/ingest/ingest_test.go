@@ -1,9 +1,11 @@
 package ingest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -472,5 +474,38 @@ func TestMeteringCountsCommonAttributesOnceAndWholeKiB(t *testing.T) {
 	}
 	if w.observed.Result.BytesMetered != 2048 { // 1003 + 14 + 15
 		t.Errorf("metered %d", w.observed.Result.BytesMetered)
+	}
+}
+
+func TestConcurrentRequestsDoNotMixTheirRecords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Service = ingest.New(ingest.Options{Catalog: w.catalog})
+	const writers, requests, records = 4, 20, 5
+	var group sync.WaitGroup
+	for n := range writers {
+		group.Go(func() {
+			for i := range requests {
+				name := fmt.Sprintf("w%d-%d", n, i)
+				req := &ingest.Request{Database: "db", Table: "t", Common: ingest.Record{Dimensions: dims("writer", name), MeasureName: name, Time: ms(now)}}
+				for k := range records {
+					req.Records = append(req.Records, ingest.Record{Dimensions: dims("k", fmt.Sprint(k)), Type: ingest.Varchar, MeasureValue: name})
+				}
+				if _, err := w.Write(context.Background(), req); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	table, _ := w.catalog.Table("db", "t")
+	lines := strings.Split(strings.TrimSpace(everything(t, table.Store)), "\n")
+	if len(lines) != writers*requests*records {
+		t.Fatalf("%d rows, want %d", len(lines), writers*requests*records)
+	}
+	for _, line := range lines {
+		if name, _, _ := strings.Cut(line, " "); strings.Count(line, name) != 3 {
+			t.Fatalf("mixed row: %s", line)
+		}
 	}
 }

@@ -1,6 +1,11 @@
 package ingest
 
 // Limits are the bounds of a request. A zero field means the service's quota.
+//
+// The quota "record size 2 KB" has no field: together with the others it would
+// forbid what the API model allows (a VARCHAR of 2048 bytes, a MULTI record of 256
+// doubles with their names). A record is bounded by DimensionBytes, and by
+// ValueBytes or MultiBytes.
 type Limits struct {
 	Records            int // per request; 100
 	Dimensions         int // per record, after the merge; 128

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/iotrule/iotsql"
@@ -236,4 +237,10 @@ func told(err error) string {
 		return "The action failed because of an internal error."
 	}
 	return fault.MessageOf(err)
+}
+
+// Retained is a message that a broker keeps for later subscribers.
+type Retained struct {
+	Message
+	At time.Time // when it was published
 }

@@ -2,6 +2,8 @@ package fn
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -118,7 +120,7 @@ func TestEveryAggregateExampleGivesItsResult(t *testing.T) {
 			t.Errorf("%s has no docs", a.Signature)
 			continue
 		}
-		if got := aggText(a.Docs.Example); got != a.Docs.Result {
+		if got := aggText(a.Docs.Example); !sameText(got, a.Docs.Result) {
 			t.Errorf("%s: %s = %s, want %s", a.Signature, a.Docs.Example, got, a.Docs.Result)
 		}
 	}
@@ -152,7 +154,7 @@ func TestAggregatesDoNotDependOnBatchesOrGroups(t *testing.T) {
 			t.Fatalf("%s: %v, %d groups", a.Docs.Example, err, v.Len())
 		}
 		for g := range 2 {
-			if got := v.Value(g).String(); got != a.Docs.Result {
+			if got := v.Value(g).String(); !sameText(got, a.Docs.Result) {
 				t.Errorf("%s row by row = %s, want %s", a.Docs.Example, got, a.Docs.Result)
 			}
 		}
@@ -167,6 +169,13 @@ func TestAggregatesDoNotDependOnBatchesOrGroups(t *testing.T) {
 			t.Errorf("%s says it takes no memory", a.Signature)
 		}
 	}
+}
+
+// sameText compares texts, doubles to twelve digits.
+func sameText(got, want string) bool {
+	g, err1 := strconv.ParseFloat(got, 64)
+	w, err2 := strconv.ParseFloat(want, 64)
+	return got == want || err1 == nil && err2 == nil && strings.Contains(want, ".") && math.Abs(g-w) <= 1e-12*math.Abs(w)
 }
 
 func slices2(vs []*vec.Vector) []*vec.Vector {
@@ -193,6 +202,105 @@ func TestAggregatesTreatNullsAndExtremesAsDocumented(t *testing.T) {
 	check("max_by(x, y) FROM (VALUES ('a', 1), (NULL, 2)) AS t(x, y)", "NULL")
 	check("max_by(x, y) FROM (VALUES ('a', NULL), ('b', NULL)) AS t(x, y)", "NULL")
 	check("max(x, 0) FROM (VALUES 1) AS t(x)", "error: second argument of max/min must be a positive integer")
+}
+
+// reduce feeds vals to an aggregate as one group and returns the text of its result.
+func reduce(t *testing.T, name string, extra []*vec.Vector, vals *vec.Vector) string {
+	t.Helper()
+	args := append([]*vec.Vector{vals}, extra...)
+	types := make([]vec.Type, len(args))
+	for i, a := range args {
+		types[i] = a.Type
+	}
+	call, err := registry.Aggregate(name, types)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acc := call.Func.New(call.Args, call.Return)
+	acc.Resize(1)
+	if err := acc.Add(make([]int32, vals.Len()), args); err != nil {
+		t.Fatal(err)
+	}
+	v, err := acc.Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Value(0).String()
+}
+
+func TestMomentsAreStableFarFromZero(t *testing.T) {
+	vals := make([]float64, 10000)
+	for i := range vals {
+		vals[i] = 1e9 + float64(i%2) // variance 1/4
+	}
+	if got, _ := strconv.ParseFloat(reduce(t, "var_pop", nil, vec.OfFloats(vals, nil)), 64); math.Abs(got-0.25) > 1e-9 {
+		t.Errorf("var_pop = %v, want 0.25", got)
+	}
+}
+
+func TestApproxDistinctStaysWithinItsError(t *testing.T) {
+	for _, n := range []int{0, 1, 500, 1025, 5000, 30000, 300000} {
+		vals := make([]int64, 2*n)
+		for i := range vals {
+			vals[i] = int64(i/2) * 1000
+		}
+		got, _ := strconv.ParseFloat(reduce(t, "approx_distinct", nil, vec.OfInts(vec.BigintType, vals, nil)), 64)
+		if tolerance := 0.07 * float64(n); n <= exactHashes && got != float64(n) || math.Abs(got-float64(n)) > tolerance {
+			t.Errorf("approx_distinct of %d values = %v", n, got)
+		}
+	}
+}
+
+func TestApproxPercentileStaysNearTheRank(t *testing.T) {
+	const n = 100000
+	vals := make([]float64, n)
+	for i := range vals {
+		vals[i] = float64((i*7919)%n) + 1
+	}
+	for _, p := range []float64{0, 0.001, 0.01, 0.25, 0.5, 0.9, 0.999, 1} {
+		fraction := vec.Const(vec.Float(p), n)
+		got, _ := strconv.ParseFloat(reduce(t, "approx_percentile", []*vec.Vector{fraction}, vec.OfFloats(vals, nil)), 64)
+		if math.Abs(got-max(p*n, 1)) > 0.003*n*(p*(1-p)+0.01) {
+			t.Errorf("percentile %v of 1…%d = %v", p, n, got)
+		}
+	}
+}
+
+func TestMergedStatesGiveWhatRowsGive(t *testing.T) {
+	check := func(name, want string, args []vec.Type, states ...*vec.Vector) {
+		t.Helper()
+		call, err := registry.Aggregate(name, args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		acc := call.Func.New(call.Args, call.Return)
+		acc.Resize(1)
+		if err := acc.(Merger).Merge(make([]int32, states[0].Len()), states); err != nil {
+			t.Fatal(err)
+		}
+		v, _ := acc.Result()
+		if got := v.Value(0).String(); got != want {
+			t.Errorf("%s = %s, want %s", name, got, want)
+		}
+	}
+	ints := func(vals ...int64) *vec.Vector { return vec.OfInts(vec.BigintType, vals, nil) }
+	floats := func(vals ...float64) *vec.Vector { return vec.OfFloats(vals, nil) }
+	double, bigint := []vec.Type{vec.DoubleType}, []vec.Type{vec.BigintType}
+	nulls := []bool{false, true}
+	check("count", "7", nil, ints(3, 4))
+	check("sum", "7", bigint, ints(3, 4))
+	check("sum", "3", bigint, vec.OfInts(vec.BigintType, []int64{3, 9}, nulls))
+	check("sum", "NULL", double, vec.NullsOf(vec.DoubleType, 2))
+	check("avg", "2.5", double, floats(4, 6), ints(1, 3))
+	check("avg", "2.5", bigint, ints(1, 3), floats(4, 2), floats(0, 0))
+	check("max", "6.0", double, floats(4, 6))
+	check("min", "4.0", double, vec.OfFloats([]float64{4, 1}, nulls))
+	check("var_pop", "4.0", double, ints(4, 4), floats(3.5, 6.5), floats(3, 11))
+	times := vec.OfInts(vec.TimestampType, []int64{5, 9}, nil)
+	byTime := []vec.Type{vec.DoubleType, vec.TimestampType}
+	check("max_by", "6.0", byTime, times, floats(4, 6))
+	check("max_by", "NULL", byTime, times, vec.OfFloats([]float64{4, 6}, nulls))
+	check("min_by", "4.0", byTime, times, floats(4, 6))
 }
 
 func BenchmarkAggregate(b *testing.B) {

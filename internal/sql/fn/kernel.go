@@ -186,7 +186,7 @@ type list func() []Scalar
 var scalarLists = []list{arithmetic, intervals, comparisons, patterns, datetimes, mathFunctions, stringFunctions}
 
 // aggregateLists is every aggregate.
-var aggregateLists = []func() []Aggregate{basicAggregates, byAggregates}
+var aggregateLists = []func() []Aggregate{basicAggregates, byAggregates, momentAggregates, collectAggregates, approxAggregates}
 
 // named returns copies of overloads under another name.
 func named(name string, from []Scalar) []Scalar {

@@ -319,25 +319,31 @@ func (w *printer) caseExpr(e *Case) {
 }
 
 func (w *printer) call(c *Call) {
-	// NORMALIZE is reserved, but begins a call of its own form.
-	if strings.EqualFold(c.Name.Name, "normalize") && !c.Name.Quoted && !w.fold {
+	// These two have a grammar of their own, with plain arguments only: the first one of position leaves
+	// an IN to its special form, and NORMALIZE is reserved.
+	position := !c.Name.Quoted && strings.EqualFold(c.Name.Name, "position")
+	normalize := !c.Name.Quoted && strings.EqualFold(c.Name.Name, "normalize")
+	if normalize && !w.fold {
 		w.put(c.Name.Name)
 	} else {
 		w.ident(c.Name)
 	}
 	w.parens(func() {
-		if c.Star {
+		switch {
+		case c.Star:
 			w.put("*")
-			return
-		}
-		w.distinctList(c.Distinct, func() { w.args(c) })
-		if c.OrderBy != nil {
-			if c.Args != nil {
-				w.put(" ")
+		case position && len(c.Args) > 0:
+			w.expr(c.Args[0], concatOperand)
+			for _, arg := range c.Args[1:] {
+				w.put(", ")
+				w.expr(arg, lambdaLevel)
 			}
-			w.put("ORDER BY ")
-			w.sortItems(c.OrderBy)
+		case normalize:
+			w.exprs(c.Args)
+		default:
+			w.distinctList(c.Distinct, func() { w.exprs(c.Args) })
 		}
+		w.callOrder(c)
 	})
 	if c.Filter != nil {
 		w.put(" FILTER (WHERE ")
@@ -351,18 +357,15 @@ func (w *printer) call(c *Call) {
 	}
 }
 
-// args writes the arguments of c. The first one of position(…) must leave an IN to its special form.
-func (w *printer) args(c *Call) {
-	first := lambdaLevel
-	if !c.Name.Quoted && strings.EqualFold(c.Name.Name, "position") {
-		first = concatOperand
+func (w *printer) callOrder(c *Call) {
+	if c.OrderBy == nil {
+		return
 	}
-	w.list(len(c.Args), func(i int) {
-		if i > 0 {
-			first = lambdaLevel
-		}
-		w.expr(c.Args[i], first)
-	})
+	if c.Args != nil {
+		w.put(" ")
+	}
+	w.put("ORDER BY ")
+	w.sortItems(c.OrderBy)
 }
 
 func (w *printer) window(win *Window) {

@@ -1,0 +1,152 @@
+package timestream
+
+import (
+	"context"
+
+	"github.com/weir-db/weir/internal/awsapi/wire"
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/query"
+)
+
+type queryIn struct {
+	QueryString   *string `check:"len=1..262144 secret"` // required on the first page
+	ClientToken   *string `check:"len=32..128 secret"`
+	NextToken     *string `check:"len=1..2048"`
+	MaxRows       *int64  `check:"value=1..1000"`
+	QueryInsights *struct {
+		Mode *string `check:"required enum=ENABLED_WITH_RATE_CONTROL,DISABLED"`
+	}
+}
+
+// firstQueryIn is what a call without a token must have besides. A follow-up may come
+// without its QueryString: the Athena connector leaves it out.
+type firstQueryIn struct {
+	QueryString *string `check:"required"`
+}
+
+func (s *service) query(ctx context.Context, c *wire.Call) (wire.Response, error) {
+	in := new(queryIn)
+	if err := c.Decode(in); err != nil {
+		return wire.Response{}, err
+	}
+	if in.NextToken == nil && in.QueryString == nil {
+		return wire.Response{}, exception(check(&firstQueryIn{}))
+	}
+	if err := check(in); err != nil {
+		return wire.Response{}, exception(err)
+	}
+	insights := in.QueryInsights != nil && *in.QueryInsights.Mode == "ENABLED_WITH_RATE_CONTROL"
+	page, err := s.Queries.Query(ctx, query.Request{
+		Caller: c.Caller.ARN, SQL: value(in.QueryString), NextToken: value(in.NextToken), ClientToken: value(in.ClientToken),
+		MaxRows: int(value(in.MaxRows)), Insights: insights,
+	})
+	if err != nil {
+		return wire.Response{}, exception(err)
+	}
+	if page.NextToken == "" { // the figure is cumulative: count it once
+		c.BytesMetered = page.BytesMetered
+	}
+	return wire.Recycled(s.appendPage(c.Buffer(), page)), nil
+}
+
+type cancelQueryIn struct {
+	QueryId *string `check:"required len=1..64 pattern=id"`
+}
+
+type cancelQueryOut struct{ CancellationMessage string }
+
+func (s *service) cancelQuery(ctx context.Context, c *wire.Call, in *cancelQueryIn) (any, error) {
+	message, err := s.Queries.Cancel(ctx, c.Caller.ARN, *in.QueryId)
+	if err != nil {
+		return nil, err
+	}
+	return cancelQueryOut{message}, nil
+}
+
+type prepareQueryIn struct {
+	QueryString  *string `check:"required len=1..262144 secret"`
+	ValidateOnly *bool
+}
+
+type prepareQueryOut struct {
+	QueryString string
+	Columns     []preparedColumn
+	Parameters  []preparedParameter
+}
+
+type preparedColumn struct {
+	Name         string
+	Type         *typeOut
+	DatabaseName string
+	TableName    string
+	Aliased      bool
+}
+
+type preparedParameter struct {
+	Name string
+	Type *typeOut
+}
+
+func (s *service) prepareQuery(ctx context.Context, c *wire.Call, in *prepareQueryIn) (any, error) {
+	if !value(in.ValidateOnly) {
+		return nil, fault.New(fault.Invalid, "ValidateOnly must be true. Timestream only supports validation of the query.")
+	}
+	p, err := s.Queries.Prepare(ctx, c.Caller.ARN, *in.QueryString)
+	if err != nil {
+		return nil, err
+	}
+	out := prepareQueryOut{QueryString: p.SQL, Columns: []preparedColumn{}, Parameters: []preparedParameter{}}
+	for i, col := range p.Columns {
+		out.Columns = append(out.Columns, preparedColumn{
+			Name: columnName(col.Name, i), Type: typeShape(col.Type), DatabaseName: col.Database, TableName: col.Table, Aliased: col.Aliased,
+		})
+	}
+	for _, param := range p.Parameters {
+		out.Parameters = append(out.Parameters, preparedParameter{param.Name, typeShape(param.Type)})
+	}
+	return out, nil
+}
+
+type accountIn struct {
+	MaxQueryTCU       *int64
+	QueryPricingModel *string `check:"enum=BYTES_SCANNED,COMPUTE_UNITS"`
+	QueryCompute      *struct {
+		ComputeMode         *string `check:"enum=ON_DEMAND,PROVISIONED"`
+		ProvisionedCapacity *struct {
+			TargetQueryTCU *int64 `check:"required"`
+		}
+	}
+}
+
+type accountOut struct {
+	MaxQueryTCU       int64
+	QueryPricingModel string
+	QueryCompute      struct{ ComputeMode string }
+}
+
+func (s *service) accountShape() *accountOut {
+	out := &accountOut{MaxQueryTCU: s.Catalog.Account().MaxQueryTCU, QueryPricingModel: "COMPUTE_UNITS"}
+	out.QueryCompute.ComputeMode = "ON_DEMAND"
+	return out
+}
+
+func (s *service) describeAccountSettings(context.Context, *wire.Call, *struct{}) (any, error) {
+	return s.accountShape(), nil
+}
+
+func (s *service) updateAccountSettings(ctx context.Context, _ *wire.Call, in *accountIn) (any, error) {
+	if in.QueryPricingModel != nil && *in.QueryPricingModel != "COMPUTE_UNITS" {
+		return nil, fault.New(fault.Invalid, "The query pricing model can only be changed to COMPUTE_UNITS.")
+	}
+	if q := in.QueryCompute; q != nil && (value(q.ComputeMode) == "PROVISIONED" || q.ProvisionedCapacity != nil) {
+		return nil, fault.New(fault.Invalid, "Provisioned query compute is not available.")
+	}
+	if in.MaxQueryTCU != nil {
+		account := s.Catalog.Account()
+		account.MaxQueryTCU = *in.MaxQueryTCU
+		if err := s.Catalog.UpdateAccount(ctx, account); err != nil {
+			return nil, err
+		}
+	}
+	return s.accountShape(), nil
+}

@@ -1,0 +1,220 @@
+package timestream
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/weir-db/weir/internal/awsapi/wire"
+	"github.com/weir-db/weir/internal/query"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// appendPage appends the output of Query: rows straight from columns to JSON. What
+// clients need of it is reference/clients.md, rules R1 to R15; above all, Rows and
+// ColumnInfo are always there, and a datum has exactly one key.
+func (s *service) appendPage(dst []byte, p *query.Page) []byte {
+	dst = append(dst, `{"QueryId":`...)
+	dst = wire.AppendString(dst, p.QueryID)
+	if p.NextToken != "" {
+		dst = append(dst, `,"NextToken":`...)
+		dst = wire.AppendString(dst, p.NextToken)
+	}
+	dst = append(dst, `,"Rows":[`...)
+	first := true
+	for _, b := range p.Batches {
+		if b.Len > 0 && !first {
+			dst = append(dst, ',')
+		}
+		first = first && b.Len == 0
+		dst = appendRows(dst, b)
+	}
+	dst = append(dst, `],"ColumnInfo":[`...)
+	for i, c := range p.Columns {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendColumnInfo(dst, columnName(c.Name, i), c.Type)
+	}
+	dst = append(dst, `],"QueryStatus":{"ProgressPercentage":`...)
+	dst = appendFloat(dst, p.Progress)
+	dst = append(dst, `,"CumulativeBytesScanned":`...)
+	dst = strconv.AppendInt(dst, p.BytesScanned, 10)
+	dst = append(dst, `,"CumulativeBytesMetered":`...)
+	dst = strconv.AppendInt(dst, p.BytesMetered, 10)
+	dst = append(dst, '}')
+	if p.Insights != nil {
+		dst = append(dst, `,"QueryInsightsResponse":`...)
+		dst = wire.AppendJSON(dst, s.insightsShape(p.Insights))
+	}
+	return append(dst, '}')
+}
+
+// appendFloat appends a finite JSON number.
+func appendFloat(dst []byte, f float64) []byte {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		f = 0
+	}
+	return strconv.AppendFloat(dst, f, 'f', -1, 64)
+}
+
+// columnName is the name of column i, which clients need to have one.
+func columnName(name string, i int) string {
+	if name == "" {
+		return "_col" + strconv.Itoa(i)
+	}
+	return name
+}
+
+// appendRows appends the rows of a batch, separated by commas.
+func appendRows(dst []byte, b *vec.Batch) []byte {
+	for i := range b.Len {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"Data":[`...)
+		for k, col := range b.Columns {
+			if k > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendDatum(dst, col, i)
+		}
+		dst = append(dst, "]}"...)
+	}
+	return dst
+}
+
+// appendDatum appends row i of a vector of any type.
+func appendDatum(dst []byte, v *vec.Vector, i int) []byte {
+	v, i = v.At(i)
+	if v.Type.Kind == vec.Unknown || v.Nulls != nil && v.Nulls[i] {
+		return append(dst, `{"NullValue":true}`...)
+	}
+	switch v.Type.Kind {
+	case vec.Varchar:
+		dst = append(dst, `{"ScalarValue":`...)
+		return append(wire.AppendString(dst, v.Strs[i]), '}')
+	case vec.Array:
+		dst = append(dst, `{"ArrayValue":[`...)
+		for j := v.Offsets[i]; j < v.Offsets[i+1]; j++ {
+			if j > v.Offsets[i] {
+				dst = append(dst, ',')
+			}
+			dst = appendDatum(dst, v.Children[0], int(j))
+		}
+		return append(dst, "]}"...)
+	case vec.TimeSeries:
+		dst = append(dst, `{"TimeSeriesValue":[`...)
+		for j := v.Offsets[i]; j < v.Offsets[i+1]; j++ {
+			if j > v.Offsets[i] {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, `{"Time":"`...)
+			dst = vec.AppendText(dst, v.Children[0], int(j))
+			dst = append(dst, `","Value":`...)
+			dst = append(appendDatum(dst, v.Children[1], int(j)), '}')
+		}
+		return append(dst, "]}"...)
+	case vec.Row:
+		dst = append(dst, `{"RowValue":{"Data":[`...)
+		for k, child := range v.Children {
+			if k > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendDatum(dst, child, i)
+		}
+		return append(dst, "]}}"...)
+	}
+	// The texts of all other types are free of what JSON escapes.
+	dst = append(dst, `{"ScalarValue":"`...)
+	dst = vec.AppendText(dst, v, i)
+	return append(dst, `"}`...)
+}
+
+func appendColumnInfo(dst []byte, name string, t vec.Type) []byte {
+	return wire.AppendJSON(dst, columnInfo{name, typeShape(t)})
+}
+
+// columnInfo and typeOut are the API's ColumnInfo and Type.
+type columnInfo struct {
+	Name string
+	Type *typeOut
+}
+
+type typeOut struct {
+	ScalarType                       string
+	ArrayColumnInfo                  *columnInfo
+	TimeSeriesMeasureValueColumnInfo *columnInfo
+	RowColumnInfo                    []columnInfo
+}
+
+// typeShape is a type in the API's form.
+func typeShape(t vec.Type) *typeOut {
+	switch t.Kind {
+	case vec.Array:
+		return &typeOut{ArrayColumnInfo: &columnInfo{Type: typeShape(*t.Elem)}}
+	case vec.TimeSeries:
+		return &typeOut{TimeSeriesMeasureValueColumnInfo: &columnInfo{Type: typeShape(*t.Elem)}}
+	case vec.Row:
+		out := &typeOut{RowColumnInfo: []columnInfo{}}
+		for i, f := range t.Fields {
+			name := f.Name
+			if name == "" {
+				name = "field" + strconv.Itoa(i)
+			}
+			out.RowColumnInfo = append(out.RowColumnInfo, columnInfo{name, typeShape(f.Type)})
+		}
+		return out
+	}
+	return &typeOut{ScalarType: scalarTypes[t.Kind]}
+}
+
+var scalarTypes = map[vec.Kind]string{
+	vec.Unknown: "UNKNOWN", vec.Boolean: "BOOLEAN", vec.Integer: "INTEGER", vec.Bigint: "BIGINT", vec.Double: "DOUBLE",
+	vec.Varchar: "VARCHAR", vec.Timestamp: "TIMESTAMP", vec.Date: "DATE", vec.Time: "TIME",
+	vec.IntervalDay: "INTERVAL_DAY_TO_SECOND", vec.IntervalYear: "INTERVAL_YEAR_TO_MONTH",
+}
+
+type insightsOut struct {
+	QuerySpatialCoverage *spatialCoverage
+	QueryTemporalRange   *temporalRange
+	QueryTableCount      int64
+	OutputRows           int64
+	OutputBytes          int64
+}
+
+type spatialCoverage struct {
+	Max struct {
+		Value        float64
+		TableArn     string
+		PartitionKey []string
+	}
+}
+
+type temporalRange struct {
+	Max struct {
+		Value    int64
+		TableArn string
+	}
+}
+
+// insightsShape leaves coverage and range out when no table was read.
+func (s *service) insightsShape(in *query.Insights) *insightsOut {
+	out := &insightsOut{QueryTableCount: in.Tables, OutputRows: in.OutputRows, OutputBytes: in.OutputBytes}
+	if in.Tables == 0 {
+		return out
+	}
+	out.QuerySpatialCoverage, out.QueryTemporalRange = &spatialCoverage{}, &temporalRange{}
+	space, span := &out.QuerySpatialCoverage.Max, &out.QueryTemporalRange.Max
+	space.Value, space.PartitionKey = in.SpatialCoverage, in.PartitionKey
+	space.TableArn = s.arnOf(in.SpatialTable.Database, in.SpatialTable.Table)
+	span.Value, span.TableArn = in.TemporalRangeNs, s.arnOf(in.TemporalTable.Database, in.TemporalTable.Table)
+	return out
+}
+
+func (s *service) arnOf(database, table string) string {
+	t, err := s.Catalog.Table(database, table)
+	if err != nil {
+		return "" // dropped since
+	}
+	return t.ARN
+}

@@ -1,0 +1,105 @@
+package fn
+
+import (
+	"slices"
+
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// collectAggregates is array_agg and create_time_series.
+func collectAggregates() []Aggregate {
+	points := " FROM (VALUES (TIMESTAMP '2031-02-03 04:10', 2.5), (TIMESTAMP '2031-02-03 04:05', 1.5)) AS t(time, v)"
+	return []Aggregate{
+		aggregate("array_agg(T) -> array(T)", "All values, nulls too, as an array.", "array_agg(x) FROM (VALUES 4, NULL, 7) AS t(x)", "[4, NULL, 7]", newArrayAgg),
+		aggregate("create_time_series(timestamp, T) -> timeseries(T)", "The points as a time series, in time order.", "create_time_series(time, v)"+points, "[(2031-02-03 04:05:00.000000000, 1.5), (2031-02-03 04:10:00.000000000, 2.5)]", newCreateSeries),
+	}
+}
+
+// arrayAgg keeps all rows in one builder and, per group, their numbers.
+type arrayAgg struct {
+	t      vec.Type
+	all    *vec.Builder
+	groups [][]int32
+}
+
+func newArrayAgg(args []vec.Type, ret vec.Type) Accumulator {
+	return &arrayAgg{t: ret, all: vec.NewBuilder(args[0], 0)}
+}
+
+func (a *arrayAgg) Resize(n int) { a.groups = grow(a.groups, n) }
+
+func (a *arrayAgg) Add(groups []int32, args []*vec.Vector) error {
+	for i, g := range groups {
+		a.groups[g] = append(a.groups[g], int32(a.all.Len()))
+		a.all.AppendFrom(args[0], i)
+	}
+	return nil
+}
+
+func (a *arrayAgg) Result() (*vec.Vector, error) {
+	rows, offsets, nulls := groupedRows(a.groups)
+	return vec.OfNested(a.t, offsets, nulls, a.all.Vector().Gather(rows)), nil
+}
+
+// groupedRows lays the rows of the groups end to end; a group without rows is null.
+func groupedRows(groups [][]int32) (rows, offsets []int32, nulls []bool) {
+	offsets = make([]int32, 1, len(groups)+1)
+	for _, g := range groups {
+		rows = append(rows, g...)
+		offsets = append(offsets, int32(len(rows)))
+	}
+	return rows, offsets, nullsUnless(len(groups), func(g int) bool { return len(groups[g]) > 0 })
+}
+
+func (a *arrayAgg) SizeBytes() int64 {
+	perRow := int64(wordBytes + 4)
+	if a.t.Elem.Kind == vec.Varchar {
+		perRow += 2 * stringBytes
+	} else if a.t.Elem.Kind.Storage() == vec.StoreNested {
+		perRow += valueBytes
+	}
+	return int64(a.all.Len())*perRow + int64(len(a.groups))*3*wordBytes
+}
+
+// seriesAcc collects points as arrayAgg does, and sorts them by time at the end.
+type seriesAcc struct {
+	values arrayAgg
+	times  []int64
+}
+
+func newCreateSeries(args []vec.Type, ret vec.Type) Accumulator {
+	return &seriesAcc{values: arrayAgg{t: ret, all: vec.NewBuilder(args[1], 0)}}
+}
+
+func (a *seriesAcc) Resize(n int) { a.values.Resize(n) }
+
+func (a *seriesAcc) Add(groups []int32, args []*vec.Vector) error {
+	for k, name := range []string{"time", "value"} {
+		if !args[k].HasNulls() {
+			continue
+		}
+		for i := range groups {
+			if args[k].IsNull(i) {
+				return fail("create_time_series does not take a null %s", name)
+			}
+		}
+	}
+	for i := range groups {
+		a.times = append(a.times, args[0].Int(i))
+	}
+	return a.values.Add(groups, args[1:])
+}
+
+func (a *seriesAcc) Result() (*vec.Vector, error) {
+	byTime := func(i, j int32) int { return compareOrdered(a.times[i], a.times[j]) }
+	for _, rows := range a.values.groups {
+		if !slices.IsSortedFunc(rows, byTime) {
+			slices.SortStableFunc(rows, byTime)
+		}
+	}
+	rows, offsets, nulls := groupedRows(a.values.groups)
+	times := vec.OfInts(vec.TimestampType, a.times, nil)
+	return vec.OfNested(a.values.t, offsets, nulls, times.Gather(rows), a.values.all.Vector().Gather(rows)), nil
+}
+
+func (a *seriesAcc) SizeBytes() int64 { return a.values.SizeBytes() + int64(len(a.times))*wordBytes }
