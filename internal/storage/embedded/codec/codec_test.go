@@ -1,0 +1,189 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func roundInts(t testing.TB, vals []int64) []byte {
+	t.Helper()
+	b := AppendInts([]byte("x"), vals)[1:]
+	got := make([]int64, len(vals))
+	rest, err := DecodeInts(got, append(slices.Clone(b), "rest"...))
+	if err != nil || string(rest) != "rest" || !slices.Equal(got, vals) {
+		t.Fatalf("got %v, rest %q, %v; want %v", got, rest, err, vals)
+	}
+	return b
+}
+
+func roundFloats(t testing.TB, vals []float64) []byte {
+	t.Helper()
+	b := AppendFloats(nil, vals, nil)
+	got := make([]float64, len(vals))
+	var d FloatDecoder
+	rest, err := d.Decode(got, append(slices.Clone(b), "rest"...))
+	if err != nil || string(rest) != "rest" {
+		t.Fatalf("rest %q, %v", rest, err)
+	}
+	for i := range got {
+		if math.Float64bits(got[i]) != math.Float64bits(vals[i]) {
+			t.Fatalf("value %d: got %v, want %v", i, got[i], vals[i])
+		}
+	}
+	return b
+}
+
+func series(n int, f func(r *rand.Rand, i int) int64) []int64 {
+	r := rand.New(rand.NewPCG(1, 2))
+	vals := make([]int64, n)
+	for i := range vals {
+		vals[i] = f(r, i)
+	}
+	return vals
+}
+
+func TestIntegersComeBackAndAreSmall(t *testing.T) {
+	check := func(what string, vals []int64, most int) {
+		t.Helper()
+		if b := roundInts(t, vals); len(b) > most {
+			t.Errorf("%s: %d bytes for %d values, at most %d wanted", what, len(b), len(vals), most)
+		}
+	}
+	const day = 1_700_000_000_000_000_000
+	check("one", []int64{-5}, 4)
+	check("constant", slices.Repeat([]int64{7}, 1024), 4)
+	check("regular timestamps", series(1024, func(_ *rand.Rand, i int) int64 { return day + int64(i)*10e9 }), 24)
+	check("timestamps with gaps", series(1024, func(r *rand.Rand, i int) int64 { return day + int64(i)*10e9 + int64(i/100)*3600e9 }), 160)
+	check("timestamps with 5 ms jitter", series(1024, func(r *rand.Rand, i int) int64 { return day + int64(i)*10e9 + r.Int64N(5e6)*1000/1000 }), 1024*23/8+64)
+	check("small numbers", series(1024, func(r *rand.Rand, _ int) int64 { return r.Int64N(100) }), 1024*7/8+16)
+	check("extremes", []int64{math.MaxInt64, math.MinInt64, 0, -1, math.MaxInt64}, 56)
+	for width := range 65 {
+		vals := series(131, func(r *rand.Rand, _ int) int64 {
+			if width == 0 {
+				return 3
+			}
+			return int64(r.Uint64() >> (64 - width))
+		})
+		roundInts(t, vals)
+	}
+}
+
+func TestDoublesComeBackToTheBitAndDecimalsAreSmall(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	walk := func(n int, decimals, sigma float64) []float64 {
+		vals := make([]float64, n)
+		v := 20.0
+		for i := range vals {
+			v += r.NormFloat64() * sigma
+			vals[i] = math.Round(v*decimals) / decimals
+		}
+		return vals
+	}
+	check := func(what string, vals []float64, perValue float64) {
+		t.Helper()
+		if got := float64(len(roundFloats(t, vals))) / float64(len(vals)); got > perValue {
+			t.Errorf("%s: %.2f bytes a value, at most %.2f wanted", what, got, perValue)
+		}
+	}
+	check("two decimals", walk(1024, 100, 0.05), 0.7)
+	check("one decimal", walk(1024, 10, 0.2), 0.7)
+	check("whole numbers", walk(1024, 1, 1), 0.6)
+	full := make([]float64, 1024)
+	for i := range full {
+		full[i] = r.Float64()
+	}
+	check("full precision", full, 8.01)
+	special := walk(1024, 100, 0.05)
+	for i, v := range []float64{math.NaN(), math.Copysign(0, -1), math.Inf(1), math.Inf(-1), math.MaxFloat64, math.SmallestNonzeroFloat64, math.Float64frombits(0x7ff8000000000001)} {
+		special[i*100+3] = v
+	}
+	check("decimals with exceptions", special, 0.85)
+	roundFloats(t, []float64{math.NaN(), math.NaN()})
+	roundFloats(t, []float64{0, math.Copysign(0, -1)})
+	roundFloats(t, []float64{1e300, 1e-300, 0.1})
+}
+
+func TestBooleansAndStringsComeBack(t *testing.T) {
+	for _, n := range []int{1, 7, 8, 9, 1000} {
+		vals := make([]bool, n)
+		for i := range vals {
+			vals[i] = i%3 == 0
+		}
+		got := make([]bool, n)
+		if rest, err := DecodeBools(got, AppendBools(nil, vals)); err != nil || len(rest) != 0 || !slices.Equal(got, vals) {
+			t.Fatalf("n=%d: %v, %v", n, got, err)
+		}
+	}
+	check := func(vals []string) {
+		t.Helper()
+		b := AppendStrings(nil, vals)
+		dict, index, rest, err := DecodeStrings(len(vals), append(b, '!'))
+		if err != nil || string(rest) != "!" {
+			t.Fatalf("rest %q, %v", rest, err)
+		}
+		for i, want := range vals {
+			got := ""
+			if index == nil {
+				got = dict[i]
+			} else {
+				got = dict[index[i]]
+			}
+			if got != want {
+				t.Fatalf("string %d: got %q, want %q", i, got, want)
+			}
+		}
+	}
+	check([]string{""})
+	check([]string{"a", "b", "a", "", "b"})
+	check(strings.Fields(strings.Repeat("ok ok failed ok ", 256)))
+	var distinct []string
+	for i := range 500 {
+		distinct = append(distinct, fmt.Sprintf("message number %d from somewhere", i))
+	}
+	check(distinct)
+}
+
+// FuzzDecode: garbage gives an error or values, never a panic.
+func FuzzDecode(f *testing.F) {
+	f.Add(AppendInts(nil, []int64{1, 2, 4, 8, 1000000}), 5)
+	f.Add(AppendFloats(nil, []float64{1.5, 2.5, math.NaN(), 7, 7.25}, nil), 5)
+	f.Add(AppendStrings(nil, []string{"a", "b", "a", "a", "b"}), 5)
+	f.Add(AppendStrings(nil, strings.Fields(strings.Repeat("abc def ghi ", 100))), 300)
+	f.Fuzz(func(t *testing.T, src []byte, n int) {
+		if n < 0 || n > 2048 {
+			return
+		}
+		var d FloatDecoder
+		_, e1 := DecodeInts(make([]int64, n), src)
+		_, e2 := d.Decode(make([]float64, n), src)
+		_, e3 := DecodeBools(make([]bool, n), src)
+		_, _, _, e4 := DecodeStrings(n, src)
+		for _, err := range []error{e1, e2, e3, e4} {
+			if err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("%v does not wrap ErrCorrupt", err)
+			}
+		}
+	})
+}
+
+// FuzzRoundTrip: whatever bits go in come out.
+func FuzzRoundTrip(f *testing.F) {
+	f.Add(bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, 9))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var ints []int64
+		var floats []float64
+		for ; len(raw) >= 8 && len(ints) < 2048; raw = raw[8:] {
+			u := binary.LittleEndian.Uint64(raw)
+			ints, floats = append(ints, int64(u)), append(floats, math.Float64frombits(u))
+		}
+		roundInts(t, ints)
+		roundFloats(t, floats)
+	})
+}
