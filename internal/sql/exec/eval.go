@@ -290,10 +290,10 @@ func (l *lambda) bind(ctx context.Context, f *frame, in *vec.Batch) (fn.Lambda, 
 	}, nil
 }
 
-// castEval converts; constants and dictionaries keep their form.
+// castEval converts; the kernel keeps constants and dictionaries in form.
 type castEval struct {
 	x      evaluator
-	kernel func(*fn.Context, *vec.Vector) (*vec.Vector, error)
+	kernel fn.CastKernel
 	to     vec.Type
 }
 
@@ -318,8 +318,7 @@ func (e *castEval) eval(ctx context.Context, f *frame, in *vec.Batch) (*vec.Vect
 	if err != nil {
 		return nil, err
 	}
-	fc := &fn.Context{Now: f.run.opt.Now, Return: e.to, Args: []vec.Type{v.Type}}
-	return byForm(v, func(v *vec.Vector) (*vec.Vector, error) { return e.kernel(fc, v) })
+	return e.kernel(&fn.Context{Now: f.run.opt.Now, Return: e.to, Args: []vec.Type{v.Type}}, v)
 }
 
 // byForm computes a function of one value: once for a constant, once per distinct

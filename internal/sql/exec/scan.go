@@ -58,12 +58,21 @@ func (s *scanOp) start(ctx context.Context, agg *storage.Aggregation) (aggregate
 	if err := s.scan(ctx, spec, s.leastColumns()); err != nil {
 		return false, err
 	}
-	if s.applied.Aggregation || !slices.Contains(s.applied.Where, false) {
-		return s.applied.Aggregation, nil
+	if s.applied.Aggregation {
+		return true, nil
 	}
-	// Filters are left to us: that takes their columns, and more rows than a limit asks.
+	left := slices.Contains(s.applied.Where, false)
+	if !left && spec.NewestFirst == s.applied.NewestFirst {
+		return false, nil
+	}
+	// Filters or the order are left to us: that takes the columns of the filters, and more
+	// rows than a limit asks for.
+	columns := s.columns
+	if left {
+		columns = s.allColumns()
+	}
 	spec.Limit, spec.NewestFirst, spec.Aggregation = 0, false, nil
-	return false, s.scan(ctx, spec, s.allColumns())
+	return false, s.scan(ctx, spec, columns)
 }
 
 func (s *scanOp) scan(ctx context.Context, spec storage.ScanSpec, columns []int) error {

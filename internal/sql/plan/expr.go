@@ -104,7 +104,7 @@ type (
 		Plan   Node
 		Params []Expr
 		X      Expr     // InQuery, AllQuery, AnyQuery: the left operand, cast to the column's type
-		Op     *fn.Call // AllQuery, AnyQuery: the comparison, (X, column) -> boolean
+		Op     *fn.Call // AllQuery, AnyQuery: the comparison, (X, column) -> boolean; InQuery: =
 		T      vec.Type
 	}
 )

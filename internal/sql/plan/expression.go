@@ -630,8 +630,12 @@ func (a *analyser) inQuery(e *syntax.In) (Expr, error) {
 	if x, err = a.coerce(x, t, e.X.Pos()); err != nil {
 		return nil, err
 	}
+	op, err := a.env.Functions.Scalar("=", []vec.Type{t, t})
+	if err != nil {
+		return nil, resolveError(e.At, err)
+	}
 	node, err := a.castColumn(rel, t, e.Query.At)
-	return &Subquery{Kind: InQuery, Plan: node, Params: f.params, X: x, T: vec.BooleanType}, err
+	return &Subquery{Kind: InQuery, Plan: node, Params: f.params, X: x, Op: op, T: vec.BooleanType}, err
 }
 
 // castColumn is the one column of rel as type t.

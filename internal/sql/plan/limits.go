@@ -1,0 +1,134 @@
+package plan
+
+import (
+	"math"
+
+	"github.com/weir-db/weir/internal/storage"
+)
+
+// topN makes ORDER BY … LIMIT n keep n rows only.
+func topN(_ *builder, n Node) Node {
+	return transform(n, func(n Node) Node {
+		l, ok := n.(*Limit)
+		if !ok || l.N < 0 || l.N > math.MaxInt32 || l.Offset > math.MaxInt32 {
+			return n
+		}
+		s, ok := l.Input.(*Sort)
+		if !ok {
+			return n
+		}
+		top := &TopN{s.Input, s.Keys, l.N + l.Offset}
+		if l.Offset == 0 {
+			return top
+		}
+		l.Input = top
+		return l
+	})
+}
+
+// pushLimit tells a scan how many rows are wanted, and for ORDER BY time DESC that they
+// are the newest.
+func pushLimit(_ *builder, n Node) Node {
+	return transform(n, func(n Node) Node {
+		switch n := n.(type) {
+		case *Limit:
+			if scan, _ := scanBelow(n.Input, nil); scan != nil && n.N >= 0 && n.N < math.MaxInt64-n.Offset {
+				scan.Spec.Limit = max(n.N+n.Offset, 1)
+			}
+		case *TopN:
+			if len(n.Keys) != 1 || !n.Keys[0].Desc || n.N == 0 {
+				break
+			}
+			scan, key := scanBelow(n.Input, n.Keys[0].Expr)
+			if c, ok := key.(*Column); ok && scan != nil && scan.Roles[c.Index] == storage.TimeColumn {
+				scan.Spec.Limit, scan.Spec.NewestFirst = n.N, true
+			}
+		}
+		return n
+	})
+}
+
+// scanBelow returns the scan that n projects row by row, and e, over n, as an
+// expression over it.
+func scanBelow(n Node, e Expr) (*Scan, Expr) {
+	switch n := n.(type) {
+	case *Scan:
+		return n, e
+	case *Project:
+		if e != nil {
+			e = replaced(e, n.Exprs)
+		}
+		return scanBelow(n.Input, e)
+	}
+	return nil, nil
+}
+
+// buildSide hashes the side of a join that seems to have fewer rows.
+func buildSide(_ *builder, n Node) Node {
+	return transform(n, func(n Node) Node {
+		if j, ok := n.(*Join); ok && j.Kind != SemiJoin && j.Kind != AntiJoin {
+			j.BuildLeft = estimate(j.Left) < estimate(j.Right)
+		}
+		return n
+	})
+}
+
+// estimate guesses how many rows n gives.
+func estimate(n Node) float64 {
+	switch n := n.(type) {
+	case *Scan:
+		rows := float64(n.Table.Stats().Rows)
+		if n.Spec.From != storage.AllTime.From || n.Spec.To != storage.AllTime.To {
+			rows *= 0.3
+		}
+		for _, f := range n.Filters {
+			rows *= selectivity(f.Pred.Op)
+		}
+		return rows
+	case *Values:
+		return float64(len(n.Rows))
+	case *Filter:
+		return 0.3 * estimate(n.Input)
+	case *Aggregate:
+		if len(n.Keys) == 0 {
+			return 1
+		}
+		return 0.1 * estimate(n.Input)
+	case *TopN:
+		return min(float64(n.N), estimate(n.Input))
+	case *Limit:
+		if n.N < 0 {
+			return estimate(n.Input)
+		}
+		return min(float64(n.N), estimate(n.Input))
+	case *SetOp:
+		return estimate(n.Left) + estimate(n.Right)
+	case *Join:
+		if n.Kind == SemiJoin || n.Kind == AntiJoin {
+			return estimate(n.Left)
+		}
+		if len(n.LeftKeys) == 0 {
+			return estimate(n.Left) * estimate(n.Right)
+		}
+		return max(estimate(n.Left), estimate(n.Right))
+	case *Unnest:
+		return 10 * estimate(n.Input)
+	}
+	most := 0.0
+	for _, in := range Inputs(n) {
+		most = max(most, estimate(in))
+	}
+	return most
+}
+
+func selectivity(op storage.Op) float64 {
+	switch op {
+	case storage.Eq:
+		return 0.05
+	case storage.In, storage.Match:
+		return 0.2
+	case storage.Ne, storage.IsNotNull:
+		return 0.9
+	}
+	return 0.3
+}
