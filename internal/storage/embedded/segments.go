@@ -30,4 +30,5 @@ func (s *Store) written(grown int64)             { s.memory.Add(grown) }
 func (s *Store) admit(ctx context.Context) error { return nil }
 func (s *Store) replayed() error                 { return nil }
 func (s *Store) flushAll() error                 { return nil }
+func (s *Store) mergeAll(context.Context) error  { return nil }
 func (s *Store) closeSegments()                  {}

@@ -1,0 +1,227 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/storagetest"
+	"github.com/weir-db/weir/internal/vfs"
+)
+
+// history is a fixed sequence of operations, applied to the store and to models.
+type history struct {
+	clock *clock.Clock
+	steps []func(b storage.Backend) error
+}
+
+// newHistory makes requests on a few series, in order, late and replacing, with
+// changes of policy, flushes and merges between them.
+func newHistory(seed uint64) *history {
+	r := rand.New(rand.NewPCG(seed, 7))
+	h := &history{clock: clock.Manual(benchStart)}
+	ctx := context.Background()
+	policy := storage.Policy{MemoryRetention: time.Hour, MagneticRetention: 10 * 24 * time.Hour, MagneticWrites: true}
+	h.add(func(b storage.Backend) error { return b.CreateTable(ctx, benchID, policy) })
+	for i := range 24 {
+		var batch storagetest.Batch
+		for k := range 6 {
+			p := storagetest.Point{Measure: "m", Dims: []string{"d", fmt.Sprint(k % 3)}, TimeNs: benchStart.Add(time.Duration(i) * time.Second).UnixNano(),
+				Version: int64(1 + r.IntN(2)), Values: []storagetest.NamedValue{storagetest.I("n", int64(i*10+k)), storagetest.S("s", fmt.Sprint(i))}}
+			if r.IntN(3) == 0 {
+				p.TimeNs -= r.Int64N(5) * int64(time.Second)
+			}
+			if r.IntN(4) == 0 {
+				p.TimeNs -= (1 + r.Int64N(3)) * int64(24*time.Hour)
+			}
+			batch.Add(p)
+		}
+		h.add(func(b storage.Backend) error {
+			table, err := b.Table(benchID)
+			if err != nil {
+				return err
+			}
+			_, err = table.Write(ctx, &batch.Rows)
+			return err
+		})
+		switch i % 8 {
+		case 3:
+			h.add(func(b storage.Backend) error { return maintain(b, false) })
+		case 5:
+			p := policy
+			p.MagneticRetention = time.Duration(10-i/8) * 24 * time.Hour
+			h.add(func(b storage.Backend) error { return b.SetPolicy(ctx, benchID, p) })
+		case 7:
+			h.add(func(b storage.Backend) error { return maintain(b, true) })
+		}
+	}
+	return h
+}
+
+func (h *history) add(step func(b storage.Backend) error) { h.steps = append(h.steps, step) }
+
+// maintain flushes, and merges, if b is a Store.
+func maintain(b storage.Backend, merge bool) error {
+	s, ok := b.(*Store)
+	if !ok {
+		return nil
+	}
+	err := s.flushAll()
+	if merge && err == nil {
+		err = s.mergeAll(context.Background())
+	}
+	return err
+}
+
+func everything(t testing.TB, b storage.Backend) string {
+	table, err := b.Table(benchID)
+	if err != nil {
+		return "no table"
+	}
+	var columns []string
+	for _, c := range table.Schema().Columns {
+		columns = append(columns, c.Name)
+	}
+	return fmt.Sprint(columns) + "\n" + storagetest.Text(storagetest.Answer(t, table, storage.ScanSpec{From: storage.AllTime.From, To: storage.AllTime.To, Columns: columns}))
+}
+
+func TestCrashAtAnyOperationLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	// Every operation of one history, and some of others.
+	total := crashAt(t, 1, -1)
+	for k := range total {
+		crashAt(t, 1, k)
+	}
+	for seed := uint64(2); seed < 12; seed++ {
+		for k := int(seed); k < total; k += 17 {
+			crashAt(t, seed, k)
+		}
+	}
+}
+
+// crashAt runs a history and crashes before operation k on the disk; what the disk
+// holds then must give the acknowledged steps, and the one in flight or not. It
+// returns the number of operations.
+func crashAt(t *testing.T, seed uint64, k int) int {
+	h := newHistory(seed)
+	mem := vfs.NewMem()
+	var (
+		mu      sync.Mutex // guards the fields below: the log writes from its own goroutine
+		ops     int
+		crashed *vfs.Mem
+		done    int // steps acknowledged
+		then    int // done when the crash came
+	)
+	fsys := vfs.Inject(mem, func(op vfs.Op, _ string) error {
+		if op == vfs.OpRead {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if ops == k {
+			crashed = mem.Crash(rand.New(rand.NewPCG(seed, uint64(k))))
+			then = done
+		}
+		ops++
+		if crashed != nil {
+			return syscall.EIO // the machine is gone
+		}
+		return nil
+	})
+	runHistory(h, fsys, func() { mu.Lock(); done++; mu.Unlock() })
+	mu.Lock()
+	defer mu.Unlock()
+	if crashed == nil {
+		if k >= 0 && k < ops {
+			t.Fatalf("operation %d of %d did not come", k, ops)
+		}
+		return ops
+	}
+	s, err := Open(context.Background(), Options{FS: crashed, Clock: h.clock, LogFileBytes: 4 << 10})
+	if err != nil {
+		t.Fatalf("seed %d, crash before operation %d: open: %v", seed, k, err)
+	}
+	defer s.Close()
+	got := everything(t, s)
+	for _, steps := range []int{then, then + 1} {
+		model := storagetest.NewNaive(h.clock)
+		for _, step := range h.steps[:min(steps, len(h.steps))] {
+			if err := step(model); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got == everything(t, model) {
+			return ops
+		}
+	}
+	t.Fatalf("seed %d, crash before operation %d, after %d steps: got\n%s", seed, k, then, got)
+	return 0
+}
+
+// runHistory runs a history until a step fails.
+func runHistory(h *history, fsys vfs.FS, acknowledged func()) {
+	s, err := Open(context.Background(), Options{FS: fsys, Clock: h.clock, LogFileBytes: 4 << 10})
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	for _, step := range h.steps {
+		if step(s) != nil {
+			return
+		}
+		acknowledged()
+	}
+}
+
+func TestFullDiskRefusesWritesAndRecovers(t *testing.T) {
+	t.Parallel()
+	for n := 0; n < 60; n += 3 {
+		h := newHistory(3)
+		mem := vfs.NewMem()
+		inject, heal := vfs.FailAfter(40+n, vfs.DiskFull)
+		s := open(t, Options{FS: vfs.Inject(mem, inject), Clock: h.clock, LogFileBytes: 4 << 10})
+		model := storagetest.NewNaive(h.clock)
+		failed := 0
+		for _, step := range h.steps {
+			if err := step(s); err != nil {
+				if !fault.Is(err, fault.Unavailable) {
+					t.Fatalf("after %d operations: %v (%v), want unavailable", n, err, fault.KindOf(err))
+				}
+				failed++
+				continue
+			}
+			if err := step(model); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, want := everything(t, s), everything(t, model); got != want {
+			t.Fatalf("after %d operations and %d failures: got\n%s\nwant\n%s", n, failed, got, want)
+		}
+		heal()
+		if err := s.Close(); err != nil {
+			t.Logf("close: %v", err)
+		}
+		s = open(t, Options{FS: mem, Clock: h.clock})
+		if got, want := everything(t, s), everything(t, model); got != want {
+			t.Fatalf("reopened after %d operations and %d failures: got\n%s\nwant\n%s", n, failed, got, want)
+		}
+		s.Close()
+	}
+}
+
+func TestFolderInUseIsAClearError(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir})
+	defer s.Close()
+	if _, err := Open(context.Background(), Options{Dir: dir}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("second open: %v", err)
+	}
+}

@@ -1,0 +1,142 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+var writerSeq atomic.Int64
+
+var (
+	benchStart  = time.Date(2024, 3, 1, 12, 0, 0, 0, time.UTC)
+	benchID     = storage.TableID{Database: "db", Table: "t", Incarnation: 1}
+	benchPolicy = storage.Policy{MemoryRetention: 48 * time.Hour, MagneticRetention: 365 * 24 * time.Hour, MagneticWrites: true}
+)
+
+func benchStore(b testing.TB, o Options) (*Store, storage.Table) {
+	if o.FS == nil {
+		o.Dir = b.TempDir()
+	}
+	o.Clock = clock.Manual(benchStart)
+	s := open(b, o)
+	if err := s.CreateTable(context.Background(), benchID, benchPolicy); err != nil {
+		b.Fatal(err)
+	}
+	table, _ := s.Table(benchID)
+	return s, table
+}
+
+// sensorRows returns a request of the given devices at one time, with n doubles each.
+func sensorRows(from, to int, at time.Time, n int) *storage.Rows {
+	rows := &storage.Rows{}
+	for k := range n {
+		rows.Columns = append(rows.Columns, storage.Column{Name: fmt.Sprint("measure_", k), Type: vec.DoubleType, Role: storage.Attribute})
+	}
+	minute := at.Unix() / 60
+	for d := from; d < to; d++ {
+		row := storage.Row{Measure: "metrics", TimeNs: at.UnixNano(), Version: 1, Multi: true,
+			Dimensions: []storage.Dim{{Name: "device_id", Value: fmt.Sprint("device-", d)}, {Name: "location", Value: fmt.Sprint("plant-", d%10)}}}
+		for k := range n {
+			v := math.Round((20+5*math.Sin(float64(minute+int64(d*k))/50))*100) / 100
+			row.Values = append(row.Values, storage.Val{Column: int32(k), Bits: math.Float64bits(v)})
+		}
+		rows.Rows = append(rows.Rows, row)
+	}
+	return rows
+}
+
+// fillSensors writes devices × minutes rows of three doubles, the newest at benchStart.
+func fillSensors(b testing.TB, table storage.Table, devices, minutes int) {
+	for m := range minutes {
+		at := benchStart.Add(-time.Duration(minutes-1-m) * time.Minute)
+		for d := 0; d < devices; d += 1000 {
+			r, err := table.Write(context.Background(), sensorRows(d, min(d+1000, devices), at, 3))
+			if err != nil || len(r.Rejections) > 0 {
+				b.Fatalf("%+v %v", r, err)
+			}
+		}
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	_, table := benchStore(b, Options{})
+	b.SetParallelism(32)
+	start := benchStart.Add(-24 * time.Hour)
+	b.RunParallel(func(pb *testing.PB) {
+		rows := sensorRows(0, 100, start, 10)
+		mine := writerSeq.Add(1)
+		n := int64(0)
+		for i := range rows.Rows {
+			rows.Rows[i].Dimensions[0].Value = fmt.Sprint("device-", mine, "-", i)
+		}
+		for pb.Next() {
+			n++
+			for i := range rows.Rows {
+				rows.Rows[i].TimeNs = start.UnixNano() + n*1e6
+			}
+			if r, err := table.Write(context.Background(), rows); err != nil || r.Memory != 100 {
+				b.Errorf("%+v %v", r, err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(100*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+func drainScan(b testing.TB, table storage.Table, spec storage.ScanSpec) (n int) {
+	s, err := table.Scan(context.Background(), spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for {
+		batch, err := s.Next(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if batch == nil {
+			return n
+		}
+		n += batch.Len
+	}
+}
+
+func benchScans(b *testing.B, table storage.Table, minutes int) {
+	hour, day := benchStart.Add(-time.Hour).UnixNano(), benchStart.Add(-24*time.Hour).UnixNano()
+	to := benchStart.Add(time.Hour).UnixNano()
+	keys := []storage.GroupKey{{Column: "device_id"}, {Column: "location"}}
+	run := func(name string, want int, spec storage.ScanSpec) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if got := drainScan(b, table, spec); want > 0 && got != want {
+					b.Fatalf("%d rows, want %d", got, want)
+				}
+			}
+		})
+	}
+	last := func(c string) storage.Agg { return storage.Agg{Func: storage.Last, Column: c} }
+	run("last of 3", 1000, storage.ScanSpec{From: hour, To: to, Aggregation: &storage.Aggregation{Keys: keys, Aggs: []storage.Agg{last("measure_0"), last("measure_1"), last("measure_2")}}})
+	bins := append([]storage.GroupKey{{Column: "time", BinNs: int64(15 * time.Minute)}}, keys...)
+	run("binned avg", 0, storage.ScanSpec{From: day, To: to, Aggregation: &storage.Aggregation{Keys: bins, Aggs: []storage.Agg{{Func: storage.Sum, Column: "measure_0"}, {Func: storage.Count, Column: "measure_0"}}}})
+	run("moments", 0, storage.ScanSpec{From: day, To: to, Aggregation: &storage.Aggregation{Keys: keys[:1], Aggs: []storage.Agg{{Func: storage.Moments, Column: "measure_0"}}}})
+	run("count where", 0, storage.ScanSpec{From: day, To: to, Where: []storage.Predicate{{Column: "measure_1", Op: storage.Gt, Values: []vec.Value{vec.Float(24.9)}}},
+		Aggregation: &storage.Aggregation{Aggs: []storage.Agg{{Func: storage.CountRows}}}})
+	run("rows", 1000*minutes, storage.ScanSpec{From: 0, To: to, Columns: []string{"device_id", "time", "measure_0"}})
+	run("newest 100", 100, storage.ScanSpec{From: day, To: to, Columns: []string{"device_id", "time", "measure_0"}, Limit: 100, NewestFirst: true})
+	run("one device", 60, storage.ScanSpec{From: hour + 1, To: to, Columns: []string{"time", "measure_0"}, Where: []storage.Predicate{{Column: "device_id", Op: storage.Eq, Values: []vec.Value{vec.Str("device-77")}}}})
+}
+
+func BenchmarkScanMemory(b *testing.B) {
+	_, table := benchStore(b, Options{})
+	fillSensors(b, table, 1000, 1440)
+	b.ResetTimer()
+	benchScans(b, table, 1440)
+}
