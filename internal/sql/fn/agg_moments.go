@@ -192,7 +192,11 @@ func comomentsOf(y, x []float64) comoments {
 // correlation is null for fewer than two points and, by division, NaN when a variable
 // does not vary.
 func correlation(p comoments) (float64, bool) {
-	return p.cxy / (math.Sqrt(p.m2x) * math.Sqrt(p.m2y)), p.n > 1
+	scale := math.Sqrt(p.m2x * p.m2y)
+	if scale == 0 || math.IsInf(scale, 0) {
+		scale = math.Sqrt(p.m2x) * math.Sqrt(p.m2y)
+	}
+	return max(-1, min(1, p.cxy/scale)), p.n > 1
 }
 
 func intercept(p comoments) (float64, bool) { return p.y - p.cxy/p.m2x*p.x, p.n > 1 }

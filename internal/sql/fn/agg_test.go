@@ -10,45 +10,15 @@ import (
 	"github.com/weir-db/weir/internal/vec"
 )
 
-// aggText evaluates "agg(args) FROM (VALUES row, …) AS t(names)" and returns the text
-// of the result or the error's.
-func aggText(text string) (out string) {
-	defer func() {
-		if f, ok := recover().(parseFault); ok {
-			out = "error: " + f.Error()
-		}
-	}()
-	call, env := parseAgg(text)
-	if err := func() error {
-		acc := call.Func.New(call.Args, call.Return)
-		acc.Resize(1)
-		n := env.rows
-		if err := acc.Add(make([]int32, n), env.args); err != nil {
-			return err
-		}
-		v, err := acc.Result()
-		if err != nil {
-			return err
-		}
-		if !v.Type.Equal(call.Return) {
-			return fmt.Errorf("result has type %s, want %s", v.Type, call.Return)
-		}
-		out = v.Value(0).String()
-		return nil
-	}(); err != nil {
-		return "error: " + err.Error()
-	}
-	return out
+// table is the rows of "(VALUES row, …) AS t(names)".
+type table struct {
+	rows  int
+	types map[string]vec.Type
+	cols  map[string]*vec.Vector
 }
 
-type aggEnv struct {
-	rows int
-	args []*vec.Vector
-}
-
-func parseAgg(text string) (*AggCall, aggEnv) {
-	head, tail, _ := strings.Cut(text, " FROM ")
-	p := &exprParser{s: tail}
+func parseTable(text string) *table {
+	p := &exprParser{s: text}
 	p.want("(")
 	p.want("VALUES")
 	rows := p.list(")")
@@ -72,14 +42,12 @@ func parseAgg(text string) (*AggCall, aggEnv) {
 			vals[i] = v.Value(0).List
 		}
 		for k := range names {
-			t := vals[i][k].Type
-			if common, ok := CommonType(types[k], t); ok {
+			if common, ok := CommonType(types[k], vals[i][k].Type); ok {
 				types[k] = common
 			}
 		}
 	}
-	env := map[string]*vec.Vector{}
-	q := &exprParser{s: head, types: map[string]vec.Type{}}
+	t := &table{rows: len(rows), types: map[string]vec.Type{}, cols: map[string]*vec.Vector{}}
 	for k, name := range names {
 		b := vec.NewBuilder(types[k], len(rows))
 		for i := range rows {
@@ -90,28 +58,61 @@ func parseAgg(text string) (*AggCall, aggEnv) {
 			}
 			b.AppendFrom(v, 0)
 		}
-		env[name], q.types[name] = b.Vector(), types[k]
+		t.cols[name], t.types[name] = b.Vector(), types[k]
 	}
-	name := q.word()
-	q.want("(")
-	args := q.list(")")
-	argTypes := make([]vec.Type, len(args))
+	return t
+}
+
+// aggregate resolves an aggregate over the table and evaluates its arguments.
+func (p *exprParser) aggregateArgs(name string, t *table) (*AggCall, []*vec.Vector) {
+	inner := &exprParser{s: p.s, at: p.at, types: t.types}
+	args := inner.list(")")
+	p.at = inner.at
+	types := make([]vec.Type, len(args))
 	for i, a := range args {
-		argTypes[i] = a.typ
+		types[i] = a.typ
 	}
-	call, err := registry.Aggregate(name, argTypes)
+	call, err := registry.Aggregate(name, types)
 	if err != nil {
-		q.fail("%v", err)
+		p.fail("%v", err)
 	}
-	out := aggEnv{rows: len(rows)}
+	var vals []*vec.Vector
 	for i, a := range args {
-		v, err := q.cast(a, call.Args[i], false).eval(env, len(rows))
+		v, err := p.cast(a, call.Args[i], false).eval(t.cols, t.rows)
 		if err != nil {
-			q.fail("%v", err)
+			p.fail("%v", err)
 		}
-		out.args = append(out.args, v)
+		vals = append(vals, v)
 	}
-	return call, out
+	return call, vals
+}
+
+// aggregate evaluates an aggregate over the table of the expression.
+func (p *exprParser) aggregate(name string) node {
+	call, args := p.aggregateArgs(name, p.table)
+	return node{typ: call.Return, eval: func(_ map[string]*vec.Vector, n int) (*vec.Vector, error) {
+		acc := call.Func.New(call.Args, call.Return)
+		acc.Resize(1)
+		if err := acc.Add(make([]int32, p.table.rows), args); err != nil {
+			return nil, err
+		}
+		v, err := acc.Result()
+		if err == nil && !v.Type.Equal(call.Return) {
+			err = fmt.Errorf("result has type %s, want %s", v.Type, call.Return)
+		}
+		return v, err
+	}}
+}
+
+// parseAgg reads the one call of an aggregate's example.
+func parseAgg(text string) (*AggCall, *table, []*vec.Vector) {
+	head, tail, _ := strings.Cut(text, " FROM ")
+	t := parseTable(tail)
+	p := &exprParser{s: head}
+	name := p.word()
+	p.want("(")
+	call, args := p.aggregateArgs(name, t)
+	return call, t, args
 }
 
 func TestEveryAggregateExampleGivesItsResult(t *testing.T) {
@@ -120,7 +121,7 @@ func TestEveryAggregateExampleGivesItsResult(t *testing.T) {
 			t.Errorf("%s has no docs", a.Signature)
 			continue
 		}
-		if got := aggText(a.Docs.Example); !sameText(got, a.Docs.Result) {
+		if got := evalText(a.Docs.Example); !sameText(got, a.Docs.Result) {
 			t.Errorf("%s: %s = %s, want %s", a.Signature, a.Docs.Example, got, a.Docs.Result)
 		}
 	}
@@ -130,15 +131,15 @@ func TestEveryAggregateExampleGivesItsResult(t *testing.T) {
 // batch, in batches of one, and interleaved with another group.
 func TestAggregatesDoNotDependOnBatchesOrGroups(t *testing.T) {
 	for _, a := range registry.Aggregates() {
-		call, env := parseAgg(a.Docs.Example)
+		call, table, args := parseAgg(a.Docs.Example)
 		acc := call.Func.New(call.Args, call.Return)
-		for r := range env.rows {
+		for r := range table.rows {
 			acc.Resize(1 + min(r, 2)) // groups may come at any time
 			if r == 0 {
 				acc.Resize(3)
 			}
-			batch := make([]*vec.Vector, len(env.args))
-			for i, v := range env.args {
+			batch := make([]*vec.Vector, len(args))
+			for i, v := range args {
 				batch[i] = v.Gather([]int32{int32(r), int32(r), int32(r)})
 				if i%2 == 0 { // another form
 					batch[i] = vec.OfDict([]int32{0, 1, 2}, batch[i].Flat())
@@ -189,7 +190,7 @@ func slices2(vs []*vec.Vector) []*vec.Vector {
 func TestAggregatesTreatNullsAndExtremesAsDocumented(t *testing.T) {
 	check := func(text, want string) {
 		t.Helper()
-		if got := aggText(text); got != want {
+		if got := evalText(text); got != want {
 			t.Errorf("%s = %s, want %s", text, got, want)
 		}
 	}

@@ -34,6 +34,7 @@ type exprParser struct {
 	s     string
 	at    int
 	types map[string]vec.Type
+	table *table // of aggregates in the expression
 }
 
 type parseFault struct{ error }
@@ -218,6 +219,9 @@ func (p *exprParser) primary() node {
 	}
 	if !p.sym("(") {
 		return p.call(name, nil) // current_date and the like
+	}
+	if p.table != nil && registry.IsAggregate(name) {
+		return p.aggregate(name)
 	}
 	args := p.list(")")
 	if !registry.IsScalar(name) {
@@ -540,7 +544,11 @@ func evalText(expr string) (text string) {
 			text = "error: " + f.Error()
 		}
 	}()
+	head, from, _ := strings.Cut(expr, " FROM ")
 	p := &exprParser{s: expr}
+	if strings.HasPrefix(from, "(VALUES") {
+		p = &exprParser{s: head, table: parseTable(from)}
+	}
 	x := p.expr()
 	if p.space(); p.at != len(p.s) {
 		p.fail("rest")
