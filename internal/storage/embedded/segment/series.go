@@ -1,0 +1,161 @@
+package segment
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/codec"
+)
+
+// seriesTable gathers the series of a segment: one dictionary of all strings, and per
+// series the ids of its measure name and dimensions, its rows and time range.
+type seriesTable struct {
+	index   map[string]int64
+	strings []string
+	measure []int64
+	dims    []int64 // dimensions of each series
+	names   []int64 // of all series, end to end
+	values  []int64
+	rows    []int64
+	first   []int64
+	last    []int64
+}
+
+func (t *seriesTable) len() int { return len(t.measure) }
+
+func (t *seriesTable) id(s string) int64 {
+	id, ok := t.index[s]
+	if !ok {
+		if t.index == nil {
+			t.index = map[string]int64{}
+		}
+		id = int64(len(t.strings))
+		t.index[s] = id
+		t.strings = append(t.strings, s)
+	}
+	return id
+}
+
+func (t *seriesTable) add(s Series, rows, first, last int64) int32 {
+	t.measure = append(t.measure, t.id(s.Measure))
+	t.dims = append(t.dims, int64(len(s.Dims)))
+	for _, d := range s.Dims {
+		t.names, t.values = append(t.names, t.id(d.Name)), append(t.values, t.id(d.Value))
+	}
+	t.rows, t.first, t.last = append(t.rows, rows), append(t.first, first), append(t.last, last)
+	return int32(t.len() - 1)
+}
+
+func (t *seriesTable) encode() []byte {
+	var b []byte
+	b = binary.AppendUvarint(b, uint64(len(t.strings)))
+	for _, s := range t.strings {
+		b = appendString(b, s)
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.names)))
+	for _, ints := range [][]int64{t.measure, t.dims, t.names, t.values, t.rows, t.first, spans(t.first, t.last)} {
+		b = codec.AppendInts(b, ints)
+	}
+	return b
+}
+
+func spans(first, last []int64) []int64 {
+	out := make([]int64, len(first))
+	for i := range out {
+		out[i] = last[i] - first[i]
+	}
+	return out
+}
+
+// SeriesInfo is a series with what the segment has of it.
+type SeriesInfo struct {
+	Series
+	Rows             int64
+	MinTime, MaxTime int64 // ns, inclusive
+}
+
+// decodeSeries calls f for each of n series, in order. The Dims slice is valid during
+// the call; strings are valid for ever and share memory.
+func decodeSeries(b []byte, n int, f func(i int, s SeriesInfo) error) error {
+	count, b, err := takeCount(b, len(b))
+	if err != nil {
+		return err
+	}
+	// One copy for all strings: a million substrings of it cost no allocation.
+	ends := make([]int, count)
+	text := make([]byte, 0, len(b))
+	for i := range ends {
+		var length int
+		if length, b, err = takeCount(b, len(b)); err != nil {
+			return err
+		}
+		if length > len(b) {
+			return errors.New("a string passes the end of the series table")
+		}
+		text, b = append(text, b[:length]...), b[length:]
+		ends[i] = len(text)
+	}
+	all := string(text)
+	str := func(id int64) (string, error) {
+		if id < 0 || id >= int64(count) {
+			return "", fmt.Errorf("string %d of %d", id, count)
+		}
+		start := 0
+		if id > 0 {
+			start = ends[id-1]
+		}
+		return all[start:ends[id]], nil
+	}
+	pairs, b, err := takeCount(b, 128*n)
+	if err != nil {
+		return err
+	}
+	lists := make([][]int64, 7) // measure, dims, names, values, rows, first, span
+	for i := range lists {
+		size := n
+		if i == 2 || i == 3 {
+			size = pairs
+		}
+		lists[i] = make([]int64, size)
+		if b, err = codec.DecodeInts(lists[i], b); err != nil {
+			return err
+		}
+	}
+	var dims []storage.Dim
+	at := 0
+	for i := range n {
+		s := SeriesInfo{Rows: lists[4][i], MinTime: lists[5][i], MaxTime: lists[5][i] + lists[6][i]}
+		if s.Measure, err = str(lists[0][i]); err != nil {
+			return err
+		}
+		if d := lists[1][i]; d < 0 || d > int64(pairs-at) {
+			return fmt.Errorf("series %d has %d dimensions of %d left", i, d, pairs-at)
+		}
+		dims = slices.Grow(dims[:0], int(lists[1][i]))
+		for range lists[1][i] {
+			name, err1 := str(lists[2][at])
+			value, err2 := str(lists[3][at])
+			if err := errors.Join(err1, err2); err != nil {
+				return err
+			}
+			dims = append(dims, storage.Dim{Name: name, Value: value})
+			at++
+		}
+		s.Dims = dims
+		if err := f(i, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func takeCount(b []byte, limit int) (int, []byte, error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(limit) {
+		return 0, nil, fmt.Errorf("a count of %d, at most %d", n, limit)
+	}
+	return int(n), b[size:], nil
+}

@@ -1,0 +1,422 @@
+package segment
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/codec"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// Writer writes one segment to an io.Writer, front to back; it holds a block of rows, and
+// the series table and index, in memory.
+type Writer struct {
+	out     io.Writer
+	off     int64
+	columns []storage.Column
+	hints   []codec.FloatHint
+	err     error // of out; sticks
+
+	series  seriesTable
+	blocks  []Block
+	chunks  []chunk // per block: times, versions, then one per column
+	minTime int64
+	maxTime int64
+	rows    int64
+
+	// The block being filled.
+	times    []int64
+	versions []int64
+	oldest   bool // all versions so far are 1
+	runs     []Run
+	pending  []Data
+
+	buf []byte
+}
+
+// chunk is a chunk's place in the file.
+type chunk struct {
+	length uint32 // 0: the chunk is absent (versions all 1, column all null)
+	crc    uint32
+	stats  Stats // of value columns
+}
+
+// chunksPerBlock: times, versions, columns.
+func chunksPerBlock(columns int) int { return 2 + columns }
+
+// NewWriter begins a segment with the given value columns.
+func NewWriter(out io.Writer, columns []storage.Column) *Writer {
+	return &Writer{
+		out: out, columns: columns, hints: make([]codec.FloatHint, len(columns)), pending: make([]Data, len(columns)),
+		oldest: true, minTime: math.MaxInt64, maxTime: math.MinInt64,
+	}
+}
+
+// Rows returns the number of rows added so far.
+func (w *Writer) Rows() int64 { return w.rows }
+
+// Span returns the least and greatest time added so far.
+func (w *Writer) Span() (minTime, maxTime int64) { return w.minTime, w.maxTime }
+
+// Add appends the rows of one series, sorted by time, each time once. Series are
+// added once each, in any order that readers may rely on later (it is kept). data has one
+// entry per column; versions may be nil for all 1. The slices may be reused after
+// Add returns; strings are kept until their block is written.
+func (w *Writer) Add(s Series, times, versions []int64, data []Data) error {
+	if len(times) == 0 {
+		return w.err
+	}
+	index := w.series.add(s, int64(len(times)), times[0], times[len(times)-1])
+	w.rows += int64(len(times))
+	w.minTime, w.maxTime = min(w.minTime, times[0]), max(w.maxTime, times[len(times)-1])
+	if len(w.times) > 0 && (len(times) >= ownRows || len(w.times)+len(times) > MaxBlockRows) {
+		w.flush()
+	}
+	for from := 0; from < len(times); {
+		to := min(from+BlockRows-len(w.times), len(times))
+		if len(times)-to < BlockRows/8 {
+			to = min(len(times), from+MaxBlockRows-len(w.times)) // no crumbs
+		}
+		w.append(index, times, versions, data, from, to)
+		if len(w.times) >= BlockRows {
+			w.flush()
+		}
+		from = to
+	}
+	if len(times) >= ownRows && len(w.times) >= ownRows {
+		w.flush()
+	}
+	return w.err
+}
+
+func (w *Writer) append(series int32, times, versions []int64, data []Data, from, to int) {
+	before := len(w.times)
+	w.times = append(w.times, times[from:to]...)
+	if versions == nil {
+		for range to - from {
+			w.versions = append(w.versions, 1)
+		}
+	} else {
+		w.versions = append(w.versions, versions[from:to]...)
+		for _, v := range versions[from:to] {
+			w.oldest = w.oldest && v == 1
+		}
+	}
+	w.runs = append(w.runs, Run{series, int32(to - from)})
+	for c := range w.columns {
+		w.pending[c].append(w.columns[c].Type.Kind, &data[c], before, from, to)
+	}
+}
+
+// append adds rows from <= i < to of src to d, which has before rows.
+func (d *Data) append(kind vec.Kind, src *Data, before, from, to int) {
+	if src.AllNull() && d.AllNull() {
+		return
+	}
+	after := before + to - from
+	if d.AllNull() && before > 0 || src.AllNull() || src.Nulls != nil || d.Nulls != nil {
+		d.padNulls(before)
+	}
+	switch kind.Storage() {
+	case vec.StoreInts:
+		d.Ints = appendRows(d.Ints, src.Ints, before, from, to)
+	case vec.StoreFloats:
+		d.Floats = appendRows(d.Floats, src.Floats, before, from, to)
+	case vec.StoreBools:
+		d.Bools = appendRows(d.Bools, src.Bools, before, from, to)
+	case vec.StoreStrs:
+		d.Strs = appendRows(d.Strs, src.Strs, before, from, to)
+	}
+	switch {
+	case d.Nulls == nil:
+	case src.AllNull():
+		for len(d.Nulls) < after {
+			d.Nulls = append(d.Nulls, true)
+		}
+	case src.Nulls != nil:
+		d.Nulls = append(d.Nulls, src.Nulls[from:to]...)
+	default:
+		d.Nulls = append(d.Nulls, make([]bool, to-from)...)
+	}
+}
+
+// padNulls makes the flags of the first n rows exist.
+func (d *Data) padNulls(n int) {
+	if d.Nulls == nil {
+		absent := d.AllNull()
+		d.Nulls = make([]bool, n, MaxBlockRows)
+		for i := range d.Nulls {
+			d.Nulls[i] = absent
+		}
+	}
+}
+
+// appendRows appends rows of src, or zeros where src is nil, to dst, first filled up with
+// zeros to before rows.
+func appendRows[T any](dst, src []T, before, from, to int) []T {
+	if n := before - len(dst); n > 0 {
+		dst = append(dst, make([]T, n)...)
+	}
+	if src == nil {
+		return append(dst, make([]T, to-from)...)
+	}
+	return append(dst, src[from:to]...)
+}
+
+// flush writes the pending rows as a block.
+func (w *Writer) flush() {
+	n := len(w.times)
+	if n == 0 {
+		return
+	}
+	b := Block{Rows: n, MinTime: math.MaxInt64, MaxTime: math.MinInt64, Runs: append([]Run(nil), w.runs...)}
+	for _, t := range w.times {
+		b.MinTime, b.MaxTime = min(b.MinTime, t), max(b.MaxTime, t)
+	}
+	w.blocks = append(w.blocks, b)
+	w.chunk(codec.AppendInts(w.buf[:0], w.times), Stats{})
+	if w.oldest {
+		w.chunks = append(w.chunks, chunk{})
+	} else {
+		w.chunk(codec.AppendInts(w.buf[:0], w.versions), Stats{})
+	}
+	for c := range w.columns {
+		d := &w.pending[c]
+		kind := w.columns[c].Type.Kind
+		stats := statsOf(kind, d, n)
+		if stats.NonNull == 0 {
+			w.chunks = append(w.chunks, chunk{stats: Stats{FirstNull: true, LastNull: true}})
+		} else {
+			w.chunk(appendData(w.buf[:0], kind, d, n, &w.hints[c]), stats)
+		}
+		d.reset()
+	}
+	w.times, w.versions, w.runs, w.oldest = w.times[:0], w.versions[:0], w.runs[:0], true
+}
+
+func (d *Data) reset() {
+	clear(d.Strs)
+	truncate(&d.Ints)
+	truncate(&d.Floats)
+	truncate(&d.Bools)
+	truncate(&d.Strs)
+	d.Nulls = nil
+}
+
+// truncate makes the slice nil: Data tells absent columns by that. Blocks are small, so
+// this costs less than keeping the buffers apart.
+func truncate[T any](s *[]T) { *s = nil }
+
+// chunk writes one chunk, encoded.
+func (w *Writer) chunk(b []byte, stats Stats) {
+	w.buf = b
+	w.chunks = append(w.chunks, chunk{uint32(len(b)), crc32.Checksum(b, castagnoli), stats})
+	w.write(b)
+}
+
+func (w *Writer) write(b []byte) {
+	if w.err != nil {
+		return
+	}
+	_, w.err = w.out.Write(b)
+	w.off += int64(len(b))
+}
+
+const (
+	validAll   = 0
+	validNone  = 1
+	validFlags = 2
+)
+
+func appendData(dst []byte, kind vec.Kind, d *Data, n int, hint *codec.FloatHint) []byte {
+	if d.AllNull() {
+		return append(dst, validNone)
+	}
+	nulls := d.Nulls
+	if nulls != nil {
+		nulls = nulls[:n]
+	}
+	if !anyTrue(nulls) {
+		dst, nulls = append(dst, validAll), nil
+	} else {
+		dst = codec.AppendBools(append(dst, validFlags), nulls)
+	}
+	switch kind.Storage() {
+	case vec.StoreInts:
+		return codec.AppendInts(dst, present(d.Ints[:n], nulls))
+	case vec.StoreFloats:
+		return codec.AppendFloats(dst, present(d.Floats[:n], nulls), hint)
+	case vec.StoreBools:
+		return codec.AppendBools(dst, present(d.Bools[:n], nulls))
+	}
+	return codec.AppendStrings(dst, present(d.Strs[:n], nulls))
+}
+
+func anyTrue(flags []bool) bool {
+	for _, f := range flags {
+		if f {
+			return true
+		}
+	}
+	return false
+}
+
+// present returns the values that are not null.
+func present[T any](vals []T, nulls []bool) []T {
+	if nulls == nil {
+		return vals
+	}
+	out := make([]T, 0, len(vals))
+	for i, v := range vals {
+		if !nulls[i] {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// Finish writes what is left and the footer, and returns the size of the file. The
+// writer must not be used after.
+func (w *Writer) Finish() (sizeBytes int64, err error) {
+	w.flush()
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return 0, err
+	}
+	defer e.Close()
+	seriesAt := w.off
+	seriesLen, seriesCRC := w.section(e, w.series.encode())
+	indexAt := w.off
+	indexLen, indexCRC := w.section(e, w.encodeIndex())
+
+	var f []byte
+	f = binary.AppendVarint(f, w.minTime)
+	f = binary.AppendVarint(f, w.maxTime)
+	f = binary.AppendUvarint(f, uint64(w.rows))
+	f = binary.AppendUvarint(f, uint64(len(w.columns)))
+	for _, c := range w.columns {
+		f = appendString(f, c.Name)
+		f = append(f, byte(c.Type.Kind), byte(c.Role))
+	}
+	f = binary.AppendUvarint(f, uint64(w.series.len()))
+	f = binary.AppendUvarint(f, uint64(len(w.blocks)))
+	for _, v := range []uint64{uint64(seriesAt), seriesLen, uint64(seriesCRC), uint64(indexAt), indexLen, uint64(indexCRC)} {
+		f = binary.AppendUvarint(f, v)
+	}
+	crc := crc32.Checksum(f, castagnoli)
+	length := len(f)
+	f = binary.LittleEndian.AppendUint32(f, uint32(length))
+	f = binary.LittleEndian.AppendUint32(f, crc)
+	f = binary.LittleEndian.AppendUint32(f, formatVersion)
+	f = append(f, magic[:]...)
+	w.write(f)
+	if w.err != nil {
+		return 0, fmt.Errorf("write segment: %w", w.err)
+	}
+	return w.off, nil
+}
+
+// section writes bytes compressed, behind their plain length.
+func (w *Writer) section(e *zstd.Encoder, plain []byte) (length uint64, crc uint32) {
+	b := e.EncodeAll(plain, binary.AppendUvarint(nil, uint64(len(plain))))
+	w.write(b)
+	return uint64(len(b)), crc32.Checksum(b, castagnoli)
+}
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+// encodeIndex writes column by column: neighbours are alike, which compresses.
+func (w *Writer) encodeIndex() []byte {
+	var b []byte
+	n := len(w.blocks)
+	rows, mins, maxs, runs := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	var series, counts []int64
+	for i := range w.blocks {
+		bl := &w.blocks[i]
+		rows[i], mins[i], maxs[i], runs[i] = int64(bl.Rows), bl.MinTime, bl.MaxTime-bl.MinTime, int64(len(bl.Runs))
+		for _, r := range bl.Runs {
+			series, counts = append(series, int64(r.Series)), append(counts, int64(r.Rows))
+		}
+	}
+	for _, ints := range [][]int64{rows, mins, maxs, runs} {
+		b = codec.AppendInts(b, ints)
+	}
+	b = binary.AppendUvarint(b, uint64(len(series)))
+	b = codec.AppendInts(b, series)
+	b = codec.AppendInts(b, counts)
+	per := chunksPerBlock(len(w.columns))
+	for c := range per {
+		b = w.encodeChunks(b, c, per)
+	}
+	return b
+}
+
+// encodeChunks writes the index entries of one kind of chunk of all blocks.
+func (w *Writer) encodeChunks(b []byte, c, per int) []byte {
+	n := len(w.blocks)
+	at := func(f func(*chunk) int64) []int64 {
+		out := make([]int64, n)
+		for i := range out {
+			out[i] = f(&w.chunks[i*per+c])
+		}
+		return out
+	}
+	b = codec.AppendInts(b, at(func(ch *chunk) int64 { return int64(ch.length) }))
+	for i := range n {
+		b = binary.LittleEndian.AppendUint32(b, w.chunks[i*per+c].crc)
+	}
+	if c < 2 {
+		return b
+	}
+	b = codec.AppendInts(b, at(func(ch *chunk) int64 { return int64(ch.stats.NonNull) }))
+	b = codec.AppendInts(b, at(func(ch *chunk) int64 { return int64(flagsOf(&ch.stats)) }))
+	for _, f := range statFields {
+		b = w.encodeStats(b, at(func(ch *chunk) int64 { return int64(*f(&ch.stats)) }), w.columns[c-2].Type.Kind)
+	}
+	return b
+}
+
+// statFields are the values of a Stats, in the order of the file.
+var statFields = []func(*Stats) *uint64{
+	func(s *Stats) *uint64 { return &s.Min },
+	func(s *Stats) *uint64 { return &s.Max },
+	func(s *Stats) *uint64 { return &s.Sum },
+	func(s *Stats) *uint64 { return &s.First },
+	func(s *Stats) *uint64 { return &s.Last },
+}
+
+// encodeStats writes statistics of one kind with the codec of their column.
+func (w *Writer) encodeStats(b []byte, bits []int64, kind vec.Kind) []byte {
+	if kind != vec.Double {
+		return codec.AppendInts(b, bits)
+	}
+	floats := make([]float64, len(bits))
+	for i, v := range bits {
+		floats[i] = math.Float64frombits(uint64(v))
+	}
+	return codec.AppendFloats(b, floats, nil)
+}
+
+const (
+	flagRange = 1 << iota
+	flagSum
+	flagFirstNull
+	flagLastNull
+)
+
+func flagsOf(s *Stats) (f uint8) {
+	for i, set := range []bool{s.HasRange, s.HasSum, s.FirstNull, s.LastNull} {
+		if set {
+			f |= 1 << i
+		}
+	}
+	return f
+}
