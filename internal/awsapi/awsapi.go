@@ -38,6 +38,8 @@ type Options struct {
 	AccountID string // 12 digits; default "000000000000"
 
 	MaxBodyBytes int64 // of a request, also once decompressed; default 4 MiB
+	// BodyTimeout is how long a client may take to send a body; default 60 s.
+	BodyTimeout time.Duration
 
 	// Origins are the web origins (scheme://host:port, or "*") whose pages may call.
 	// Pages on loopback addresses always may, unless AnyOrigin is set, which admits
@@ -62,6 +64,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxBodyBytes <= 0 {
 		o.MaxBodyBytes = 4 << 20
+	}
+	if o.BodyTimeout <= 0 {
+		o.BodyTimeout = time.Minute
 	}
 	if o.Telemetry == nil {
 		o.Telemetry = telemetry.New(telemetry.Options{})

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -213,6 +214,23 @@ func TestBodiesOverTheLimitAreRefused(t *testing.T) {
 	got = do(t, request(t, "POST", srv.URL, "not gzip", "X-Amz-Target", "Timestream_20181101.Query", "Content-Encoding", "gzip"))
 	if got.status != 400 {
 		t.Errorf("not gzip: %d %s", got.status, got.body)
+	}
+}
+
+func TestABodyThatNeverComesIsGivenUp(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t, awsapi.Options{BodyTimeout: 10 * time.Millisecond})
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: Timestream_20181101.Query\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn) // the server closes the connection
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 408 ") || !strings.Contains(string(got), "did not arrive in time") {
+		t.Errorf("got %s, %v", got, err)
 	}
 }
 

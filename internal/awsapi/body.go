@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync"
+	"time"
 
 	"github.com/weir-db/weir/internal/awsapi/wire"
 )
@@ -48,12 +50,23 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (body, error)
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
+	// A client that stops half-way must not hold the buffer for ever. Not every
+	// ResponseWriter has deadlines; those of tests do not need them.
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(h.opt.BodyTimeout))
 	_, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
+	if err == nil && int64(buf.Len()) <= limit {
+		_ = rc.SetReadDeadline(time.Time{}) // else it also ends what net/http reads of the rest
+	}
 	b := body{bytes: buf.Bytes(), buffer: buf}
 	if err == nil && int64(buf.Len()) > limit {
 		drain(r.Body)
 		w.Header().Set("Connection", "close")
 		err = tooLarge(limit)
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.Header().Set("Connection", "close")
+		e := wire.Newf(wire.Shape{Name: "RequestTimeoutException", Status: http.StatusRequestTimeout}, "The request body did not arrive in time.")
+		e.Namespace, err = wire.NamespaceCoral, e
 	} else if err != nil {
 		err = wire.Serialization("The request body ended early: %v.", err)
 	}

@@ -122,7 +122,7 @@ func TestGetMetricStatisticsInThreeProtocols(t *testing.T) {
 		"&Dimensions.member.1.Name=DatabaseName&Dimensions.member.1.Value=d&Dimensions.member.2.Name=TableName&Dimensions.member.2.Value=t" +
 		"&Dimensions.member.3.Name=Operation&Dimensions.member.3.Value=WriteRecords&StartTime=2026-01-02T03%3A00%3A00Z&EndTime=2026-01-02T03%3A10%3A00Z&Period=300"
 	status, text := s.form(t, query+"&Statistics.member.1=Sum")
-	const want = `<GetMetricStatisticsResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><GetMetricStatisticsResult><Label>SuccessfulRequestCount</Label><Datapoints><member><Timestamp>2026-01-02T03:00:00Z</Timestamp><Sum>900</Sum><Unit>Count</Unit></member><member><Timestamp>2026-01-02T03:05:00Z</Timestamp><Sum>2400</Sum><Unit>Count</Unit></member></Datapoints></GetMetricStatisticsResult>`
+	const want = `<GetMetricStatisticsResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><GetMetricStatisticsResult><Label>SuccessfulRequestCount</Label><Datapoints><member><Timestamp>2026-01-02T03:00:00Z</Timestamp><Sum>900.0</Sum><Unit>Count</Unit></member><member><Timestamp>2026-01-02T03:05:00Z</Timestamp><Sum>2400.0</Sum><Unit>Count</Unit></member></Datapoints></GetMetricStatisticsResult>`
 	if status != 200 || !strings.HasPrefix(text, want) {
 		t.Errorf("query: %d %s", status, text)
 	}
@@ -136,7 +136,7 @@ func TestGetMetricStatisticsInThreeProtocols(t *testing.T) {
 
 	status, _, text = s.json(t, "GetMetricStatistics", fmt.Sprintf(`{"Namespace":"AWS/Timestream","MetricName":"SuccessfulRequestCount","Period":300,"StartTime":%d,"EndTime":%d,"Statistics":["Sum"],
 		"Dimensions":[{"Name":"DatabaseName","Value":"d"},{"Name":"TableName","Value":"t"},{"Name":"Operation","Value":"WriteRecords"}]}`, start.Unix(), start.Unix()+600))
-	if status != 200 || !strings.Contains(text, `"Datapoints":[{"Timestamp":1767322800,"Sum":900,"Unit":"Count"},{"Timestamp":1767323100,"Sum":2400,"Unit":"Count"}]`) {
+	if status != 200 || !strings.Contains(text, `"Datapoints":[{"Timestamp":1767322800,"Sum":900.0,"Unit":"Count"},{"Timestamp":1767323100,"Sum":2400.0,"Unit":"Count"}]`) {
 		t.Errorf("json: %d %s", status, text)
 	}
 }

@@ -153,10 +153,10 @@ func TestAnswersAreWrittenInTheProtocolOfTheRequest(t *testing.T) {
 		}
 		return rec
 	}
-	if got, want := write(wire.JSON10).Body.String(), `{"Label":"a<b>&\"","Datapoints":[{"Timestamp":1767323045.25,"Average":1.5,"Count":0,"Unit":"Milliseconds"}],"Extended":{"p99":2}}`; got != want {
+	if got, want := write(wire.JSON10).Body.String(), `{"Label":"a<b>&\"","Datapoints":[{"Timestamp":1767323045.25,"Average":1.5,"Count":0,"Unit":"Milliseconds"}],"Extended":{"p99":2.0}}`; got != want {
 		t.Errorf("json: got %s\nwant %s", got, want)
 	}
-	if got, want := write(wire.Query).Body.String(), `<OpResponse xmlns="http://m/"><OpResult><Label>a&lt;b&gt;&amp;&quot;</Label><Datapoints><member><Timestamp>2026-01-02T03:04:05.25Z</Timestamp><Average>1.5</Average><Count>0</Count><Unit>Milliseconds</Unit></member></Datapoints><Extended><entry><key>p99</key><value>2</value></entry></Extended></OpResult><ResponseMetadata><RequestId>ID</RequestId></ResponseMetadata></OpResponse>`; got != want {
+	if got, want := write(wire.Query).Body.String(), `<OpResponse xmlns="http://m/"><OpResult><Label>a&lt;b&gt;&amp;&quot;</Label><Datapoints><member><Timestamp>2026-01-02T03:04:05.25Z</Timestamp><Average>1.5</Average><Count>0</Count><Unit>Milliseconds</Unit></member></Datapoints><Extended><entry><key>p99</key><value>2.0</value></entry></Extended></OpResult><ResponseMetadata><RequestId>ID</RequestId></ResponseMetadata></OpResponse>`; got != want {
 		t.Errorf("xml: got %s\nwant %s", got, want)
 	}
 	rec := write(wire.CBOR)

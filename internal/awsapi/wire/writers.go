@@ -53,7 +53,16 @@ func (w *jsonWriter) float(f float64) {
 		w.str(s)
 		return
 	}
-	w.dst, w.next = strconv.AppendFloat(w.dst, f, 'g', -1, 64), true
+	w.dst, w.next = appendFloat(w.dst, f), true
+}
+
+// appendFloat appends f so that it reads back as the same float and, as AWS
+// writes them, never looks like an integer.
+func appendFloat(dst []byte, f float64) []byte {
+	if f == math.Trunc(f) && math.Abs(f) < 1e15 {
+		return strconv.AppendFloat(dst, f, 'f', 1, 64)
+	}
+	return strconv.AppendFloat(dst, f, 'g', -1, 64)
 }
 
 // notANumber words the values that JSON has no number for, as AWS does.
@@ -170,7 +179,7 @@ func (w *xmlWriter) float(f float64) {
 		w.dst = append(w.dst, s...)
 		return
 	}
-	w.dst = strconv.AppendFloat(w.dst, f, 'g', -1, 64)
+	w.dst = appendFloat(w.dst, f)
 }
 
 func (w *xmlWriter) time(t time.Time) {
