@@ -1,0 +1,405 @@
+package exec
+
+import (
+	"math"
+	"sort"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// frames returns the frame of each row: rows starts[i] <= r < ends[i].
+func (w *windowRows) frames(c *windowCall) (starts, ends []int32, err error) {
+	if starts, err = w.frameEnd(c, c.Frame.Start, c.start, true); err != nil {
+		return nil, nil, err
+	}
+	ends, err = w.frameEnd(c, c.Frame.End, c.end, false)
+	return starts, ends, err
+}
+
+// frameEnd returns the first row of each frame, or with first false the row behind the last.
+func (w *windowRows) frameEnd(c *windowCall, b plan.Bound, offset *expr, first bool) ([]int32, error) {
+	switch b.Kind {
+	case plan.UnboundedPreceding:
+		return w.partStart, nil
+	case plan.UnboundedFollowing:
+		return w.partEnd, nil
+	case plan.CurrentRow:
+		switch {
+		case c.Frame.Rows:
+			return w.rowsEnd(nil, 0, first)
+		case first:
+			return w.peerStart, nil
+		}
+		return w.peerEnd, nil
+	}
+	v, err := offset.eval(w.ctx, w.f, w.b)
+	if err != nil {
+		return nil, err
+	}
+	dir := int64(1)
+	if b.Kind == plan.Preceding {
+		dir = -1
+	}
+	for i := range v.Len() {
+		if v.IsNull(i) || negative(v, i) {
+			return nil, fault.New(fault.Execution, "Window frame offset value must not be negative or null")
+		}
+	}
+	if c.Frame.Rows {
+		return w.rowsEnd(v, dir, first)
+	}
+	return w.rangeEnd(v, dir, first), nil
+}
+
+func negative(v *vec.Vector, i int) bool {
+	if v.Type.Kind == vec.Double {
+		return !(v.Float(i) >= 0)
+	}
+	return v.Int(i) < 0
+}
+
+// rowsEnd is an end of a frame counted in rows, cut to the partition.
+func (w *windowRows) rowsEnd(offset *vec.Vector, dir int64, first bool) ([]int32, error) {
+	out := make([]int32, w.b.Len)
+	for i := range out {
+		at := int64(i)
+		if offset != nil {
+			at += dir * min(offset.Int(i), math.MaxInt32)
+		}
+		if !first {
+			at++
+		}
+		out[i] = int32(max(int64(w.partStart[i]), min(at, int64(w.partEnd[i]))))
+	}
+	return out, nil
+}
+
+// rangeEnd is an end of a frame measured by the one order key. Rows with a null key
+// have their peers as frame.
+func (w *windowRows) rangeEnd(offset *vec.Vector, dir int64, first bool) []int32 {
+	key := w.order[0]
+	if w.desc[0] {
+		dir = -dir
+	}
+	out := make([]int32, w.b.Len)
+	for i := range out {
+		if key.IsNull(i) {
+			out[i] = w.peerEnd[i]
+			if first {
+				out[i] = w.peerStart[i]
+			}
+			continue
+		}
+		lo, hi := w.notNull(key, i)
+		// Rows lo to hi are in the order of the key. The frame begins at the first row that is
+		// not before the bound, and ends behind the last that is not after it.
+		out[i] = int32(lo + sort.Search(hi-lo, func(k int) bool {
+			c := compareShifted(key, lo+k, i, offset, dir)
+			if w.desc[0] {
+				c = -c
+			}
+			if first {
+				return c >= 0
+			}
+			return c > 0
+		}))
+	}
+	return out
+}
+
+// notNull returns the rows of i's partition whose key is not null; nulls are at one end.
+func (w *windowRows) notNull(key *vec.Vector, i int) (lo, hi int) {
+	lo, hi = int(w.partStart[i]), int(w.partEnd[i])
+	if !key.HasNulls() {
+		return lo, hi
+	}
+	if key.IsNull(lo) {
+		lo += sort.Search(hi-lo, func(k int) bool { return !key.IsNull(lo + k) })
+	} else {
+		hi = lo + sort.Search(hi-lo, func(k int) bool { return key.IsNull(lo + k) })
+	}
+	return lo, hi
+}
+
+// compareShifted compares the key of row r with that of row i moved by dir * offset.
+func compareShifted(key *vec.Vector, r, i int, offset *vec.Vector, dir int64) int {
+	if key.Type.Kind == vec.Double {
+		return vec.CompareFloats(key.Float(r), key.Float(i)+float64(dir)*offset.Float(i))
+	}
+	unit := int64(1)
+	if key.Type.Kind == vec.Date {
+		unit = 86400e9
+	}
+	bound := addSaturating(key.Int(i)*unit, dir*offset.Int(i))
+	switch have := key.Int(r) * unit; {
+	case have < bound:
+		return -1
+	case have > bound:
+		return 1
+	}
+	return 0
+}
+
+func addSaturating(a, b int64) int64 {
+	sum := a + b
+	switch {
+	case a > 0 && b > 0 && sum < 0:
+		return math.MaxInt64
+	case a < 0 && b < 0 && sum >= 0:
+		return math.MinInt64
+	}
+	return sum
+}
+
+// aggregate computes an aggregate over the frame of each row.
+func (w *windowRows) aggregate(c *windowCall, args []*vec.Vector) (*vec.Vector, error) {
+	starts, ends, err := w.frames(c)
+	if err != nil {
+		return nil, err
+	}
+	var keep []bool // rows that FILTER lets through; nil: all
+	if c.filter != nil {
+		rows, all, err := filterRows(w.ctx, w.f, []*expr{c.filter}, w.b)
+		if err != nil {
+			return nil, err
+		}
+		if !all {
+			keep = make([]bool, w.b.Len)
+			for _, r := range rows {
+				keep[r] = true
+			}
+		}
+	}
+	if s := newSliding(c, args, keep); s != nil && monotone(w.partStart, starts) && monotone(w.partStart, ends) {
+		return s.run(w, starts, ends)
+	}
+	return w.perFrame(c, args, keep, starts, ends)
+}
+
+// monotone reports whether an end of the frames never goes back within a partition.
+func monotone(partStart, ends []int32) bool {
+	for i := 1; i < len(ends); i++ {
+		if ends[i] < ends[i-1] && partStart[i] == partStart[i-1] {
+			return false
+		}
+	}
+	return true
+}
+
+// frameChunk bounds the rows that perFrame adds at one time.
+const frameChunk = 1 << 16
+
+// perFrame adds the rows of every frame to a group of its own. Equal frames that follow
+// each other share a group.
+func (w *windowRows) perFrame(c *windowCall, args []*vec.Vector, keep []bool, starts, ends []int32) (*vec.Vector, error) {
+	out := newColumn(c.T)
+	for from := 0; from < w.b.Len; {
+		if err := w.ctx.Err(); err != nil {
+			return nil, err
+		}
+		var groups, rows []int32
+		var groupOf []int32 // of rows from, from+1, …
+		group := int32(-1)
+		to := from
+		for ; to < w.b.Len && (len(rows) < frameChunk || to == from); to++ {
+			if to == from || starts[to] != starts[to-1] || ends[to] != ends[to-1] {
+				group++
+				for r := starts[to]; r < ends[to]; r++ {
+					if keep == nil || keep[r] {
+						groups, rows = append(groups, group), append(rows, r)
+					}
+				}
+			}
+			groupOf = append(groupOf, group)
+		}
+		v, err := accumulate(c, args, groups, rows, int(group)+1)
+		if err != nil {
+			return nil, err
+		}
+		out.append(v.Gather(groupOf))
+		from = to
+	}
+	return out.vector(), nil
+}
+
+func accumulate(c *windowCall, args []*vec.Vector, groups, rows []int32, n int) (*vec.Vector, error) {
+	acc := c.Agg.Func.New(c.Agg.Args, c.Agg.Return)
+	acc.Resize(n)
+	if len(rows) > 0 {
+		picked := make([]*vec.Vector, len(args))
+		for i, a := range args {
+			picked[i] = a.Gather(rows)
+		}
+		if err := acc.Add(groups, picked); err != nil {
+			return nil, err
+		}
+	}
+	return acc.Result()
+}
+
+// sliding computes count, sum, avg, min and max over frames that only move forwards, at
+// a constant cost per row: a queue of two stacks keeps partial results, so nothing is
+// ever subtracted and doubles do not drift.
+type sliding struct {
+	name string
+	x    *vec.Vector // nil for count(*)
+	keep []bool
+	ret  vec.Type
+}
+
+func newSliding(c *windowCall, args []*vec.Vector, keep []bool) *sliding {
+	s := &sliding{name: c.Name, keep: keep, ret: c.T}
+	if len(args) == 0 && c.Name == "count" {
+		return s
+	}
+	if len(args) != 1 {
+		return nil
+	}
+	s.x = args[0].Flat()
+	number := s.x.Type.Kind == vec.Double || s.x.Type.Kind == vec.Bigint || s.x.Type.Kind == vec.Integer
+	switch c.Name {
+	case "count", "min", "max":
+		return s
+	case "sum", "avg":
+		if number {
+			return s
+		}
+	}
+	return nil
+}
+
+// part is the partial result of some rows.
+type part struct {
+	n    int64 // values
+	ints int64
+	fl   float64
+	row  int32 // of the least or greatest, -1 for none
+}
+
+var noPart = part{row: -1}
+
+func (s *sliding) of(r int32) part {
+	p := noPart
+	if s.keep != nil && !s.keep[r] || s.x != nil && s.x.IsNull(int(r)) {
+		return p
+	}
+	p.n, p.row = 1, r
+	if s.x != nil && (s.name == "sum" || s.name == "avg") {
+		if s.x.Type.Kind == vec.Double {
+			p.fl = s.x.Floats[r]
+		} else {
+			p.ints = s.x.Ints[r]
+			p.fl = float64(p.ints)
+		}
+	}
+	return p
+}
+
+func (s *sliding) join(a, b part) (part, error) {
+	out := part{n: a.n + b.n, fl: a.fl + b.fl, row: a.row}
+	if s.name == "sum" && s.x.Type.Kind != vec.Double {
+		out.ints = a.ints + b.ints
+		if (a.ints > 0) == (b.ints > 0) && (out.ints > 0) != (a.ints > 0) && a.ints != 0 && b.ints != 0 {
+			return out, fault.New(fault.Execution, "bigint addition overflow: %d + %d", a.ints, b.ints)
+		}
+	}
+	if b.row >= 0 && (a.row < 0 || s.better(b.row, a.row)) {
+		out.row = b.row
+	}
+	return out, nil
+}
+
+func (s *sliding) better(a, b int32) bool {
+	switch s.name {
+	case "min":
+		return vec.Compare(s.x, int(a), s.x, int(b)) < 0
+	case "max":
+		return vec.Compare(s.x, int(a), s.x, int(b)) > 0
+	}
+	return false
+}
+
+func (s *sliding) run(w *windowRows, starts, ends []int32) (*vec.Vector, error) {
+	out := make([]part, w.b.Len)
+	var front []part // front[k] covers the frame's row at mid-1-k up to mid-1
+	var back part    // covers mid to hi-1
+	var lo, mid, hi int32
+	for i := range out {
+		if i%frameChunk == 0 {
+			if err := w.ctx.Err(); err != nil {
+				return nil, err
+			}
+		}
+		start, end := starts[i], max(starts[i], ends[i])
+		if i == 0 || w.partStart[i] != w.partStart[i-1] || start >= hi {
+			front, back, lo, mid, hi = front[:0], noPart, start, start, start
+		}
+		var err error
+		for ; hi < end; hi++ {
+			if back, err = s.join(back, s.of(hi)); err != nil {
+				return nil, err
+			}
+		}
+		for ; lo < start; lo++ {
+			if len(front) == 0 {
+				if front, err = s.flip(front, mid, hi); err != nil {
+					return nil, err
+				}
+				mid, back = hi, noPart
+			}
+			front = front[:len(front)-1]
+		}
+		out[i] = back
+		if len(front) > 0 {
+			if out[i], err = s.join(front[len(front)-1], back); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s.vector(out), nil
+}
+
+// flip makes the front stack of rows from to to-1; its top covers them all.
+func (s *sliding) flip(front []part, from, to int32) ([]part, error) {
+	p := noPart
+	for r := to - 1; r >= from; r-- {
+		var err error
+		if p, err = s.join(s.of(r), p); err != nil {
+			return nil, err
+		}
+		front = append(front, p)
+	}
+	return front, nil
+}
+
+func (s *sliding) vector(parts []part) *vec.Vector {
+	nulls := make([]bool, len(parts))
+	ints := make([]int64, len(parts))
+	switch s.name {
+	case "count":
+		for i, p := range parts {
+			ints[i] = p.n
+		}
+		return vec.OfInts(vec.BigintType, ints, nil)
+	case "min", "max":
+		picks := make([]int32, len(parts))
+		for i, p := range parts {
+			picks[i] = p.row
+		}
+		return gatherOrNull(s.x, picks)
+	}
+	floats := make([]float64, len(parts))
+	for i, p := range parts {
+		nulls[i] = p.n == 0
+		ints[i], floats[i] = p.ints, p.fl
+		if s.name == "avg" {
+			floats[i] /= float64(p.n)
+		}
+	}
+	if s.ret.Kind == vec.Double {
+		return vec.OfFloats(floats, nulls)
+	}
+	return vec.OfInts(s.ret, ints, nulls)
+}
