@@ -1,44 +1,55 @@
 // Package sql_test runs the scripts of this folder on the SQL engine alone. The
-// answers must not move with the size of batches, the optimizer or what storage takes on.
+// answers must not move with the backend, the size of batches, the optimizer or what
+// storage takes on.
 package sql_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/storage/embedded"
 	"github.com/weir-db/weir/internal/storage/storagetest"
+	"github.com/weir-db/weir/internal/vfs"
 	"github.com/weir-db/weir/test/sql/sqltest"
 )
 
-func TestScripts(t *testing.T) {
-	off := map[string]bool{}
+// variant is one way to run the scripts.
+type variant struct {
+	name     string
+	l        sqltest.Local
+	embedded bool
+}
+
+func variants() []variant {
+	off := map[string]bool{plan.ShareCTEs: true}
 	for _, r := range plan.Rules {
 		off[r.Name] = true
 	}
-	variants := []struct {
-		name string
-		l    sqltest.Local
-	}{
-		{"naive", sqltest.Local{}},
-		{"pushing", sqltest.Local{Push: true}},
-		{"two-row batches", sqltest.Local{Push: true, Exec: exec.Options{BatchRows: 2}}},
-		{"no pushdown", sqltest.Local{Push: true, Exec: exec.Options{NoPushdown: true}}},
-		{"no rules", sqltest.Local{Push: true, Off: off}},
+	out := []variant{
+		{"naive", sqltest.Local{}, false},
+		{"pushing", sqltest.Local{Push: true}, false},
+		{"two-row batches", sqltest.Local{Push: true, Exec: exec.Options{BatchRows: 2}}, false},
+		{"no pushdown", sqltest.Local{Push: true, Exec: exec.Options{NoPushdown: true}}, false},
+		{"no rules", sqltest.Local{Push: true, Off: off}, false},
+		{"embedded", sqltest.Local{}, true},
+		{"embedded, two-row batches", sqltest.Local{Exec: exec.Options{BatchRows: 2}}, true},
 	}
-	for _, r := range plan.Rules {
-		variants = append(variants, struct {
-			name string
-			l    sqltest.Local
-		}{"without " + r.Name, sqltest.Local{Push: true, Off: map[string]bool{r.Name: true}}})
+	for name := range off {
+		out = append(out, variant{"without " + name, sqltest.Local{Push: true, Off: map[string]bool{name: true}}, false})
 	}
+	return out
+}
+
+func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("*.test")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	for _, v := range variants {
+	for _, v := range variants() {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			for _, file := range files {
@@ -46,6 +57,14 @@ func TestScripts(t *testing.T) {
 					l := v.l
 					l.Clock = clock.Manual(sqltest.Start)
 					l.Backend = storagetest.NewNaive(l.Clock)
+					if v.embedded {
+						store, err := embedded.Open(context.Background(), embedded.Options{FS: vfs.NewMem(), Clock: l.Clock})
+						if err != nil {
+							t.Fatal(err)
+						}
+						defer store.Close()
+						l.Backend = store
+					}
 					sqltest.RunFile(t, file, &l)
 				})
 			}

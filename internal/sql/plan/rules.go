@@ -24,14 +24,14 @@ var Rules = []Rule{
 	{"build-side", "the smaller side of a join is hashed", buildSide},
 }
 
-// shareCTEs is the name of the rule that runs a query of WITH once for all its uses; it
+// ShareCTEs is the name of the rule that runs a query of WITH once for all its uses; it
 // works on the whole query, before the others.
-const shareCTEs = "share-ctes"
+const ShareCTEs = "share-ctes"
 
 func optimize(q *Query, b *builder) {
 	uses := map[*Shared]int{}
 	countUses(q.Root, uses)
-	o := &optimizer{b: b, uses: uses, share: !b.env.Disabled[shareCTEs], done: map[Node]Node{}}
+	o := &optimizer{b: b, uses: uses, share: !b.env.Disabled[ShareCTEs], done: map[Node]Node{}}
 	q.Root = o.tree(o.inline(q.Root))
 }
 

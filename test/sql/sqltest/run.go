@@ -56,7 +56,7 @@ func RunFile(t *testing.T, path string, e Engine) {
 	for _, b := range blocks {
 		r.run(b)
 	}
-	if *rewrite && !t.Failed() {
+	if *rewrite {
 		if err := os.WriteFile(path, []byte(r.rewritten(string(text))), 0o644); err != nil {
 			t.Fatal(err)
 		}
