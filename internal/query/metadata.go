@@ -72,7 +72,8 @@ func varchars(names ...string) []plan.OutputColumn {
 
 func (s *Service) showDatabases(stmt *syntax.ShowDatabases) ([]plan.OutputColumn, source, error) {
 	var names []string
-	for _, d := range s.opts.Catalog.Databases() {
+	databases, _ := s.opts.Catalog.Databases("", 0)
+	for _, d := range databases {
 		if likes(d.Name, stmt.Like) {
 			names = append(names, d.Name)
 		}
@@ -81,21 +82,17 @@ func (s *Service) showDatabases(stmt *syntax.ShowDatabases) ([]plan.OutputColumn
 }
 
 func (s *Service) showTables(stmt *syntax.ShowTables) ([]plan.OutputColumn, source, error) {
-	var names []string
-	databases := s.opts.Catalog.Databases()
+	tables, _ := s.opts.Catalog.AllTables("", "", 0)
 	if want := stmt.Database.Name; want != "" {
-		d, err := s.opts.Catalog.Database(want)
-		if err != nil {
+		var err error
+		if tables, _, err = s.opts.Catalog.Tables(want, "", 0); err != nil {
 			return nil, nil, missing("database", want, want, stmt.Database.At)
 		}
-		databases = databases[:0:0]
-		databases = append(databases, d)
 	}
-	for _, d := range databases {
-		for _, t := range d.Tables() {
-			if likes(t.ID.Table, stmt.Like) {
-				names = append(names, t.ID.Table)
-			}
+	var names []string
+	for _, t := range tables {
+		if likes(t.ID.Table, stmt.Like) {
+			names = append(names, t.ID.Table)
 		}
 	}
 	slices.Sort(names)

@@ -135,7 +135,7 @@ var errClosed = fault.New(fault.Unavailable, "The server is shutting down.")
 // fault.Execution for what goes wrong while running, fault.Cancelled after Cancel,
 // fault.Throttled when too many results are open. If ctx ends while the first page is made
 // the query ends too; later pages are finished and kept for the retry.
-func (s *Service) Query(ctx context.Context, req *Request) (*Page, error) {
+func (s *Service) Query(ctx context.Context, req Request) (*Page, error) {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -146,9 +146,9 @@ func (s *Service) Query(ctx context.Context, req *Request) (*Page, error) {
 	defer s.wg.Done()
 
 	if req.NextToken != "" {
-		return s.following(ctx, req)
+		return s.following(ctx, &req)
 	}
-	return s.first(ctx, req)
+	return s.first(ctx, &req)
 }
 
 func (s *Service) first(ctx context.Context, req *Request) (*Page, error) {
@@ -342,19 +342,20 @@ func (s *Service) forgetLocked(r *result) {
 	}
 }
 
-// Cancel ends a query. It returns true if the query was cancelled before. The error
-// is of kind fault.Invalid for a query that has ended or was never there.
-func (s *Service) Cancel(_ context.Context, caller, id string) (already bool, err error) {
+// Cancel ends a query and returns the sentence for the caller; cancelling again is not
+// an error. The error is of kind fault.Invalid for a query that has ended or was never
+// there (clients.md, P10).
+func (s *Service) Cancel(_ context.Context, caller, id string) (message string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.results[id]
 	switch {
 	case r == nil || r.caller != caller:
-		return false, fault.New(fault.Invalid, "The query %s does not exist or has ended.", id)
+		return "", fault.New(fault.Invalid, "The query %s does not exist or has ended.", id)
 	case r.cancelled:
-		return true, nil
+		return "The query " + id + " was cancelled already.", nil
 	case r.done:
-		return false, fault.New(fault.Invalid, "The query %s has ended and cannot be cancelled.", id)
+		return "", fault.New(fault.Invalid, "The query %s has ended and cannot be cancelled.", id)
 	}
 	r.cancelled, r.done = true, true
 	r.cancel(errCancelled)
@@ -366,7 +367,7 @@ func (s *Service) Cancel(_ context.Context, caller, id string) (already bool, er
 			r.fail(errCancelled)
 		}
 	}()
-	return false, nil
+	return "The query " + id + " is being cancelled.", nil
 }
 
 var errCancelled = fault.New(fault.Cancelled, "Unable to poll results for a cancelled query.")

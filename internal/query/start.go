@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/plan"
@@ -97,10 +96,10 @@ func (s *Service) open(r *result, stmt syntax.Statement) error {
 
 func (s *Service) build(q *syntax.Query, now time.Time) (*plan.Query, error) {
 	return plan.Build(q, plan.Env{
-		Catalog:       tables{s.opts.Catalog},
-		Functions:     s.opts.Functions,
-		Now:           now,
-		DisabledRules: s.disabled,
+		Catalog:   s.opts.Catalog,
+		Functions: s.opts.Functions,
+		Now:       now,
+		Disabled:  s.disabled,
 	})
 }
 
@@ -153,18 +152,6 @@ type cursorSource struct{ *exec.Cursor }
 
 func (c cursorSource) Stats() storage.ScanStats { return c.Cursor.Stats().Storage }
 
-// tables lets the planner look into the catalog.
-type tables struct{ *catalog.Catalog }
-
-func (t tables) Resolve(database, table string) (storage.Table, bool, error) {
-	found, err := t.Table(database, table)
-	if err != nil {
-		_, missing := t.Database(database)
-		return nil, missing != nil, err
-	}
-	return found.Store, false, nil
-}
-
 // openExplain answers EXPLAIN [ANALYZE], an addition of weir: the plan as text, one
 // row per line; with ANALYZE the query runs first and its cost follows.
 func (s *Service) openExplain(r *result, stmt *syntax.Explain) error {
@@ -213,7 +200,7 @@ func (s *Service) Prepare(ctx context.Context, caller, sql string) (*Prepared, e
 		return true
 	})
 	built, err := plan.Build(q, plan.Env{
-		Catalog: tables{s.opts.Catalog}, Functions: s.opts.Functions, Now: s.opts.Clock.Now(), Params: params, DisabledRules: s.disabled,
+		Catalog: s.opts.Catalog, Functions: s.opts.Functions, Now: s.opts.Clock.Now(), Params: params, Disabled: s.disabled,
 	})
 	if err != nil {
 		return nil, err
