@@ -29,7 +29,9 @@ type command struct {
 }
 
 var commands = []command{
+	{"serve", "run the server", runServe},
 	{"sql", "ask a server in SQL, as a shell or with one statement", runSQL},
+	{"inspect", "print a file that the server wrote, and check it", runInspect},
 	{"version", "print the version", runVersion},
 }
 

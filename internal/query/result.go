@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -60,6 +61,9 @@ type result struct {
 func (r *result) makePage(maxRows int, pageBytes int64) (*Page, error) {
 	if r.failed != nil {
 		return nil, r.failed
+	}
+	if maxRows <= 0 {
+		maxRows = math.MaxInt
 	}
 	page := &Page{QueryID: r.id, Columns: r.columns}
 	rows, size := 0, int64(0)

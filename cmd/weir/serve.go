@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/server"
+)
+
+const serveSummary = `
+weir serve [flags]
+
+Runs the server until SIGTERM or Ctrl-C, which drains and writes out what is in memory. Without flags
+it keeps its data in ./weir-data and serves the AWS API on http://127.0.0.1:8470 and MQTT on
+127.0.0.1:1883. An empty address ('') turns a door off, port 0 picks one; the log line "listening" says
+which. GET /health answers 200 once requests are answered, /metrics is for Prometheus.
+
+While all doors listen on loopback addresses, any credentials are taken. Elsewhere every request is
+verified with the root keys in WEIR_ROOT_ACCESS_KEY_ID and WEIR_ROOT_SECRET_ACCESS_KEY and the keys that
+IAM gave out; MQTT clients then send an access key and its secret as user name and password.`
+
+// serveFlags are the flags that make server.Options.
+type serveFlags struct {
+	*flagSet
+	opts        server.Options
+	auth        string
+	memory      byteSize
+	queryMemory byteSize
+	maxBody     byteSize
+	clock       string
+	logFormat   string
+	pgListen    string
+}
+
+func newServeFlags(name, summary string) *serveFlags {
+	f := &serveFlags{flagSet: newFlagSet(name, summary), memory: 4 << 30, queryMemory: 1 << 30, maxBody: 4 << 20}
+	o := &f.opts
+	f.StringVar(&o.DataDir, "data", "./weir-data", "`folder` for everything the server keeps")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8470", "`address` of the AWS API")
+	f.StringVar(&o.MQTTListen, "mqtt-listen", "127.0.0.1:1883", "`address` of the MQTT broker")
+	f.StringVar(&f.pgListen, "pg-listen", "", "`address` of the Postgres door, which this version does not have")
+	f.StringVar(&f.auth, "auth", "auto", "whose requests are taken: auto (anybody's while all doors are on loopback), iam (verified) or off (anybody's)")
+	f.StringVar(&o.RootAccessKeyID, "root-access-key-id", "", "the account's root `key`; better given as WEIR_ROOT_ACCESS_KEY_ID")
+	f.StringVar(&o.RootSecretAccessKey, "root-secret-access-key", "", "its `secret`; better given as WEIR_ROOT_SECRET_ACCESS_KEY")
+	f.StringVar(&o.Region, "region", "us-east-1", "region `name` in ARNs")
+	f.StringVar(&o.AccountID, "account-id", "000000000000", "twelve `digits` in ARNs")
+	f.Var(&f.memory, "memory-limit", "memory that the server aims to stay within; rows beyond are written out early")
+	f.Var(&f.queryMemory, "query-memory-limit", "memory that one query's operators may hold")
+	f.Var(&f.maxBody, "max-body", "largest request body")
+	f.StringVar(&o.PublicHost, "public-host", "", "`host[:port]` that DescribeEndpoints tells clients, behind a proxy")
+	f.StringVar(&o.TLSCertFile, "tls-cert", "", "PEM `file` with the certificate for all doors")
+	f.StringVar(&o.TLSKeyFile, "tls-key", "", "PEM `file` with its key")
+	f.StringVar(&f.clock, "clock", "machine", "machine; controlled: the machine's time, until PUT /admin/clock changes it; or a `time` such as 2031-02-03T04:05:06Z: frozen there, and controlled")
+	f.StringVar(&f.logFormat, "log-format", "text", "text or json, on standard error")
+	f.withConfig()
+	return f
+}
+
+// options reads args and returns the server's options.
+func (f *serveFlags) options(args []string, log io.Writer) (server.Options, error) {
+	if err := f.parse(args); err != nil {
+		return server.Options{}, err
+	}
+	o := f.opts
+	switch {
+	case f.NArg() > 0:
+		return o, usagef("%s takes no arguments, got %q", f.Name(), f.Arg(0))
+	case f.pgListen != "":
+		return o, usagef("--pg-listen: the Postgres door is not part of this version; docs/roadmap.md says what comes when")
+	case o.Listen == "" && o.MQTTListen == "":
+		return o, usagef("--listen and --mqtt-listen are both empty: nobody could reach the server")
+	}
+	switch o.Auth = server.AuthMode(f.auth); o.Auth {
+	case server.AuthAuto, server.AuthIAM, server.AuthOff:
+	default:
+		return o, usagef("--auth %s: want auto, iam or off", f.auth)
+	}
+	switch f.clock {
+	case "machine":
+	case "controlled":
+		o.ClockControl = true
+	default:
+		at, err := time.Parse(time.RFC3339Nano, f.clock)
+		if err != nil {
+			return o, usagef("--clock %s: want machine, controlled or a time such as 2031-02-03T04:05:06Z", f.clock)
+		}
+		o.Clock, o.ClockControl = clock.Manual(at), true
+	}
+	switch f.logFormat {
+	case "text":
+		o.Log = slog.New(slog.NewTextHandler(log, nil))
+	case "json":
+		o.Log = slog.New(slog.NewJSONHandler(log, nil))
+	default:
+		return o, usagef("--log-format %s: want text or json", f.logFormat)
+	}
+	// The limit is for the process: a quarter may be rows that wait to be flushed, the rest is for
+	// queries, series and the collector's headroom.
+	o.MemoryLimitBytes = int64(f.memory) / 4
+	o.QueryMemoryLimitBytes = int64(f.queryMemory)
+	o.MaxBodyBytes = int64(f.maxBody)
+	debug.SetMemoryLimit(int64(f.memory))
+	return o, nil
+}
+
+func runServe(ctx context.Context, args []string) error {
+	o, err := newServeFlags("serve", serveSummary).options(args, os.Stderr)
+	if err != nil {
+		return err
+	}
+	s, err := server.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	o.Log.Info("draining")
+	return closeWithin(s, 8*time.Second)
+}
+
+// closeWithin closes the server; calls that do not end in time are cancelled.
+func closeWithin(s *server.Server, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		return fmt.Errorf("shutdown: %w", err)
+	}
+	return nil
+}

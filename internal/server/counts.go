@@ -1,0 +1,52 @@
+package server
+
+import (
+	"github.com/weir-db/weir/internal/ingest"
+	"github.com/weir-db/weir/internal/query"
+	"github.com/weir-db/weir/internal/telemetry"
+)
+
+// counts feeds telemetry with what the services observe. What the AWS door counts by
+// itself (calls, records, bytes per operation) is not repeated here.
+type counts struct {
+	reg      *telemetry.Registry
+	stored   *telemetry.Counter
+	magnetic *telemetry.Counter
+	rejected *telemetry.Counter
+	queries  *telemetry.Counter
+	failed   *telemetry.Counter
+	scanned  *telemetry.Counter
+	seconds  *telemetry.Histogram
+}
+
+func newCounts(reg *telemetry.Registry) *counts {
+	return &counts{
+		reg:      reg,
+		stored:   reg.Counter("weir_records_stored_total", "Records stored, whatever their way in.", "tier", "memory"),
+		magnetic: reg.Counter("weir_records_stored_total", "Records stored, whatever their way in.", "tier", "magnetic"),
+		rejected: reg.Counter("weir_records_rejected_total", "Records refused because of the state of their table."),
+		queries:  reg.Counter("weir_queries_total", "Queries that ended."),
+		failed:   reg.Counter("weir_query_errors_total", "Queries that ended with an error."),
+		scanned:  reg.Counter("weir_query_scanned_bytes_total", "Bytes that queries looked at."),
+		seconds:  reg.Histogram("weir_query_page_seconds", "Time to make the last page of a query.", telemetry.DurationBounds),
+	}
+}
+
+func (c *counts) ingested(o *ingest.Observation) {
+	c.stored.Add(int64(o.Result.Memory))
+	c.magnetic.Add(int64(o.Result.Magnetic))
+	c.rejected.Add(int64(o.Rejected))
+	if o.Superseded > 0 {
+		dims := []telemetry.Dim{{Name: "DatabaseName", Value: o.Table.ID.Database}, {Name: "TableName", Value: o.Table.ID.Table}, {Name: "Operation", Value: "WriteRecords"}}
+		c.reg.Metric("AWS/Timestream", "MagneticStoreRejectedRecordCount", "Count", dims...).ObserveN(c.reg.Now(), 1, float64(o.Superseded))
+	}
+}
+
+func (c *counts) queried(o query.Observation) {
+	c.queries.Add(1)
+	c.scanned.Add(o.BytesScanned)
+	c.seconds.Observe(o.Duration.Seconds())
+	if o.Err != nil {
+		c.failed.Add(1)
+	}
+}

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/weir-db/weir/internal/awsapi"
+	"github.com/weir-db/weir/internal/telemetry"
+)
+
+// handler is the HTTP port: the server's own pages, and the AWS API for all else.
+func (s *Server) handler(api *awsapi.Handler, reg *telemetry.Registry) http.Handler {
+	own := http.NewServeMux()
+	own.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok\n") })
+	own.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		reg.WritePrometheus(w)
+	})
+	if s.opts.ClockControl {
+		own.HandleFunc("GET /admin/clock", s.showClock)
+		own.HandleFunc("PUT /admin/clock", s.setClock)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h, pattern := own.Handler(r); pattern != "" {
+			h.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
+// clockState is the clock as /admin/clock tells it.
+type clockState struct {
+	Now    time.Time `json:"now"`
+	Frozen bool      `json:"frozen"`
+}
+
+// clockChange is the body of PUT /admin/clock; what is left out stays as it is. Set comes
+// before Advance.
+type clockChange struct {
+	Set     *time.Time `json:"set"`
+	Advance string     `json:"advance"` // a duration such as "1h30m"
+	Freeze  *bool      `json:"freeze"`  // false lets a frozen clock run on
+	Reset   bool       `json:"reset"`   // follow the machine's clock again
+}
+
+func (s *Server) showClock(w http.ResponseWriter, _ *http.Request) {
+	now, frozen := s.opts.Clock.State()
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(clockState{now, frozen})
+}
+
+func (s *Server) setClock(w http.ResponseWriter, r *http.Request) {
+	// A web page can send neither PUT nor this type to another origin without being asked
+	// first, and nobody here says yes.
+	if t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); t != "application/json" {
+		http.Error(w, "want Content-Type: application/json", http.StatusUnsupportedMediaType)
+		return
+	}
+	var c clockChange
+	d := json.NewDecoder(io.LimitReader(r.Body, 4<<10))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		http.Error(w, "clock: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	by, err := time.ParseDuration(c.Advance)
+	if c.Advance != "" && err != nil {
+		http.Error(w, "clock: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	clk := s.opts.Clock
+	switch {
+	case c.Reset:
+		clk.Reset()
+	case c.Freeze != nil && *c.Freeze:
+		clk.Freeze()
+	case c.Freeze != nil:
+		clk.Resume()
+	}
+	if c.Set != nil {
+		clk.Set(*c.Set)
+	}
+	if by != 0 {
+		clk.Advance(by)
+	}
+	s.showClock(w, r)
+}

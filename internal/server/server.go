@@ -1,0 +1,297 @@
+// Package server opens every part of weir in order, joins them, and owns the
+// listeners and the shutdown. It is the parts list of the product: reading [Start] from
+// top to bottom tells what there is.
+//
+// Beside the AWS API its HTTP port serves /health (200 once requests are answered), /metrics
+// (Prometheus) and, where [Options.ClockControl] allows it, /admin/clock.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/weir-db/weir/internal/awsapi"
+	"github.com/weir-db/weir/internal/awsapi/iamsts"
+	"github.com/weir-db/weir/internal/awsapi/iot"
+	"github.com/weir-db/weir/internal/awsapi/monitoring"
+	"github.com/weir-db/weir/internal/awsapi/timestream"
+	"github.com/weir-db/weir/internal/awsapi/wire"
+	"github.com/weir-db/weir/internal/catalog"
+	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/iam"
+	"github.com/weir-db/weir/internal/ingest"
+	"github.com/weir-db/weir/internal/iotrule"
+	"github.com/weir-db/weir/internal/meta"
+	"github.com/weir-db/weir/internal/mqtt"
+	"github.com/weir-db/weir/internal/query"
+	"github.com/weir-db/weir/internal/sql/fn"
+	"github.com/weir-db/weir/internal/storage/embedded"
+	"github.com/weir-db/weir/internal/telemetry"
+)
+
+// AuthMode says whose requests are taken.
+type AuthMode string
+
+const (
+	// AuthAuto takes everybody while all doors listen on loopback addresses, and is
+	// AuthIAM otherwise.
+	AuthAuto AuthMode = "auto"
+	// AuthOff takes everybody, whatever the keys, as the account's root.
+	AuthOff AuthMode = "off"
+	// AuthIAM verifies the signature of every request, and keys of MQTT clients.
+	AuthIAM AuthMode = "iam"
+)
+
+// Options of a server. DataDir is required; an empty address turns its door off.
+type Options struct {
+	DataDir    string
+	Listen     string // of the AWS API, host:port; ":0" picks a port
+	MQTTListen string
+
+	Auth                                 AuthMode // default AuthAuto
+	RootAccessKeyID, RootSecretAccessKey string
+	Region                               string // default "us-east-1"
+	AccountID                            string // default "000000000000"
+
+	TLSCertFile, TLSKeyFile string // PEM; of both doors; both or none
+
+	MemoryLimitBytes      int64  // of rows in memory; default 1 GiB
+	QueryMemoryLimitBytes int64  // of one query; default 1 GiB
+	MaxBodyBytes          int64  // of a request; default 4 MiB
+	PublicHost            string // host[:port] that DescribeEndpoints tells; default: the one the caller used
+
+	Clock        *clock.Clock // default: the machine's
+	ClockControl bool         // serve /admin/clock
+
+	Log *slog.Logger // nil: discard
+}
+
+func (o Options) withDefaults() Options {
+	set(&o.Auth, AuthAuto)
+	set(&o.Region, "us-east-1")
+	set(&o.AccountID, "000000000000")
+	set(&o.MemoryLimitBytes, 1<<30)
+	set(&o.QueryMemoryLimitBytes, 1<<30)
+	if o.Clock == nil {
+		o.Clock = clock.New()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Server is a running server. See [Start].
+type Server struct {
+	opts    Options
+	doors   map[string]net.Listener // by name: "aws", "mqtt"
+	store   *embedded.Store
+	meta    *meta.Store
+	queries *query.Service
+	broker  *mqtt.Broker
+	http    *http.Server
+	serving sync.WaitGroup
+}
+
+// Start opens the data folder and the listeners and begins to serve. When it returns,
+// requests are answered. The context ends the start only; see [Server.Close].
+func Start(ctx context.Context, o Options) (_ *Server, err error) {
+	o = o.withDefaults()
+	began := time.Now()
+	s := &Server{opts: o, doors: map[string]net.Listener{}}
+	defer func() {
+		if err != nil {
+			s.abandon()
+		}
+	}()
+	// Addresses come first: a busy port should not cost a recovery.
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	signed, err := s.signed()
+	if err != nil {
+		return nil, err
+	}
+
+	if err := os.MkdirAll(o.DataDir, 0o755); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	s.store, err = embedded.Open(ctx, embedded.Options{
+		Dir: filepath.Join(o.DataDir, "store"), Clock: o.Clock, MemoryLimitBytes: o.MemoryLimitBytes, Log: o.Log.With("part", "store"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.meta, err = meta.Open(filepath.Join(o.DataDir, "meta.db")); err != nil {
+		return nil, err
+	}
+	reg := telemetry.New(telemetry.Options{Now: o.Clock.Now})
+	cat, err := catalog.Open(ctx, catalog.Options{
+		Documents: s.meta.Bucket("catalog"), Backend: s.store, Clock: o.Clock, Region: o.Region, Account: o.AccountID,
+	})
+	if err != nil {
+		return nil, err
+	}
+	principals, err := iam.Open(iam.Options{
+		Store: s.meta, AccountID: o.AccountID, Now: o.Clock.Now,
+		RootAccessKeyID: o.RootAccessKeyID, RootSecretAccessKey: o.RootSecretAccessKey,
+	})
+	if err != nil {
+		return nil, err
+	}
+	counts := newCounts(reg)
+	records := ingest.New(ingest.Options{Catalog: cat, Observe: counts.ingested, Log: o.Log.With("part", "ingest")})
+	s.queries = query.New(query.Options{
+		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Observe: counts.queried,
+		MemoryLimitBytes: o.QueryMemoryLimitBytes, Log: o.Log.With("part", "query"),
+	})
+	rules, err := iotrule.Open(iotrule.Options{
+		Writer: records, Documents: s.meta.Bucket("iot.rule"), Clock: o.Clock,
+		Region: o.Region, AccountID: o.AccountID, Telemetry: reg, Log: o.Log.With("part", "rules"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.broker, err = mqtt.New(mqtt.Options{
+		OnMessage: func(ctx context.Context, m *iotrule.Message) error {
+			rules.Publish(ctx, m)
+			return nil // a rule's trouble is the rule's, never the publisher's
+		},
+		Authenticate: mqttAuth(signed, principals), Telemetry: reg, Log: o.Log.With("part", "mqtt"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	rules.SetDeliver(s.broker.Deliver)
+
+	services := []*wire.Service{
+		timestream.New(timestream.Options{Catalog: cat, Ingest: records, Queries: s.queries, PublicHost: o.PublicHost}),
+		monitoring.Service(reg),
+		iamsts.IAM(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
+		iamsts.STS(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
+	}
+	services = append(services, iot.New(iot.Options{Rules: rules, Broker: s.broker})...)
+	api, err := awsapi.New(awsapi.Options{
+		Services: services, Auth: authenticator(signed, o.AccountID, principals), Region: o.Region, AccountID: o.AccountID,
+		MaxBodyBytes: o.MaxBodyBytes, AnyOrigin: signed, Telemetry: reg, Log: o.Log.With("part", "aws"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.serve(s.handler(api, reg))
+	o.Log.Info("ready", "dur", time.Since(began).Round(time.Microsecond), "data", o.DataDir, "auth", authName(signed))
+	return s, nil
+}
+
+func authName(signed bool) string {
+	if signed {
+		return "every request is verified"
+	}
+	return "any credentials act as the account's root"
+}
+
+// serve starts the doors and says where they are.
+func (s *Server) serve(h http.Handler) {
+	if ln := s.doors["aws"]; ln != nil {
+		s.http = &http.Server{
+			Handler:           h,
+			ReadHeaderTimeout: 10 * time.Second, // half-open connections end
+			IdleTimeout:       5 * time.Minute,
+			MaxHeaderBytes:    64 << 10,
+			ErrorLog:          slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
+		}
+		s.serving.Go(func() {
+			if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				s.opts.Log.Error("the AWS door closed", "err", err)
+			}
+		})
+	}
+	if ln := s.doors["mqtt"]; ln != nil {
+		s.serving.Go(func() {
+			if err := s.broker.Serve(ln); err != nil {
+				s.opts.Log.Error("the MQTT door closed", "err", err)
+			}
+		})
+	}
+	for _, name := range []string{"aws", "mqtt"} {
+		if ln := s.doors[name]; ln != nil {
+			s.opts.Log.Info("listening", "door", name, "addr", ln.Addr().String(), "tls", s.opts.TLSCertFile != "")
+		}
+	}
+}
+
+// Addr returns the address of a door ("aws" or "mqtt") as host:port, or "" if it is off.
+func (s *Server) Addr(door string) string {
+	if ln := s.doors[door]; ln != nil {
+		return ln.Addr().String()
+	}
+	return ""
+}
+
+// URL returns the endpoint of the AWS API.
+func (s *Server) URL() string {
+	scheme := "http://"
+	if s.opts.TLSCertFile != "" {
+		scheme = "https://"
+	}
+	return scheme + s.Addr("aws")
+}
+
+// Clock returns the clock that the server lives by.
+func (s *Server) Clock() *clock.Clock { return s.opts.Clock }
+
+// Close drains and stops: no new connections, calls in flight end or are cancelled when
+// ctx is done, what is in memory is written out. It returns once nothing runs.
+func (s *Server) Close(ctx context.Context) error {
+	var errs []error
+	drain := func(name string, f func(context.Context) error) {
+		if err := f(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			errs = append(errs, fmt.Errorf("close %s: %w", name, err))
+		}
+	}
+	drain("mqtt", s.broker.Close)
+	if s.http != nil {
+		drain("aws", s.http.Shutdown)
+		s.http.Close() // whoever is left after the deadline
+	}
+	s.queries.Close()
+	s.serving.Wait()
+	errs = append(errs, s.store.Close(), s.meta.Close())
+	return errors.Join(errs...)
+}
+
+// abandon gives back what a failed start took.
+func (s *Server) abandon() {
+	for _, ln := range s.doors {
+		ln.Close()
+	}
+	if s.broker != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		s.broker.Close(ctx)
+	}
+	if s.queries != nil {
+		s.queries.Close()
+	}
+	if s.store != nil {
+		s.store.Close()
+	}
+	if s.meta != nil {
+		s.meta.Close()
+	}
+}
