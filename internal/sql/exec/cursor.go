@@ -82,7 +82,7 @@ type Cursor struct {
 // Open starts a query. Nothing is read before the first Next. The caller must Close
 // the cursor.
 func Open(ctx context.Context, q *plan.Query, opt Options) (*Cursor, error) {
-	r := newRun(opt.withDefaults())
+	r := newRun(q, opt.withDefaults())
 	root, err := build(&frame{run: r}, q.Root)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type operator interface {
 
 // run is the state of one query, shared by its operators.
 type run struct {
+	query      *plan.Query
 	opt        Options
 	memory     account
 	shared     map[*plan.Shared]*sharedRows // of subplans without parameters
@@ -32,8 +33,8 @@ type run struct {
 	finished storage.ScanStats // of scanners no longer in the list
 }
 
-func newRun(opt Options) *run {
-	r := &run{opt: opt, shared: map[*plan.Shared]*sharedRows{}, subqueries: map[*plan.Subquery]*subqueryMemo{}}
+func newRun(q *plan.Query, opt Options) *run {
+	r := &run{query: q, opt: opt, shared: map[*plan.Shared]*sharedRows{}, subqueries: map[*plan.Subquery]*subqueryMemo{}}
 	r.memory.limit, r.memory.setting = opt.MemoryLimitBytes, opt.MemorySetting
 	return r
 }

@@ -125,7 +125,7 @@ func (e *subqueryEval) answered(ctx context.Context, f *frame, memo *subqueryMem
 		return nil, err
 	}
 	if a.set != nil {
-		return a.set.contains(x.Flat()), nil
+		return byForm(x, func(v *vec.Vector) (*vec.Vector, error) { return a.set.contains(v), nil })
 	}
 	return e.quantified(ctx, f, x, a.col)
 }
@@ -133,7 +133,11 @@ func (e *subqueryEval) answered(ctx context.Context, f *frame, memo *subqueryMem
 // run runs the plan for one set of parameters.
 func (e *subqueryEval) run(ctx context.Context, f *frame, params []vec.Value) (*subqueryAnswer, error) {
 	inner := &frame{run: f.run, params: params}
-	root, err := build(inner, e.n.Plan)
+	node := e.n.Plan
+	if len(params) > 0 {
+		node = f.run.query.Bind(node, params)
+	}
+	root, err := build(inner, node)
 	if err != nil {
 		return nil, err
 	}

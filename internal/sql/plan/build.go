@@ -30,7 +30,7 @@ func Build(q *syntax.Query, env Env) (*Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Query{Root: rel.node, Tables: b.tables}
+	out := &Query{Root: rel.node, Tables: b.tables, b: b}
 	for i, f := range rel.fields {
 		out.Columns = append(out.Columns, f.output(i))
 	}

@@ -90,12 +90,18 @@ func (b *builder) foldCall(e *Call) (vec.Value, bool) {
 		return vec.Value{}, false
 	}
 	args := make([]*vec.Vector, len(e.Args))
+	constant := true
 	for i, a := range e.Args {
 		v, ok := constOf(a)
-		if !ok {
-			return v, false
+		if ok && v.Null && !e.Call.Func.CalledOnNull {
+			return vec.Null(e.Call.Return), true
 		}
-		args[i] = vec.Const(v, 1)
+		if constant = constant && ok; constant {
+			args[i] = vec.Const(v, 1)
+		}
+	}
+	if !constant {
+		return vec.Value{}, false
 	}
 	out, err := fn.Invoke(e.Call, &fn.Context{Now: b.env.Now, Return: e.Call.Return, Args: e.Call.Args}, args, 1)
 	if err != nil {

@@ -84,6 +84,9 @@ func describe(n Node) string {
 
 func (n *Scan) describe() string {
 	text := fmt.Sprintf("Scan %s.%s [%s]", n.Ref.Database, n.Ref.Table, strings.Join(n.Spec.Columns[:n.Output], ", "))
+	if n.Spec.From >= n.Spec.To {
+		return text + " nothing"
+	}
 	if n.Spec.From != storage.AllTime.From {
 		text += " from " + timeText(n.Spec.From)
 	}

@@ -235,6 +235,8 @@ type Query struct {
 	Root    Node
 	Columns []OutputColumn // one per column of Root
 	Tables  []TableRef     // every table read, once each, for authorization
+
+	b *builder // nil in a query that was not made by Build
 }
 
 // Catalog is what the planner asks about tables.

@@ -11,8 +11,8 @@ type Rule struct {
 // Rules is the optimizer, in the order of its work. No rule changes an answer, so any
 // of them can be switched off ([Env.Disabled]).
 var Rules = []Rule{
-	{"constant-folding", "computes what depends on no row", foldConstants},
 	{"semi-joins", "EXISTS and correlated IN in WHERE become semi and anti joins", semiJoins},
+	{"constant-folding", "computes what depends on no row", foldConstants},
 	{"push-filters", "conditions move towards the scans, and into inner joins", pushFilters},
 	{"join-keys", "equalities of a join's condition become hash keys", joinKeys},
 	{"scan-filters", "time ranges and conditions on one column go into the scan", scanFilters},

@@ -15,7 +15,9 @@ import (
 	"github.com/weir-db/weir/internal/storage/storagetest"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what queries gave into the scripts")
+// Rewrite is the flag -rewrite of tests that use this package: answers are written into the
+// scripts instead of compared.
+var Rewrite = flag.Bool("rewrite", false, "write what queries gave into the scripts")
 
 // Engine is what a script runs on.
 type Engine interface {
@@ -56,7 +58,7 @@ func RunFile(t *testing.T, path string, e Engine) {
 	for _, b := range blocks {
 		r.run(b)
 	}
-	if *rewrite {
+	if *Rewrite {
 		if err := os.WriteFile(path, []byte(r.rewritten(string(text))), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +107,7 @@ func (r *runner) run(b block) {
 			}
 		}
 		r.got[b.line] = lines
-		if !*rewrite && !sameLines(lines, want) {
+		if !*Rewrite && !sameLines(lines, want) {
 			fail("%s\ngot:\n%s\nwant:\n%s", strings.Join(b.body, "\n"), strings.Join(lines, "\n"), strings.Join(want, "\n"))
 		}
 	case "error":
@@ -115,7 +117,7 @@ func (r *runner) run(b block) {
 			return
 		}
 		r.got[b.line] = []string{err.Error()}
-		if !*rewrite && err.Error() != strings.Join(b.want, "\n") {
+		if !*Rewrite && err.Error() != strings.Join(b.want, "\n") {
 			fail("%s\nfails with: %v\nwant:       %s", strings.Join(b.body, "\n"), err, strings.Join(b.want, "\n"))
 		}
 	}

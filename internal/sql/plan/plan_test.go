@@ -1,0 +1,109 @@
+package plan_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/sql/syntax"
+	"github.com/weir-db/weir/internal/storage/storagetest"
+	"github.com/weir-db/weir/test/sql/sqltest"
+)
+
+// local has the article's table and one of each kind of column.
+func local(t testing.TB) *sqltest.Local {
+	l := &sqltest.Local{Clock: clock.Manual(sqltest.Start)}
+	l.Backend = storagetest.NewNaive(l.Clock)
+	write := func(database, table string, p storagetest.Point) {
+		if err := l.CreateTable(context.Background(), database, table); err != nil {
+			t.Fatal(err)
+		}
+		p.TimeNs = sqltest.Start.UnixNano()
+		if err := l.Write(context.Background(), database, table, &new(storagetest.Batch).Add(p).Rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("iot_sensor_data", "sensor_readings", storagetest.Point{
+		Measure: "sensor_metrics", Dims: []string{"device_id", "d1", "location", "hall"},
+		Values: []storagetest.NamedValue{storagetest.F("temperature", 20), storagetest.F("humidity", 50), storagetest.F("battery_level", 90)},
+	})
+	write("db", "t", storagetest.Point{
+		Measure: "m", Dims: []string{"a", "x", "b", "y"},
+		Values: []storagetest.NamedValue{storagetest.F("f", 1), storagetest.I("i", 1), storagetest.S("s", "s"), storagetest.B("ok", true), storagetest.T("at", 1)},
+	})
+	return l
+}
+
+// TestPlans compares the plans of testdata/*.plan: queries and trees in turn, parted by
+// blank lines.
+func TestPlans(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.plan")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no plans: %v", err)
+	}
+	l := local(t)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
+			sql, want, _ := strings.Cut(block+"\n", "\n----\n")
+			q, err := l.Plan(sql)
+			got := ""
+			if err != nil {
+				got = err.Error() + "\n"
+			} else {
+				got = plan.Format(q.Root)
+			}
+			out = append(out, sql+"\n----\n"+got)
+			if !*sqltest.Rewrite && got != want {
+				t.Errorf("%s: %s\ngot:\n%s\nwant:\n%s", file, sql, got, want)
+			}
+		}
+		if *sqltest.Rewrite {
+			if err := os.WriteFile(file, []byte(strings.Join(out, "\n")), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// articleQueries returns the queries of test/sql/article.test.
+func articleQueries(t testing.TB) []string {
+	text, err := os.ReadFile("../../../test/sql/article.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, block := range strings.Split(string(text), "\n\n") {
+		if _, sql, ok := strings.Cut(block, "query\n"); ok {
+			sql, _, _ = strings.Cut(sql, "\n----")
+			out = append(out, sql)
+		}
+	}
+	return out
+}
+
+func BenchmarkPlan(b *testing.B) {
+	l := local(b)
+	for i, sql := range articleQueries(b) {
+		b.Run("article="+string(rune('1'+i)), func(b *testing.B) {
+			stmt, err := syntax.Parse(sql)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := plan.Build(stmt.(*syntax.Query), plan.Env{Catalog: l, Functions: sqltest.Functions(), Now: sqltest.Start}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
