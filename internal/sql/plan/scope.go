@@ -111,6 +111,9 @@ func (s *scope) column(r *syntax.Ref) (i int, rest []syntax.Ident, err error) {
 	parts := r.Parts
 	for used := min(3, len(parts)); used >= 1; used-- {
 		i, err := s.match(r, parts[:used])
+		if i >= 0 && used < len(parts) && s.fields[i].t.Kind != vec.Row {
+			continue // what follows is no field
+		}
 		if i >= 0 || err != nil {
 			return i, parts[used:], err
 		}
