@@ -183,7 +183,7 @@ func child(v *vec.Vector, k int) *vec.Vector { return v.Children[k] }
 type list func() []Scalar
 
 // scalarLists is every scalar function and operator.
-var scalarLists = []list{arithmetic, intervals, comparisons, patterns, datetimes, mathFunctions, stringFunctions, arrayFunctions, lambdaFunctions, seriesFunctions}
+var scalarLists = []list{arithmetic, intervals, comparisons, patterns, datetimes, formats, mathFunctions, stringFunctions, arrayFunctions, lambdaFunctions, seriesFunctions, regexpFunctions}
 
 // aggregateLists is every aggregate.
 var aggregateLists = []func() []Aggregate{basicAggregates, byAggregates, momentAggregates, collectAggregates, approxAggregates}
