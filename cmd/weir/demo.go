@@ -35,7 +35,7 @@ const (
 
 func runDemo(ctx context.Context, args []string) error {
 	fs := newFlagSet("demo", demoSummary)
-	d := &demo{out: os.Stdout, bold: isTerminal(os.Stdout)}
+	d := &demo{tick: 2 * time.Second, out: os.Stdout, bold: isTerminal(os.Stdout)}
 	fs.StringVar(&d.listen, "listen", usualListen, "loopback `address` of the AWS API; if the default is in use, a free port")
 	fs.StringVar(&d.mqttListen, "mqtt-listen", usualMQTTListen, "loopback `address` of MQTT; if the default is in use, a free port")
 	fs.StringVar(&d.data, "data", "", "`folder` to keep the data in (default a temporary one, removed at the end)")
@@ -61,21 +61,21 @@ func isTerminal(f *os.File) bool {
 // demo is one run of the demonstration.
 type demo struct {
 	listen, mqttListen string
-	data               string // "" for a temporary folder
-	exit               bool   // end after the answers
+	data               string        // "" for a temporary folder
+	exit               bool          // end after the answers
+	tick               time.Duration // between two readings of a device once the demo is up
 	out                io.Writer
 	bold               bool // out shows escape sequences
 
+	folder   string    // of the data
 	end      time.Time // of the history
+	live     time.Time // of the devices' first reading over MQTT
 	api      string    // URL
 	mqtt     string    // host:port
 	requests int       // WriteRecords calls
 	answers  []*table  // of demoQuestions, for tests
 	fleet    *demoFleet
 }
-
-// demoTick is the pause between two readings of a device once the demo is up.
-const demoTick = 2 * time.Second
 
 // run is the demo from start to end.
 func (d *demo) run(ctx context.Context) (err error) {
@@ -101,7 +101,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return nil
 	}
 	d.sayHow()
-	ticks := time.NewTicker(demoTick)
+	ticks := time.NewTicker(d.tick)
 	defer ticks.Stop()
 	err = d.fleet.run(ctx, ticks.C)
 	d.printf("\nEnded after %s messages over MQTT.\n", thousands(int(d.fleet.published.Load())))
@@ -133,15 +133,15 @@ func (d *demo) start(ctx context.Context) (*demoServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	folder, remove := d.data, func() error { return nil }
-	if folder == "" {
-		if folder, err = os.MkdirTemp("", "weir-demo-"); err != nil {
+	remove := func() error { return nil }
+	if d.folder = d.data; d.data == "" {
+		if d.folder, err = os.MkdirTemp("", "weir-demo-"); err != nil {
 			return nil, err
 		}
-		remove = func() error { return os.RemoveAll(folder) }
+		remove = func() error { return os.RemoveAll(d.folder) }
 	}
 	began := time.Now()
-	server, err := startDemoServer(ctx, folder, listen, mqttListen)
+	server, err := startDemoServer(ctx, d.folder, listen, mqttListen)
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
@@ -158,7 +158,7 @@ func (d *demo) start(ctx context.Context) (*demoServer, error) {
 	if d.data == "" {
 		note = ", removed at the end"
 	}
-	d.fact("folder", "%s%s", folder, note)
+	d.fact("folder", "%s%s", d.folder, note)
 	return server, nil
 }
 
@@ -251,8 +251,9 @@ func (d *demo) goLive(ctx context.Context) error {
 		return err
 	}
 	d.fleet = fleet
+	d.live = time.Now().Truncate(time.Millisecond)
 	began := time.Now()
-	if err := fleet.publish(ctx, began); err != nil {
+	if err := fleet.publish(ctx, d.live); err != nil {
 		fleet.disconnect()
 		return err
 	}
@@ -371,7 +372,7 @@ func (d *demo) sayHow() {
     Grafana  data source Amazon Timestream: any keys, region %[2]s, endpoint %[1]s
 
 The devices go on publishing every %[7]s. Ctrl-C ends the demo.
-`, d.api, demoRegion, demoDatabase, demoTable, host, port, demoTick)
+`, d.api, demoRegion, demoDatabase, demoTable, host, port, d.tick)
 }
 
 func indent(text, by string) string { return by + strings.ReplaceAll(text, "\n", "\n"+by) }

@@ -34,7 +34,7 @@ SELECT device, bin(time, 15m) AS quarter, count(*) AS readings,
 FROM building.climate
 WHERE measure_name = 'climate' AND time > ago(24h)
 GROUP BY device, bin(time, 15m)
-ORDER BY quarter DESC, device`},
+ORDER BY device, quarter DESC`},
 
 	{title: "Which readings of the last hour are more than 3 standard deviations off their device's mean?", sql: `
 WITH usual AS (

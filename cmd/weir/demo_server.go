@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/weir-db/weir/internal/server"
 )
 
 // demoServer is a running server in this process.
@@ -11,7 +15,15 @@ type demoServer struct {
 	close     func() error
 }
 
-// startDemoServer starts a server that keeps its data in folder.
+// startDemoServer starts a server that keeps its data in folder. Of its log the demo
+// shows what somebody should act on.
 func startDemoServer(ctx context.Context, folder, listen, mqttListen string) (*demoServer, error) {
-	return nil, errors.New("not wired")
+	s, err := server.Start(ctx, server.Options{
+		DataDir: folder, Listen: listen, MQTTListen: mqttListen, Auth: server.AuthAuto, Region: demoRegion,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &demoServer{s.Addr("aws"), s.Addr("mqtt"), func() error { return closeWithin(s, 8*time.Second) }}, nil
 }
