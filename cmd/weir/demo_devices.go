@@ -238,14 +238,15 @@ func (f *demoFleet) publishOne(ctx context.Context, i int, t time.Time) error {
 	return nil
 }
 
-// run publishes at each tick until ctx is done, which is no error.
+// run publishes at each tick until ctx is done, which is no error; what is being
+// published then is published to the end.
 func (f *demoFleet) run(ctx context.Context, ticks <-chan time.Time) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case t := <-ticks:
-			if err := f.publish(ctx, t); err != nil && ctx.Err() == nil {
+			if err := f.publish(context.WithoutCancel(ctx), t); err != nil {
 				return err
 			}
 		}

@@ -30,6 +30,7 @@ type command struct {
 
 var commands = []command{
 	{"serve", "run the server", runServe},
+	{"demo", "a server, simulated devices, the usual questions and their answers", runDemo},
 	{"sql", "ask a server in SQL, as a shell or with one statement", runSQL},
 	{"inspect", "print a file that the server wrote, and check it", runInspect},
 	{"version", "print the version", runVersion},
