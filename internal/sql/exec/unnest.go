@@ -14,7 +14,7 @@ type unnestOp struct {
 	in    operator
 	exprs []*expr
 	cur   *vec.Batch
-	lists []*vec.Vector // flat, of cur
+	lists []*vec.Vector // of cur
 	row   int           // of cur
 	elem  int32         // next element of row
 }
@@ -30,6 +30,9 @@ func newUnnest(f *frame, n *plan.Unnest) (operator, error) {
 
 func (o *unnestOp) next(ctx context.Context) (*vec.Batch, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if o.cur == nil {
 			b, err := o.in.next(ctx)
 			if err != nil || b == nil {
@@ -38,18 +41,12 @@ func (o *unnestOp) next(ctx context.Context) (*vec.Batch, error) {
 			if o.lists, err = evalAll(ctx, o.f, o.exprs, b); err != nil {
 				return nil, err
 			}
-			for i, v := range o.lists {
-				o.lists[i] = v.Flat()
-			}
 			o.cur, o.row, o.elem = b, 0, 0
 		}
 		if out := o.expand(); out != nil {
 			return out, nil
 		}
 		o.cur = nil
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 	}
 }
 
@@ -75,7 +72,8 @@ func (o *unnestOp) expand() *vec.Batch {
 			for k, v := range o.lists {
 				at := int32(-1)
 				if o.elem < listLen(v, o.row) {
-					at = v.Offsets[o.row] + o.elem
+					f, slot := v.At(o.row)
+					at = f.Offsets[slot] + o.elem
 				}
 				picks[k] = append(picks[k], at)
 			}
@@ -90,6 +88,9 @@ func (o *unnestOp) expand() *vec.Batch {
 	}
 	out := o.cur.Gather(rows)
 	for k, v := range o.lists {
+		if v.Type.Kind == vec.Unknown {
+			v = vec.NullsOf(o.n.Exprs[k].Type(), v.Len())
+		}
 		out.Columns = append(out.Columns, o.columnsOf(k, v, picks[k])...)
 	}
 	if o.n.Ordinality {
@@ -106,13 +107,17 @@ func listLen(v *vec.Vector, i int) int32 {
 	if v.IsNull(i) {
 		return 0
 	}
-	return v.Offsets[i+1] - v.Offsets[i]
+	f, slot := v.At(i)
+	return f.Offsets[slot+1] - f.Offsets[slot]
 }
 
 // columnsOf returns the columns that expression k expands to.
 func (o *unnestOp) columnsOf(k int, v *vec.Vector, picks []int32) []*vec.Vector {
 	t := o.n.Exprs[k].Type()
 	children := v.Children
+	if v.Form == vec.Dictionary {
+		children = v.Dict.Children
+	}
 	if t.Kind == vec.Array && t.Elem.Kind == vec.Row {
 		rows := children[0].Flat()
 		children = make([]*vec.Vector, len(rows.Children))
