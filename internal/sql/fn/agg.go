@@ -35,19 +35,29 @@ func grow[T any](s []T, n int) []T {
 func skipNulls(groups []int32, args []*vec.Vector) ([]int32, []*vec.Vector) {
 	args = flatten0(args)
 	nulls, count, all := nullMask(args, len(groups))
-	switch {
-	case all:
-		groups = nil
-	case count == 0:
+	if count == 0 {
 		return groups, args
 	}
-	rows := make([]int32, 0, len(nulls)-min(count, len(nulls)))
-	for i, null := range nulls {
-		if !null && !all {
-			rows = append(rows, int32(i))
-		}
+	if all {
+		return gatherRows(nil, args, nil)
 	}
-	return gatherRows(groups, args, rows)
+	return gatherRows(groups, args, notNull(nulls, count))
+}
+
+// notNull returns the rows that are not null, given how many are. The loop has no branch
+// on the flags, which nobody could predict.
+func notNull(nulls []bool, count int) []int32 {
+	rows := make([]int32, len(nulls))
+	k := 0
+	for i, null := range nulls {
+		rows[k] = int32(i)
+		next := k + 1
+		if null {
+			next = k
+		}
+		k = next
+	}
+	return rows[:len(nulls)-count]
 }
 
 func gatherRows(groups []int32, args []*vec.Vector, rows []int32) ([]int32, []*vec.Vector) {

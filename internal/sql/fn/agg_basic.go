@@ -146,6 +146,10 @@ func newSumFloat([]vec.Type, vec.Type) Accumulator { return &sumFloat{} }
 func (a *sumFloat) Resize(n int) { a.sums, a.n = grow(a.sums, n), grow(a.n, n) }
 
 func (a *sumFloat) Add(groups []int32, args []*vec.Vector) error {
+	if v := args[0]; v.Form == vec.Flat && v.Nulls != nil {
+		a.addNullable(groups, v.Floats, v.Nulls)
+		return nil
+	}
 	groups, args = skipNulls(groups, args)
 	vals := flatCol[float64](args[0])
 	for i := 0; i < len(groups); {
@@ -156,6 +160,22 @@ func (a *sumFloat) Add(groups []int32, args []*vec.Vector) error {
 		a.n[g] += int64(i - from)
 	}
 	return nil
+}
+
+// addNullable is Add over values with nulls: cheaper than to drop them first.
+func (a *sumFloat) addNullable(groups []int32, vals []float64, nulls []bool) {
+	for i := 0; i < len(groups); {
+		g := groups[i]
+		s, n := 0.0, int64(0)
+		for ; i < len(groups) && groups[i] == g; i++ {
+			if !nulls[i] {
+				s += vals[i]
+				n++
+			}
+		}
+		a.sums[g] += s
+		a.n[g] += n
+	}
 }
 
 // sumOf adds in four lanes: one would wait for each addition in turn.

@@ -46,13 +46,7 @@ func (a *byAcc) Add(groups []int32, args []*vec.Vector) error {
 			return nil
 		}
 		if count > 0 {
-			rows := make([]int32, 0, len(nulls)-count)
-			for i, null := range nulls {
-				if !null {
-					rows = append(rows, int32(i))
-				}
-			}
-			groups, args = gatherRows(groups, args, rows)
+			groups, args = gatherRows(groups, args, notNull(nulls, count))
 			x, y = args[0], args[1]
 		}
 	}

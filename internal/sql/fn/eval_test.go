@@ -121,7 +121,11 @@ func (p *exprParser) binary(level int) node {
 		if found == "" {
 			return left
 		}
-		left = p.call(strings.ToLower(found), []node{left, p.binary(level + 1)})
+		args := []node{left, p.binary(level + 1)}
+		if found == "LIKE" && p.sym("ESCAPE") {
+			args = append(args, p.binary(level+1))
+		}
+		left = p.call(strings.ToLower(found), args)
 	}
 }
 

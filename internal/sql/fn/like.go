@@ -13,7 +13,7 @@ func patterns() []Scalar {
 		{Signature: "like(varchar, varchar) -> boolean", Eval: like, noText: true,
 			Docs: Docs{"operator", "Whether the whole text matches: % stands for any run, _ for one character.", "'pump-7' LIKE 'pump%'", "true"}},
 		{Signature: "like(varchar, varchar, varchar) -> boolean", Eval: like, noText: true,
-			Docs: Docs{"operator", "LIKE with an escape character.", `like('5%', '_\%', '\')`, "true"}},
+			Docs: Docs{"operator", "LIKE with an escape character.", `'5%' LIKE '_!%' ESCAPE '!'`, "true"}},
 	}
 }
 
