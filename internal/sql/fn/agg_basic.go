@@ -156,8 +156,12 @@ func (a *sumFloat) Add(groups []int32, args []*vec.Vector) error {
 		g, from := groups[i], i
 		for i++; i < len(groups) && groups[i] == g; i++ {
 		}
-		a.sums[g] += sumOf(vals[from:i])
 		a.n[g] += int64(i - from)
+		if i-from == 1 {
+			a.sums[g] += vals[from]
+			continue
+		}
+		a.sums[g] += sumOf(vals[from:i])
 	}
 	return nil
 }
