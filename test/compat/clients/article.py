@@ -231,7 +231,7 @@ if opt.mqtt:
             "dimensions": [{"name": "device_id", "value": "${device_id}"}, {"name": "location", "value": "${location}"}]}}]})
     check("the rule", iot.get_topic_rule(ruleName=name)["rule"]["sql"], "SELECT * FROM '%s/+/data'" % opt.database)
     host, port = opt.mqtt.rsplit(":", 1)
-    for version, qos in (("mqttv311", "0"), ("mqttv311", "1"), ("mqttv5", "1")):
+    for version, qos in (("mqttv311", "1"), ("mqttv311", "0"), ("mqttv5", "1")):
         payload = {"temperature": 21.5, "count": 3, "on": True, "note": version + qos}
         subprocess.run(["mosquitto_pub", "-V", version, "-h", host, "-p", port, "-q", qos, "-t", opt.database + "/x/data", "-m",
                         json.dumps(dict(payload, device_id="mqtt-" + version + qos, location="roof"))], check=True)
