@@ -58,11 +58,11 @@ func torture(bin string, rounds, writers int, seed uint64) error {
 			return fmt.Errorf("round %d: %w (data in %s)", round, err, dir)
 		}
 		if round == 0 {
-			if err := s.create(); err != nil {
-				return err
-			}
+			err = s.create()
+		} else {
+			err = s.verify(acked, tried)
 		}
-		if err := s.verify(acked, tried); err != nil {
+		if err != nil {
 			s.kill()
 			return fmt.Errorf("round %d: %w (data in %s)", round, err, dir)
 		}
