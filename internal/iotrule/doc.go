@@ -5,7 +5,7 @@
 // [Service.Publish] returns when everything that the matching rules do is done, so
 // that what they wrote is durable, or has failed. A failure is counted, logged with its
 // cause (at most once a minute per action while it stays the same) and told to
-// the rule's error action; it never fails the publisher.
+// the rule's error action. It fails the publisher only if the fault is the server's.
 //
 // Readers use an immutable snapshot of the rules and take no lock. Changes are made
 // one at a time and are durable and in effect when the call returns. All methods

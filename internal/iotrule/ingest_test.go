@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,8 +33,13 @@ func TestMessagesBecomeRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var mu sync.Mutex // guards stored: the rules write side by side
 	stored := map[string]int{}
-	w := ingest.New(ingest.Options{Catalog: c, Observe: func(o *ingest.Observation) { stored[o.Table.ID.Table] += o.Result.Total }})
+	w := ingest.New(ingest.Options{Catalog: c, Observe: func(o *ingest.Observation) {
+		mu.Lock()
+		defer mu.Unlock()
+		stored[o.Table.ID.Table] += o.Result.Total
+	}})
 	path := t.TempDir() + "/meta"
 	var logs bytes.Buffer
 	open := func() (*iotrule.Service, *meta.Store) {
@@ -70,7 +76,9 @@ func TestMessagesBecomeRecords(t *testing.T) {
 		clear(stored)
 		logs.Reset()
 		clk.Advance(time.Second)
-		s.Publish(t.Context(), &iotrule.Message{Topic: "sensors/d1/data", Payload: []byte(payload), ClientID: "d1"})
+		if err := s.Publish(t.Context(), &iotrule.Message{Topic: "sensors/d1/data", Payload: []byte(payload), ClientID: "d1"}); err != nil {
+			t.Error(err)
+		}
 		if stored["single"] != single || stored["multi"] != multi || !strings.Contains(logs.String(), logged) || logged == "" && logs.Len() > 0 {
 			t.Errorf("%s: stored %v, log %s", payload, stored, &logs)
 		}

@@ -62,7 +62,12 @@ type task struct {
 
 // Publish runs the rules that take m, or the one rule that a Basic Ingest topic
 // names. When it returns, all their writes are durable or have failed.
-func (s *Service) Publish(ctx context.Context, m *Message) {
+//
+// What is wrong with a rule or with the message for it (an unknown table, a value
+// that is refused) is no error here. The error, of kind fault.Unavailable, says that the
+// server could not do its part, because of a full disk for example: then the message must
+// not be acknowledged, so that its publisher sends it again.
+func (s *Service) Publish(ctx context.Context, m *Message) error {
 	var few [8]*compiled
 	topic := m.Topic
 	rules := few[:0]
@@ -70,10 +75,10 @@ func (s *Service) Publish(ctx context.Context, m *Message) {
 		var name string
 		name, topic, _ = strings.Cut(rest, "/")
 		if rules = s.named(rules, name); len(rules) == 0 {
-			return
+			return nil
 		}
 	} else if rules = s.snap.Load().index.match(rules, topic); len(rules) == 0 {
-		return
+		return nil
 	}
 	in := &iotsql.Input{
 		Topic: topic, Payload: m.Payload, ClientID: m.ClientID, Principal: m.Principal,
@@ -87,7 +92,7 @@ func (s *Service) Publish(ctx context.Context, m *Message) {
 		tasks = s.evaluate(tasks, &execution{rule: c, message: m, input: in})
 	}
 	runAll(ctx, tasks)
-	s.settle(ctx, tasks)
+	return s.settle(ctx, tasks)
 }
 
 // named appends the rule that Basic Ingest asks for, if it is there and runs.
@@ -147,8 +152,8 @@ func runAll(ctx context.Context, tasks []task) {
 }
 
 // settle counts what became of the tasks and tells the error actions. The tasks
-// of a rule follow each other.
-func (s *Service) settle(ctx context.Context, tasks []task) {
+// of a rule follow each other. Its error is Publish's.
+func (s *Service) settle(ctx context.Context, tasks []task) (unstored error) {
 	for from := 0; from < len(tasks); {
 		to := from
 		var failed []*task
@@ -162,12 +167,25 @@ func (s *Service) settle(ctx context.Context, tasks []task) {
 			t.action.log.warn(s.opt.Log, "rule action failed", t.err,
 				"rule", t.x.rule.Name, "action", t.action.kind, "resource", t.action.resource, "topic", t.x.message.Topic)
 			failed = append(failed, t)
+			if unstored == nil && ours(t.err) {
+				unstored = fault.Wrap(fault.Unavailable, t.err, "The message could not be stored.")
+			}
 		}
 		if len(failed) > 0 && failed[0].x.rule.onError != nil {
 			s.runErrorAction(ctx, failed)
 		}
 		from = to
 	}
+	return unstored
+}
+
+// ours reports whether err is the server's trouble and not the rule's.
+func ours(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Internal, fault.Throttled, fault.Unavailable, fault.Corrupt, fault.Cancelled:
+		return true
+	}
+	return false
 }
 
 // errorMessage is the output that an error action gets (AWS IoT guide, "Error

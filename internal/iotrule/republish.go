@@ -93,7 +93,9 @@ func (a *republishAction) prepare(x *execution) (job, error) {
 		return nil, err
 	}
 	return func(ctx context.Context) error {
-		a.service.Publish(ctx, m)
+		if err := a.service.Publish(ctx, m); err != nil {
+			return err
+		}
 		if deliver := a.service.deliver.Load(); deliver != nil && !strings.HasPrefix(m.Topic, basicIngestPrefix) {
 			return (*deliver)(ctx, m)
 		}

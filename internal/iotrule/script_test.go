@@ -61,13 +61,16 @@ func (d *memDocuments) Apply(changes map[string][]byte) error {
 }
 
 // journal is a Writer that prints what it is given. Tables called "missing" do not
-// exist, tables called "full" reject their first record.
+// exist, tables called "full" reject their first record, "broken" ones fail.
 type journal struct {
 	mu sync.Mutex // guards b
 	b  strings.Builder
 }
 
 func (j *journal) Write(_ context.Context, req *ingest.Request) (ingest.Result, error) {
+	if req.Table == "broken" {
+		return ingest.Result{}, errors.New("no space left on device")
+	}
 	if req.Table == "missing" {
 		return ingest.Result{}, fault.New(fault.NotFound, "The table missing does not exist.")
 	}
@@ -169,7 +172,7 @@ func (w *world) run(t *testing.T, command string) string {
 	case "untag":
 		err = w.service.Untag(name, []string{arg})
 	case "publish":
-		w.service.Publish(context.Background(), &iotrule.Message{Topic: name, Payload: []byte(arg), ClientID: "client-1"})
+		err = w.service.Publish(context.Background(), &iotrule.Message{Topic: name, Payload: []byte(arg), ClientID: "client-1"})
 	case "reopen":
 		w.open(t)
 	case "rules":
@@ -284,10 +287,9 @@ func TestPublishReturnsAfterEveryWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	go func() {
-		s.Publish(context.Background(), &iotrule.Message{Topic: "a", Payload: []byte(`{"x":1}`)})
-		close(done)
+		done <- s.Publish(context.Background(), &iotrule.Message{Topic: "a", Payload: []byte(`{"x":1}`)})
 	}()
 	<-g.entered // both writes are on their way at once
 	<-g.entered
@@ -297,7 +299,9 @@ func TestPublishReturnsAfterEveryWrite(t *testing.T) {
 	default:
 	}
 	close(g.open)
-	<-done
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestFailedSaveChangesNothing(t *testing.T) {
@@ -340,7 +344,9 @@ func BenchmarkPublish(b *testing.B) {
 	m := &iotrule.Message{Topic: "sensors/x/data", Payload: []byte(`{"device_id":"sensor-0042","location":"building-1/floor-2","temperature":21.53,"humidity":48.2,"battery":3.71,"seq":123456}`)}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Publish(context.Background(), m)
+		if err := s.Publish(context.Background(), m); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -26,20 +26,19 @@ import (
 
 // Limits bound what one client can do; a zero field means AWS IoT Core's quota.
 type Limits struct {
-	PayloadBytes         int           // of a message; 128 KiB
-	PacketBytes          int           // of a packet; 146 KiB
-	FiltersPerSubscribe  int           // 8
-	Subscriptions        int           // per connection; 50
-	Inflight             int           // QoS 1 messages that wait for a client, online or not; 1000
-	PendingWrites        int           // messages on their way to a slow client; more are dropped; 1024
-	SessionExpiry        time.Duration // of a session whose client is away; an hour
-	KeepAliveMin         time.Duration // 30 s
-	KeepAliveMax         time.Duration // 1200 s; also what 0 means
-	Connections          int           // open at once, authenticated or not; 10,000
-	ClientIDBytes        int           // 128
-	TopicAliases         int           // per connection; 8
-	MessageExpiryMax     time.Duration // 7 days
-	minClientPacketBytes uint32
+	PayloadBytes        int           // of a message; 128 KiB
+	PacketBytes         int           // of a packet; 146 KiB
+	FiltersPerSubscribe int           // 8
+	Subscriptions       int           // per connection; 50
+	Inflight            int           // QoS 1 messages that wait for a client, online or not; 1000
+	PendingWrites       int           // messages on their way to a slow client; more are dropped; 1024
+	SessionExpiry       time.Duration // of a session whose client is away; an hour
+	KeepAliveMin        time.Duration // 30 s
+	KeepAliveMax        time.Duration // 1200 s; also what 0 means
+	Connections         int           // open at once, authenticated or not; 10,000
+	ClientIDBytes       int           // 128
+	TopicAliases        int           // per connection; 8
+	MessageExpiryMax    time.Duration // 7 days
 }
 
 func (l Limits) withDefaults() Limits {
@@ -66,15 +65,15 @@ func (l Limits) withDefaults() Limits {
 	setTime(&l.KeepAliveMin, 30*time.Second)
 	setTime(&l.KeepAliveMax, 1200*time.Second)
 	setTime(&l.MessageExpiryMax, 7*24*time.Hour)
-	l.minClientPacketBytes = 512
 	return l
 }
 
 // Options configure a Broker. OnMessage is required.
 type Options struct {
 	// OnMessage gets every message that is published, by clients, by wills and by
-	// [Broker.Publish]. What it returns decides about a QoS 1 message: nil acknowledges it,
-	// an error refuses it. It may block; it blocks only the client that published.
+	// [Broker.Publish]. nil acknowledges a QoS 1 message; an error refuses it, in MQTT
+	// 3.1.1 by closing the connection, so that the client sends it again. It may block;
+	// it blocks only the client that published.
 	OnMessage func(ctx context.Context, m *iotrule.Message) error
 
 	// Authenticate says who a client is, or refuses it; nil takes everybody.

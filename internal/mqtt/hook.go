@@ -3,6 +3,7 @@ package mqtt
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"net"
 	"strings"
 	"time"
@@ -47,6 +48,9 @@ func (h *hook) refuse(cl *mochi.Client, code packets.Code, why string) {
 	cl.Stop(code)
 }
 
+// minClientPacket is the least maximum packet size, in bytes, that a client may ask for.
+const minClientPacket = 512
+
 // OnConnect admits a client, or answers CONNACK with the reason and returns it.
 func (h *hook) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	c := connOf(cl)
@@ -66,7 +70,7 @@ func (h *hook) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	switch {
 	case len(cl.ID) > lim.ClientIDBytes, strings.HasPrefix(cl.ID, "$"):
 		return reject(packets.ErrClientIdentifierNotValid, packets.Err3ClientIdentifierNotValid, "the client id is longer than 128 bytes or starts with $")
-	case v5 && pk.Properties.MaximumPacketSize > 0 && pk.Properties.MaximumPacketSize < lim.minClientPacketBytes:
+	case v5 && pk.Properties.MaximumPacketSize > 0 && pk.Properties.MaximumPacketSize < minClientPacket:
 		return reject(packets.ErrPacketTooLarge, packets.Err3ServerUnavailable, "the client's maximum packet size is below 512 bytes")
 	case v5 && pk.Properties.AuthenticationMethod != "":
 		return reject(packets.ErrBadAuthenticationMethod, packets.Err3NotAuthorized, "enhanced authentication is not supported")
@@ -129,7 +133,7 @@ func (h *hook) authenticate(cl *mochi.Client, c *conn, pk packets.Packet) error 
 	return nil
 }
 
-var errNotAllowed = packets.Code{Code: packets.ErrNotAuthorized.Code, Reason: "not authorized"}
+var errNotAllowed = errors.New("not allowed to connect")
 
 func (h *hook) allowed(c *conn, action, resource string) bool {
 	return h.b.opt.Authorize == nil || h.b.opt.Authorize(c.principal, c.id, action, resource)
@@ -243,6 +247,10 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	m.ClientID, m.Principal = c.id, c.principal
 	if err := h.b.opt.OnMessage(h.b.ctx, m); err != nil {
 		h.b.meters.publishInServerError.Observe(1)
+		h.b.log.warn("MQTT message not taken", "client", c.id, "topic", pk.TopicName, "err", err)
+		if pk.FixedHeader.Qos == 0 {
+			return pk, packets.ErrRejectPacket // nothing was promised
+		}
 		return pk, h.refusePublish(cl, &pk, packets.ErrUnspecifiedError, err.Error())
 	}
 	h.b.meters.publishInSuccess.Observe(1)

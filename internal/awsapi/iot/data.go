@@ -121,6 +121,10 @@ func readUserProperties(text string, m *iotrule.Message) error {
 	if err != nil {
 		return invalid("The user properties are not base64.")
 	}
+	var quoted string
+	if json.Unmarshal(b, &quoted) == nil { // boto3 encodes a text once more
+		b = []byte(quoted)
+	}
 	var list []map[string]string
 	if err := json.Unmarshal(b, &list); err != nil {
 		return invalid("The user properties are not a JSON array of objects with one key and text.")

@@ -59,7 +59,7 @@ func start(t *testing.T) (string, *sdk.Client, *notebook) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	broker, err := mqtt.New(mqtt.Options{OnMessage: func(ctx context.Context, m *iotrule.Message) error { rules.Publish(ctx, m); return nil }})
+	broker, err := mqtt.New(mqtt.Options{OnMessage: func(ctx context.Context, m *iotrule.Message) error { return rules.Publish(ctx, m) }})
 	if err != nil {
 		t.Fatal(err)
 	}

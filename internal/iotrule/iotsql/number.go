@@ -329,7 +329,12 @@ func (v Value) appendNum(dst []byte) []byte {
 		return v.ref.num.Append(dst, 10)
 	}
 	var buf [48]byte
-	digits := v.coef().Append(buf[:0], 10)
+	digits := buf[:0]
+	if v.ref == nil {
+		digits = strconv.AppendInt(digits, v.n, 10)
+	} else {
+		digits = v.ref.num.Append(digits, 10)
+	}
 	if digits[0] == '-' {
 		dst = append(dst, '-')
 		digits = digits[1:]
