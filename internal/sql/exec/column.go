@@ -4,7 +4,7 @@ import (
 	"github.com/weir-db/weir/internal/vec"
 )
 
-// column is a flat column that grows. Values already in it never change, so a
+// column is a column that grows: flat, or for strings a dictionary as long as that lasts. Values already in it never change, so a
 // vector taken from it stays valid while it grows.
 type column struct {
 	t        vec.Type
@@ -17,6 +17,15 @@ type column struct {
 	strBytes int64
 	offsets  []int32 // of arrays and series
 	children []*column
+	words    *words // of a varchar column that keeps dictionary form, else nil
+}
+
+// words is a varchar column in dictionary form: while all that is appended are
+// dictionaries (each kept once) and constants, a row costs four bytes and no pointer.
+type words struct {
+	index []int32
+	dict  *column
+	base  map[*vec.Vector]int32 // where the entries of a dictionary begin in dict
 }
 
 func newColumn(t vec.Type) *column {
@@ -49,6 +58,8 @@ func (c *column) append(v *vec.Vector) {
 	switch {
 	case v.Len() == 0:
 		return
+	case c.appendWords(v):
+		return
 	case v.Type.Kind == vec.Unknown:
 		c.appendNulls(v.Len())
 		return
@@ -80,6 +91,69 @@ func (c *column) append(v *vec.Vector) {
 		c.appendNested(v.Flat())
 	}
 	c.n += v.Len()
+}
+
+// appendWords adds v in dictionary form, if column and v allow it. Otherwise the column is
+// flat from now on.
+func (c *column) appendWords(v *vec.Vector) bool {
+	if c.t.Kind != vec.Varchar || c.words == nil && c.n > 0 {
+		return false
+	}
+	var from *vec.Vector
+	switch {
+	case v.Form == vec.Dictionary && v.Dict.Form == vec.Flat:
+		from = v.Dict
+	case v.Form == vec.Constant:
+		from = v.Slice(0, 1).Flat()
+	}
+	w := c.words
+	if w == nil && from != nil {
+		w = &words{dict: &column{t: c.t}, base: map[*vec.Vector]int32{}}
+	}
+	base, known := int32(0), false
+	if from != nil {
+		base, known = w.base[from]
+	}
+	if from == nil || !known && from.Len() > v.Len() {
+		c.flatten()
+		return false
+	}
+	c.words = w
+	switch {
+	case known:
+	case v.Form == vec.Constant && w.dict.n > 0 && w.dict.sameAs(w.dict.n-1, from, 0):
+		base = int32(w.dict.n - 1)
+	default:
+		base = int32(w.dict.n)
+		w.dict.appendFlat(from)
+		if v.Form == vec.Dictionary {
+			w.base[from] = base
+		}
+	}
+	if v.Form == vec.Constant {
+		for range v.Len() {
+			w.index = append(w.index, base)
+		}
+	} else {
+		for _, i := range v.Index {
+			w.index = append(w.index, base+i)
+		}
+	}
+	c.n += v.Len()
+	return true
+}
+
+// flatten gives up dictionary form.
+func (c *column) flatten() {
+	w := c.words
+	if w == nil {
+		return
+	}
+	n := c.n
+	c.words, c.n = nil, 0
+	if n > 0 {
+		c.appendFlat(vec.OfDict(w.index, w.dict.vector()).Flat())
+	}
 }
 
 func (c *column) appendFlat(v *vec.Vector) {
@@ -142,6 +216,7 @@ func (c *column) appendNested(v *vec.Vector) {
 
 // appendNulls adds n nulls.
 func (c *column) appendNulls(n int) {
+	c.flatten()
 	if c.nulls == nil {
 		c.nulls = make([]bool, c.n, c.n+n)
 	}
@@ -174,6 +249,7 @@ func (c *column) appendNulls(n int) {
 
 // appendRow adds row i of v.
 func (c *column) appendRow(v *vec.Vector, i int) {
+	c.flatten()
 	f, j := v.At(i)
 	if f.Type.Kind == vec.Unknown || f.Nulls != nil && f.Nulls[j] {
 		c.appendNulls(1)
@@ -200,6 +276,9 @@ func (c *column) appendRow(v *vec.Vector, i int) {
 
 // vector returns the rows so far.
 func (c *column) vector() *vec.Vector {
+	if w := c.words; w != nil {
+		return vec.OfDict(w.index[:c.n:c.n], w.dict.vector())
+	}
 	switch c.t.Kind.Storage() {
 	case vec.StoreInts:
 		return vec.OfInts(c.t, c.ints[:c.n:c.n], c.nulls)
@@ -227,6 +306,9 @@ func (c *column) sizeBytes() int64 {
 	size := int64(cap(c.nulls)+cap(c.bools)) + 8*int64(cap(c.ints)+cap(c.floats)) + 16*int64(cap(c.strs)) + c.strBytes + 4*int64(cap(c.offsets))
 	for _, child := range c.children {
 		size += child.sizeBytes()
+	}
+	if c.words != nil {
+		size += 4*int64(cap(c.words.index)) + c.words.dict.sizeBytes()
 	}
 	return size
 }

@@ -29,6 +29,7 @@ func hashRows(keys []*vec.Vector, n int, rows []int32, h []uint64) {
 // row and key column (of dictionary indexes where they are dictionaries), and only
 // the head of each run is hashed and looked up.
 type groupTable struct {
+	ints   *intTable // of a single integer-like key, else nil
 	keys   []*column
 	hashes []uint64 // per group
 	slots  []int32  // open addressing: group + 1, or 0
@@ -40,17 +41,26 @@ type groupTable struct {
 }
 
 func newGroupTable(types []vec.Type) *groupTable {
-	t := &groupTable{keys: newColumns(types), slots: make([]int32, 64), shift: 64 - 6}
+	t := &groupTable{keys: newColumns(types)}
+	if len(types) == 1 && types[0].Kind.Storage() == vec.StoreInts {
+		t.ints = newIntTable()
+	} else {
+		t.slots, t.shift = make([]int32, 64), 64-6
+	}
 	return t
 }
 
 // len returns the number of groups.
-func (t *groupTable) len() int { return len(t.hashes) }
+func (t *groupTable) len() int { return t.keys[0].n }
 
 // assign returns the group of each of n rows, making new ones as needed. The result
 // is valid until the next call.
 func (t *groupTable) assign(keys []*vec.Vector, n int, out []int32) []int32 {
 	out = resize(out, n)
+	if t.ints != nil {
+		t.ints.groups(keys[0], out, t.keys[0])
+		return out
+	}
 	t.findHeads(keys, n)
 	t.hashHeads(keys, n)
 	for k, r := range t.heads {
@@ -72,6 +82,10 @@ func (t *groupTable) assign(keys []*vec.Vector, n int, out []int32) []int32 {
 // lookup returns the group of each of n rows, or -1.
 func (t *groupTable) lookup(keys []*vec.Vector, n int, out []int32) []int32 {
 	out = resize(out, n)
+	if t.ints != nil {
+		t.ints.groups(keys[0], out, nil)
+		return out
+	}
 	t.findHeads(keys, n)
 	t.hashHeads(keys, n)
 	for k, r := range t.heads {
@@ -113,13 +127,13 @@ func (t *groupTable) findHeads(keys []*vec.Vector, n int) {
 	}
 }
 
-// clearChanged clears same[i] where row i of v may differ from row i-1.
+// clearChanged clears same[i] where row i of v differs from row i-1.
 func clearChanged(v *vec.Vector, same []bool) {
 	switch {
 	case v.Form == vec.Constant:
 	case v.Form == vec.Dictionary:
 		for i := 1; i < len(same); i++ {
-			if v.Index[i] != v.Index[i-1] {
+			if v.Index[i] != v.Index[i-1] && !vec.Equal(v, i, v, i-1) {
 				same[i] = false
 			}
 		}
@@ -138,6 +152,7 @@ func clearChanged(v *vec.Vector, same []bool) {
 	}
 }
 
+// find returns the group of a row with hash h, or -1. It is not for tables with ints.
 func (t *groupTable) find(keys []*vec.Vector, row int, h uint64) int32 {
 	mask := uint64(len(t.slots) - 1)
 	for s := (h * hashMul) >> t.shift; ; s = (s + 1) & mask {
@@ -224,10 +239,118 @@ func (t *groupTable) columns() []*vec.Vector {
 
 func (t *groupTable) sizeBytes() int64 {
 	size := 8*int64(cap(t.hashes)) + 4*int64(len(t.slots))
+	if t.ints != nil {
+		size = 16 * int64(len(t.ints.slots))
+	}
 	for _, c := range t.keys {
 		size += c.sizeBytes()
 	}
 	return size
+}
+
+// intTable is a groupTable's index when the key is one integer-like column: the key
+// stands in the slot, so that a row costs one cache miss.
+type intTable struct {
+	slots     []intSlot // open addressing
+	used      int
+	shift     uint
+	nullGroup int32 // or -1
+}
+
+type intSlot struct {
+	key   int64
+	group int32 // + 1; 0 for a free slot
+}
+
+func newIntTable() *intTable {
+	return &intTable{slots: make([]intSlot, 64), shift: 64 - 6, nullGroup: -1}
+}
+
+// groups sets out to the group of each row of v. New keys are appended to keys, whose
+// length is the number of groups; with nil keys they are -1.
+func (t *intTable) groups(v *vec.Vector, out []int32, keys *column) {
+	if v.Form == vec.Constant && len(out) > 0 {
+		one := [1]int32{}
+		t.groups(v.Slice(0, 1).Flat(), one[:], keys)
+		for i := range out {
+			out[i] = one[0]
+		}
+		return
+	}
+	v = v.Flat()
+	if v.Type.Kind == vec.Unknown {
+		for i := range out {
+			out[i] = t.null(keys)
+		}
+		return
+	}
+	prev := int32(-1)
+	for i, x := range v.Ints[:len(out)] {
+		switch {
+		case v.Nulls != nil && v.Nulls[i]:
+			prev = -1
+			out[i] = t.null(keys)
+			continue
+		case prev >= 0 && x == v.Ints[i-1]:
+		default:
+			prev = t.group(x, keys)
+		}
+		out[i] = prev
+	}
+}
+
+func (t *intTable) null(keys *column) int32 {
+	if t.nullGroup < 0 && keys != nil {
+		t.nullGroup = int32(keys.n)
+		keys.appendNulls(1)
+	}
+	return t.nullGroup
+}
+
+func (t *intTable) group(x int64, keys *column) int32 {
+	mask := uint64(len(t.slots) - 1)
+	s := (uint64(x) * hashMul) >> t.shift
+	for ; t.slots[s].group != 0; s = (s + 1) & mask {
+		if t.slots[s].key == x {
+			return t.slots[s].group - 1
+		}
+	}
+	if keys == nil {
+		return -1
+	}
+	g := int32(keys.n)
+	keys.appendInt(x)
+	t.slots[s] = intSlot{x, g + 1}
+	if t.used++; 2*t.used > len(t.slots) {
+		t.grow()
+	}
+	return g
+}
+
+func (t *intTable) grow() {
+	old := t.slots
+	t.slots = make([]intSlot, 4*len(old))
+	t.shift -= 2
+	mask := uint64(len(t.slots) - 1)
+	for _, slot := range old {
+		if slot.group == 0 {
+			continue
+		}
+		s := (uint64(slot.key) * hashMul) >> t.shift
+		for t.slots[s].group != 0 {
+			s = (s + 1) & mask
+		}
+		t.slots[s] = slot
+	}
+}
+
+// appendInt adds a value that is not null to an integer-like column.
+func (c *column) appendInt(x int64) {
+	c.ints = append(c.ints, x)
+	if c.nulls != nil {
+		c.nulls = append(c.nulls, false)
+	}
+	c.n++
 }
 
 // resize returns s with length n; its contents are unspecified.

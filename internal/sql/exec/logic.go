@@ -404,15 +404,22 @@ func (s *valueSet) contains(v *vec.Vector) *vec.Vector {
 		nulls = make([]bool, n)
 	}
 	// The table's scratch space is not shared: the set may be used concurrently.
-	rows := allRows(n)
-	h := make([]uint64, n)
+	groups := make([]int32, n)
 	keys := []*vec.Vector{v}
-	hashRows(keys, n, rows, h)
+	if s.table.ints != nil {
+		s.table.ints.groups(v, groups, nil)
+	} else {
+		rows, h := allRows(n), make([]uint64, n)
+		hashRows(keys, n, rows, h)
+		for i := range groups {
+			groups[i] = s.table.find(keys, i, h[i])
+		}
+	}
 	for i := range out {
 		switch {
 		case v.IsNull(i):
 			nulls[i] = true
-		case s.table.find(keys, i, h[i]) >= 0:
+		case groups[i] >= 0:
 			out[i] = true
 		case s.hasNull:
 			nulls[i] = true

@@ -1,10 +1,8 @@
 package exec
 
 import (
-	"cmp"
 	"context"
 	"math"
-	"slices"
 
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/vec"
@@ -65,146 +63,6 @@ func (s *sortSpec) compareKey(k int, a *vec.Vector, i int, b *vec.Vector, j int)
 	return c
 }
 
-// sortChunk is how many rows are sorted between two looks at the context: some
-// milliseconds of work.
-const sortChunk = 1 << 15
-
-// sortItem is a row and a number that never orders against the row's first key.
-type sortItem struct {
-	prefix uint64
-	row    int32
-}
-
-// order returns the rows 0 to n-1 in order; equal rows keep theirs. keys are flat.
-func (s *sortSpec) order(ctx context.Context, keys []*vec.Vector, n int) ([]int32, error) {
-	items := make([]sortItem, n)
-	for i := range items {
-		items[i].row = int32(i)
-	}
-	exact := false
-	if len(keys) > 0 {
-		exact = s.prefixes(keys[0], items) && len(keys) == 1
-	}
-	compare := func(a, b sortItem) int {
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
-		}
-		if !exact {
-			if c := s.compare(keys, int(a.row), keys, int(b.row)); c != 0 {
-				return c
-			}
-		}
-		return cmp.Compare(a.row, b.row)
-	}
-	for from := 0; from < n; from += sortChunk {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		slices.SortFunc(items[from:min(from+sortChunk, n)], compare)
-	}
-	items, err := mergeChunks(ctx, items, compare)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]int32, n)
-	for i, item := range items {
-		out[i] = item.row
-	}
-	return out, nil
-}
-
-// mergeChunks merges sorted runs of sortChunk items.
-func mergeChunks(ctx context.Context, items []sortItem, compare func(a, b sortItem) int) ([]sortItem, error) {
-	spare := []sortItem(nil)
-	for width := sortChunk; width < len(items); width *= 2 {
-		if spare == nil {
-			spare = make([]sortItem, len(items))
-		}
-		out := spare[:0]
-		for from := 0; from < len(items); from += 2 * width {
-			a := items[from:min(from+width, len(items))]
-			b := items[min(from+width, len(items)):min(from+2*width, len(items))]
-			for len(a) > 0 && len(b) > 0 {
-				if len(out)%sortChunk == 0 && ctx.Err() != nil {
-					return nil, ctx.Err()
-				}
-				if compare(b[0], a[0]) < 0 {
-					out, b = append(out, b[0]), b[1:]
-				} else {
-					out, a = append(out, a[0]), a[1:]
-				}
-			}
-			out = append(append(out, a...), b...)
-		}
-		items, spare = out, items
-	}
-	return items, nil
-}
-
-// prefixes sets the prefix of each item from the first key and reports whether the
-// prefixes alone decide that key.
-func (s *sortSpec) prefixes(key *vec.Vector, items []sortItem) (exact bool) {
-	if key.Type.Kind == vec.Unknown {
-		return true
-	}
-	exact = key.Nulls == nil
-	for i := range items {
-		r := int(items[i].row)
-		if key.Nulls != nil && key.Nulls[r] {
-			if !s.first[0] {
-				items[i].prefix = math.MaxUint64
-			}
-			continue
-		}
-		p := uint64(0)
-		switch key.Type.Kind.Storage() {
-		case vec.StoreInts:
-			p = uint64(key.Ints[r]) ^ 1<<63
-		case vec.StoreFloats:
-			p = floatOrder(key.Floats[r])
-		case vec.StoreBools:
-			if key.Bools[r] {
-				p = 1
-			}
-		case vec.StoreStrs:
-			p, exact = stringPrefix(key.Strs[r]), false
-		default:
-			return false
-		}
-		if s.desc[0] {
-			p = ^p
-		}
-		items[i].prefix = p
-	}
-	return exact
-}
-
-// floatOrder maps doubles to numbers of the same order, NaN last and -0.0 as 0.0.
-func floatOrder(f float64) uint64 {
-	switch {
-	case f != f:
-		return math.MaxUint64
-	case f == 0:
-		return 1 << 63
-	}
-	b := math.Float64bits(f)
-	if b>>63 != 0 {
-		return ^b
-	}
-	return b | 1<<63
-}
-
-func stringPrefix(s string) uint64 {
-	p := uint64(0)
-	for i := range 8 {
-		p <<= 8
-		if i < len(s) {
-			p |= uint64(s[i])
-		}
-	}
-	return p
-}
-
 // sortOp keeps all rows and hands them out in order.
 type sortOp struct {
 	f     *frame
@@ -245,9 +103,6 @@ func sortAll(ctx context.Context, f *frame, in operator, types []vec.Type, keys 
 	vecs, err := evalAll(ctx, f, keys.exprs, b)
 	if err != nil {
 		return nil, nil, err
-	}
-	for i, v := range vecs {
-		vecs[i] = v.Flat()
 	}
 	if err := mem.set(kept.sizeBytes() + int64(b.Len)*(36+8*int64(len(vecs)))); err != nil {
 		return nil, nil, err

@@ -118,40 +118,33 @@ type windowRows struct {
 
 // cut finds partitions and peers.
 func (w *windowRows) cut(partition []*vec.Vector) {
-	n := w.b.Len
-	newPart, newPeer := make([]bool, n), make([]bool, n)
-	for i := 1; i < n; i++ {
-		newPart[i] = differs(partition, i)
-		newPeer[i] = newPart[i] || differs(w.order, i)
+	same := make([]bool, w.b.Len)
+	for i := range same {
+		same[i] = i > 0
 	}
-	newPart[0], newPeer[0] = true, true
-	w.partStart, w.partEnd = bounds(newPart)
-	w.peerStart, w.peerEnd = bounds(newPeer)
+	for _, v := range partition {
+		clearChanged(v, same)
+	}
+	w.partStart, w.partEnd = bounds(same)
+	for _, v := range w.order {
+		clearChanged(v, same)
+	}
+	w.peerStart, w.peerEnd = bounds(same)
 }
 
-// differs reports whether row i is another than row i-1.
-func differs(cols []*vec.Vector, i int) bool {
-	for _, v := range cols {
-		if !vec.Equal(v, i, v, i-1) {
-			return true
-		}
-	}
-	return false
-}
-
-// bounds turns marks of first rows into the start and end of each row's run.
-func bounds(first []bool) (start, end []int32) {
-	n := len(first)
+// bounds returns the start and end of each row's run; same says which rows continue one.
+func bounds(same []bool) (start, end []int32) {
+	n := len(same)
 	start, end = make([]int32, n), make([]int32, n)
-	for i := range first {
-		if first[i] {
+	for i := range same {
+		if !same[i] {
 			start[i] = int32(i)
 		} else {
 			start[i] = start[i-1]
 		}
 	}
 	for i := n - 1; i >= 0; i-- {
-		if i == n-1 || first[i+1] {
+		if i == n-1 || !same[i+1] {
 			end[i] = int32(i + 1)
 		} else {
 			end[i] = end[i+1]
