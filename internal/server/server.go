@@ -168,11 +168,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.broker, err = mqtt.New(mqtt.Options{
-		OnMessage: func(ctx context.Context, m *iotrule.Message) error {
-			rules.Publish(ctx, m)
-			return nil // a rule's trouble is the rule's, never the publisher's
-		},
-		Authenticate: mqttAuth(signed, principals), Telemetry: reg, Log: o.Log.With("part", "mqtt"),
+		// Its error means that the server could not store, and keeps the message from being
+		// acknowledged; a rule's own trouble is no error there.
+		OnMessage: rules.Publish, Authenticate: mqttAuth(signed, principals), Telemetry: reg, Log: o.Log.With("part", "mqtt"),
 	})
 	if err != nil {
 		return nil, err
