@@ -19,34 +19,60 @@ func open(t testing.TB, o Options) *Store {
 	return s
 }
 
-func TestStorePassesTheSuite(t *testing.T) {
-	options := func(clk *clock.Clock, fsys vfs.FS) Options {
-		return Options{FS: fsys, Clock: clk, LogFileBytes: 1 << 20}
+// suite runs the conformance tests with small files and the given disturbances.
+func suite(t *testing.T, o Options, disturb func(t *testing.T, s *Store), reopen func(t *testing.T, s *Store) vfs.FS) {
+	t.Helper()
+	t.Parallel()
+	with := func(clk *clock.Clock, fsys vfs.FS) Options {
+		o := o
+		o.FS, o.Clock, o.LogFileBytes = fsys, clk, 256<<10
+		return o
 	}
-	t.Run("kept open", func(t *testing.T) {
-		storagetest.Run(t, func(t *testing.T, clk *clock.Clock) storage.Backend { return open(t, options(clk, vfs.NewMem())) })
-	})
-	t.Run("closed and opened", func(t *testing.T) {
-		storagetest.Suite{
-			Open: func(t *testing.T, clk *clock.Clock) storage.Backend { return open(t, options(clk, vfs.NewMem())) },
-			Reopen: func(t *testing.T, clk *clock.Clock, b storage.Backend) storage.Backend {
-				s := b.(*Store)
-				if err := s.Close(); err != nil {
-					t.Fatalf("close: %v", err)
-				}
-				return open(t, options(clk, s.fs))
-			},
-		}.Run(t)
-	})
-	t.Run("crashed", func(t *testing.T) {
-		storagetest.Suite{
-			Open: func(t *testing.T, clk *clock.Clock) storage.Backend { return open(t, options(clk, vfs.NewMem())) },
-			Reopen: func(t *testing.T, clk *clock.Clock, b storage.Backend) storage.Backend {
-				s := b.(*Store)
-				crashed := s.fs.(*vfs.Mem).Crash(nil)
-				s.Close()
-				return open(t, options(clk, crashed))
-			},
-		}.Run(t)
-	})
+	s := storagetest.Suite{Open: func(t *testing.T, clk *clock.Clock) storage.Backend { return open(t, with(clk, vfs.NewMem())) }}
+	if disturb != nil {
+		s.Disturb = func(t *testing.T, b storage.Backend) { disturb(t, b.(*Store)) }
+	}
+	if reopen != nil {
+		s.Reopen = func(t *testing.T, clk *clock.Clock, b storage.Backend) storage.Backend {
+			return open(t, with(clk, reopen(t, b.(*Store))))
+		}
+	}
+	s.Run(t)
+}
+
+func flushNow(t *testing.T, s *Store) {
+	if err := s.flushAll(context.Background()); err != nil {
+		t.Errorf("flush: %v", err)
+	}
+}
+
+func mergeNow(t *testing.T, s *Store) {
+	flushNow(t, s)
+	if err := s.mergeAll(context.Background()); err != nil {
+		t.Errorf("merge: %v", err)
+	}
+}
+
+func closed(t *testing.T, s *Store) vfs.FS {
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	return s.fs
+}
+
+func crashed(t *testing.T, s *Store) vfs.FS {
+	left := s.fs.(*vfs.Mem).Crash(nil)
+	s.Close()
+	return left
+}
+
+func TestStoreInMemoryPassesTheSuite(t *testing.T)  { suite(t, Options{}, nil, nil) }
+func TestStoreFlushedPassesTheSuite(t *testing.T)   { suite(t, Options{}, flushNow, nil) }
+func TestStoreMergedPassesTheSuite(t *testing.T)    { suite(t, Options{}, mergeNow, nil) }
+func TestStoreReopenedPassesTheSuite(t *testing.T)  { suite(t, Options{}, nil, closed) }
+func TestStoreCrashedPassesTheSuite(t *testing.T)   { suite(t, Options{}, nil, crashed) }
+func TestStoreDisturbedPassesTheSuite(t *testing.T) { suite(t, Options{}, mergeNow, crashed) }
+
+func TestStoreOfTinyLimitsPassesTheSuite(t *testing.T) {
+	suite(t, Options{MemoryLimitBytes: 64 << 10, LogLimitBytes: 256 << 10}, nil, crashed)
 }

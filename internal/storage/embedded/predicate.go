@@ -52,49 +52,65 @@ func holds(op storage.Op, c int) bool {
 }
 
 // selectSeries returns which series satisfy the predicates on dimensions and
-// measure name, in the order of ids. Each distinct value is looked at once.
-func selectSeries(v *series.View, preds []storage.Predicate) []series.ID {
-	type test struct {
-		dim     series.Dimension
-		measure bool
-		ok      []bool // by code
-		null    bool   // for series that lack the dimension
-	}
-	tests := make([]test, len(preds))
+// measure name, in the order of ids. An equality is looked up; what else there is is
+// tested once per distinct value, or per series where few are left.
+func selectSeries(r *series.Registry, v *series.View, preds []storage.Predicate) []series.ID {
+	var ids []series.ID
+	found := -1
 	for i := range preds {
 		p := &preds[i]
-		t := &tests[i]
-		values := v.Measures()
-		if p.Column == storage.MeasureNameColumn {
-			t.measure = true
-		} else {
-			t.dim = v.Dimension(p.Column)
-			values = t.dim.Values
-			t.null = holdsString(p, "", true)
+		if p.Column == storage.MeasureNameColumn || p.Op != storage.Eq && p.Op != storage.In {
+			continue
 		}
-		t.ok = make([]bool, len(values))
-		for code, value := range values {
-			t.ok[code] = holdsString(p, value, false)
+		values := make([]string, len(p.Values))
+		for k := range p.Values {
+			values[k] = p.Values[k].Str
+		}
+		if with := r.With(v, p.Column, values); found < 0 || len(with) < len(ids) {
+			ids, found = with, i
 		}
 	}
-	ids := make([]series.ID, 0, v.Len())
-next:
-	for id := range series.ID(v.Len()) {
-		for i := range tests {
-			t := &tests[i]
-			ok := t.null
-			if t.measure {
-				ok = t.ok[v.MeasureCode(id)]
-			} else if code, has := t.dim.Code(id); has {
-				ok = t.ok[code]
-			}
-			if !ok {
-				continue next
-			}
+	if found < 0 {
+		ids = make([]series.ID, v.Len())
+		for i := range ids {
+			ids[i] = series.ID(i)
 		}
-		ids = append(ids, id)
+	}
+	for i := range preds {
+		if i != found {
+			ids = filterSeries(v, ids, &preds[i])
+		}
 	}
 	return ids
+}
+
+// fewSeries is when testing each is cheaper than a table of all distinct values.
+const fewSeries = 64
+
+func filterSeries(v *series.View, ids []series.ID, p *storage.Predicate) []series.ID {
+	values := v.Measures()
+	code := func(id series.ID) (uint32, bool) { return v.MeasureCode(id), true }
+	null := false
+	if p.Column != storage.MeasureNameColumn {
+		dim := v.Dimension(p.Column)
+		values, code = dim.Values, dim.Code
+		null = holdsString(p, "", true)
+	}
+	ok := func(code uint32) bool { return holdsString(p, values[code], false) }
+	if len(ids) > fewSeries {
+		table := make([]bool, len(values))
+		for i := range values {
+			table[i] = holdsString(p, values[i], false)
+		}
+		ok = func(code uint32) bool { return table[code] }
+	}
+	kept := ids[:0]
+	for _, id := range ids {
+		if c, has := code(id); has && ok(c) || !has && null {
+			kept = append(kept, id)
+		}
+	}
+	return kept
 }
 
 // narrowTime cuts [from, to) by a predicate on time and reports whether rows must

@@ -19,8 +19,11 @@ type run interface {
 	versions() ([]int64, error)
 	// column fills into with a value column; rows that lack it are null.
 	column(c memstore.Col, into *values) error
-	// stats returns what is known of a value column without reading it, or nil.
+	// stats returns what is known of a value column without reading it, or nil. bounds
+	// may be those of a larger set of rows: good to exclude, not to answer. Both are
+	// valid until the next call of either.
 	stats(c memstore.Col) *blockStats
+	bounds(c memstore.Col) *blockStats
 }
 
 // values is a column of a run in typed slices, one of which is used.
@@ -67,6 +70,8 @@ func (r *memRun) times() ([]int64, error) { return asInts(r.c.TimeBits()), nil }
 func (r *memRun) versions() ([]int64, error) { return r.c.Versions(), nil }
 
 func (r *memRun) stats(memstore.Col) *blockStats { return nil }
+
+func (r *memRun) bounds(memstore.Col) *blockStats { return nil }
 
 func (r *memRun) column(c memstore.Col, into *values) error {
 	*into = values{kind: c.Kind}
@@ -250,6 +255,8 @@ func (m *mergedRun) times() ([]int64, error) { return m.ts, nil }
 func (m *mergedRun) versions() ([]int64, error) { return m.vs, nil }
 
 func (m *mergedRun) stats(memstore.Col) *blockStats { return nil }
+
+func (m *mergedRun) bounds(memstore.Col) *blockStats { return nil }
 
 func (m *mergedRun) column(c memstore.Col, into *values) error {
 	parts := make([]values, len(m.sources))

@@ -70,43 +70,60 @@ func (t *table) plan(spec *storage.ScanSpec) (*plan, error) {
 	rules := t.rules.Load()
 	p := &plan{table: t, schema: t.observed.Load(), limit: spec.Limit,
 		from: max(spec.From, rules.low, rules.policy.Expiry(t.store.clock.Now())), to: spec.To}
-	// The schema and the view come before the series: what they hold is registered.
-	p.view = t.view.Load()
-	p.series = t.registry.View()
+	if err := p.prepare(spec); err != nil {
+		p.release()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *plan) prepare(spec *storage.ScanSpec) error {
+	testTime := make([]bool, len(spec.Where))
+	for i := range spec.Where {
+		if w := &spec.Where[i]; w.Column == storage.TimeColumnName {
+			testTime[i] = narrowTime(w, &p.from, &p.to)
+		}
+	}
+	// Opening segments registers their series, so the view of these comes after.
+	p.view = &view{}
+	if p.from < p.to {
+		if err := p.openSegments(); err != nil {
+			return err
+		}
+	}
+	p.series = p.table.registry.View()
 	var err error
 	if p.columns, err = p.resolve(spec.Columns); err != nil {
-		return nil, err
+		return err
 	}
 	var onSeries []storage.Predicate
 	for i := range spec.Where {
 		w := &spec.Where[i]
 		c, err := p.column(w.Column)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		switch c.Role {
 		case storage.Dimension, storage.MeasureName:
 			onSeries = append(onSeries, *w)
 		case storage.TimeColumn:
-			if narrowTime(w, &p.from, &p.to) {
+			if testTime[i] {
 				p.tests = append(p.tests, valueTest{p: w, onTime: true, col: memstore.Col{ID: -1, Kind: vec.Timestamp}})
 			}
 		default:
 			p.tests = append(p.tests, valueTest{p: w, col: c.col})
 		}
 	}
-	if a := spec.Aggregation; a != nil {
-		if err := p.aggregation(a); err != nil {
-			return nil, err
+	if spec.Aggregation != nil {
+		if err := p.aggregation(spec.Aggregation); err != nil {
+			return err
 		}
 	}
 	if p.from < p.to {
-		if err := p.openSegments(); err != nil {
-			return nil, err
-		}
-		p.ids = selectSeries(p.series, onSeries)
+		p.ids = selectSeries(p.table.registry, p.series, onSeries)
+		p.order()
 	}
-	return p, nil
+	return nil
 }
 
 func (p *plan) resolve(names []string) ([]scanColumn, error) {
@@ -174,7 +191,11 @@ type worker struct {
 	runs   []run
 	mem    []memRun
 	chunks []memstore.Chunk
-	keep   bool // buffers are handed on in batches: decode into new ones
+
+	blocks     []*blockData // of one series each, for use again
+	usedBlocks int
+	shared     []*blockData // of several series: the last one of each segment
+	keep       bool         // buffers are handed on in batches: decode into new ones
 
 	rowMask []bool
 	picked  []int32
@@ -199,16 +220,18 @@ func (s *span) rows() int {
 
 // gather collects the runs of a series in the time range, ascending and disjoint.
 func (w *worker) gather(id series.ID) ([]run, error) {
-	w.runs, w.chunks, w.mem = w.runs[:0], w.chunks[:0], w.mem[:0]
+	w.runs, w.chunks, w.mem, w.usedBlocks = w.runs[:0], w.chunks[:0], w.mem[:0], 0
 	for _, seg := range w.p.segments {
 		if err := seg.appendRuns(w, id); err != nil {
 			return nil, err
 		}
 	}
 	for _, m := range w.p.view.frozen {
-		w.chunks = appendChunks(w.chunks, m, id)
+		w.chunks = appendChunks(w.chunks, m.Store, id)
 	}
-	w.chunks = appendChunks(w.chunks, w.p.view.active, id)
+	if w.p.view.active != nil {
+		w.chunks = appendChunks(w.chunks, w.p.view.active, id)
+	}
 	if w.keep {
 		w.mem = make([]memRun, 0, len(w.chunks))
 	} else {
@@ -319,7 +342,10 @@ func (w *worker) narrow(r run) (span, error) {
 func (w *worker) filter(s *span) error {
 	for i := range w.p.tests {
 		t := &w.p.tests[i]
-		if stats := s.stats(t.col); !t.onTime && stats != nil && t.excludes(stats) {
+		if t.onTime {
+			continue
+		}
+		if stats := s.bounds(t.col); stats != nil && t.excludes(stats) {
 			w.p.stats.blocksSkipped.Add(1)
 			s.hi = s.lo
 			return nil

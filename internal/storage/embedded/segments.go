@@ -2,33 +2,661 @@ package embedded
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/weir-db/weir/internal/storage/embedded/memstore"
+	"github.com/weir-db/weir/internal/storage/embedded/segment"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
 )
 
-type segmentFile struct{ meta segmentMeta }
+// segmentFile is a live segment. It is opened when it is first read. Scans hold it
+// while they run; once retired it is deleted when the last of them lets go.
+type segmentFile struct {
+	store   *Store
+	meta    segmentMeta
+	damaged atomic.Bool // not to be merged
 
-func (s *segmentFile) retire() {}
+	mu      sync.Mutex // guards refs, retired and done
+	refs    int
+	retired bool
+	done    bool // closed, and deleted
 
-type segmentScan struct{}
-
-func (s *segmentScan) appendRuns(w *worker, id series.ID) error { return nil }
-
-func (p *plan) openSegments() error { return nil }
-func (p *plan) release()            {}
-
-func (t *table) openSegments([]segmentMeta) error { return nil }
-
-func (t *table) lookupSegments(v *view, id series.ID, time int64) (memstore.Row, bool) {
-	return memstore.Row{}, false
+	loadMu sync.Mutex // held while the segment is opened
+	index  atomic.Pointer[segmentIndex]
 }
 
-func (s *Store) start(ctx context.Context)       {}
-func (s *Store) wake()                           {}
-func (s *Store) written(grown int64)             { s.memory.Add(grown) }
-func (s *Store) admit(ctx context.Context) error { return nil }
-func (s *Store) replayed() error                 { return nil }
-func (s *Store) flushAll() error                 { return nil }
-func (s *Store) mergeAll(context.Context) error  { return nil }
-func (s *Store) closeSegments()                  {}
+// segmentIndex is an open segment with its series and columns as the table knows them.
+type segmentIndex struct {
+	*segment.Reader
+	ids      []series.ID // by the segment's series number
+	at       []int32     // by id: the series number plus one; ids past the end are absent
+	min, max []int64     // times of each series
+	columns  []int32     // by the table's column id: the segment's column plus one
+}
+
+func newSegmentFile(s *Store, m segmentMeta) *segmentFile { return &segmentFile{store: s, meta: m} }
+
+// acquire holds the segment for a scan, unless it is gone.
+func (f *segmentFile) acquire() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.done {
+		return false
+	}
+	f.refs++
+	return true
+}
+
+func (f *segmentFile) release() {
+	f.mu.Lock()
+	f.refs--
+	last := f.retired && f.refs == 0 && !f.done
+	f.done = f.done || last
+	f.mu.Unlock()
+	if last {
+		f.delete()
+	}
+}
+
+// retire lets the segment go: no manifest names it any more.
+func (f *segmentFile) retire() {
+	f.mu.Lock()
+	f.retired = true
+	last := f.refs == 0 && !f.done
+	f.done = f.done || last
+	f.mu.Unlock()
+	if last {
+		f.delete()
+	}
+}
+
+func (f *segmentFile) delete() {
+	f.close()
+	// What stays behind after an error or a crash is swept at the next start.
+	if err := f.store.objects.Delete(context.Background(), f.meta.Name); err != nil {
+		f.store.opts.Log.Warn("a segment that is not needed stays behind", "segment", f.meta.Name, "err", err)
+	}
+}
+
+func (f *segmentFile) close() {
+	if idx := f.index.Swap(nil); idx != nil {
+		idx.Close()
+	}
+}
+
+// suspect reports whether err is damage of this segment.
+func (f *segmentFile) suspect(err error) bool {
+	var c *segment.CorruptError
+	return errors.As(err, &c) && c.Path == f.meta.Name
+}
+
+// load opens the segment and makes its series and columns known; the caller holds it.
+func (f *segmentFile) load(t *table) (*segmentIndex, error) {
+	if idx := f.index.Load(); idx != nil {
+		return idx, nil
+	}
+	f.loadMu.Lock()
+	defer f.loadMu.Unlock()
+	if idx := f.index.Load(); idx != nil {
+		return idx, nil
+	}
+	r, err := segment.Open(context.Background(), f.store.objects, f.meta.Name)
+	if err != nil {
+		return nil, err
+	}
+	idx := &segmentIndex{Reader: r}
+	if err := errors.Join(idx.resolveSeries(t.registry), idx.resolveColumns(t.observed.Load())); err != nil {
+		r.Close()
+		return nil, err
+	}
+	f.index.Store(idx)
+	return idx, nil
+}
+
+// resolveBatch is how many series are looked up under one lock.
+const resolveBatch = 1024
+
+func (idx *segmentIndex) resolveSeries(registry *series.Registry) error {
+	var keys series.Keys
+	flush := func() (err error) {
+		idx.ids, err = registry.Resolve(idx.ids, &keys)
+		keys.Bytes, keys.Ends = keys.Bytes[:0], keys.Ends[:0]
+		return err
+	}
+	err := idx.EachSeries(func(_ int, s segment.SeriesInfo) error {
+		keys.Bytes = series.AppendKey(keys.Bytes, s.Measure, s.Dims)
+		keys.Ends = append(keys.Ends, len(keys.Bytes))
+		idx.min, idx.max = append(idx.min, s.MinTime), append(idx.max, s.MaxTime)
+		if len(keys.Ends) < resolveBatch {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return err
+	}
+	greatest := series.ID(0)
+	for _, id := range idx.ids {
+		greatest = max(greatest, id)
+	}
+	idx.at = make([]int32, int(greatest)+1)
+	for n, id := range idx.ids {
+		idx.at[id] = int32(n) + 1
+	}
+	return nil
+}
+
+func (idx *segmentIndex) resolveColumns(o *observed) error {
+	for n, c := range idx.Columns() {
+		at := o.Lookup(c.Name)
+		if at < 0 || o.ids[at] < 0 || o.Columns[at].Type.Kind != c.Type.Kind {
+			return &segment.CorruptError{Path: idx.Key(), Err: fmt.Errorf("column %s of type %s is not the table's", c.Name, c.Type)}
+		}
+		id := int(o.ids[at])
+		if id >= len(idx.columns) {
+			idx.columns = append(idx.columns, make([]int32, id+1-len(idx.columns))...)
+		}
+		idx.columns[id] = int32(n) + 1
+	}
+	return nil
+}
+
+// find returns the segment's number of a series, or -1.
+func (idx *segmentIndex) find(id series.ID) int32 {
+	if int(id) >= len(idx.at) {
+		return -1
+	}
+	return idx.at[id] - 1
+}
+
+// column returns the segment's number of a column, or -1.
+func (idx *segmentIndex) column(c memstore.Col) int {
+	if int(c.ID) >= len(idx.columns) || c.ID < 0 {
+		return -1
+	}
+	return int(idx.columns[c.ID]) - 1
+}
+
+// segmentScan is a segment that a plan reads.
+type segmentScan struct {
+	*segmentIndex
+	file    *segmentFile
+	ordinal int // among the plan's
+}
+
+// openSegments takes the view and holds its segments that overlap the time range.
+func (p *plan) openSegments() error {
+	for {
+		p.view = p.table.view.Load()
+		var overlap []*segmentFile
+		for _, f := range p.view.segments {
+			if f.meta.MinTime < p.to && f.meta.MaxTime >= p.from {
+				overlap = append(overlap, f)
+			}
+		}
+		p.stats.segmentsSkipped.Store(int64(len(p.view.segments) - len(overlap)))
+		ok, err := p.readSegments(overlap)
+		if ok || err != nil {
+			return err
+		}
+		// A merge took one away; a newer view has what replaced it.
+	}
+}
+
+// readSegments holds and opens segments, all or none; ok is false if one is gone.
+func (p *plan) readSegments(files []*segmentFile) (ok bool, err error) {
+	for _, f := range files {
+		if !f.acquire() {
+			p.release()
+			return false, nil
+		}
+		idx, err := f.load(p.table)
+		if err != nil {
+			f.release()
+			p.release()
+			return false, err
+		}
+		p.segments = append(p.segments, &segmentScan{idx, f, len(p.segments)})
+	}
+	p.stats.segmentsRead.Store(int64(len(files)))
+	return true, nil
+}
+
+// release lets the plan's segments go. It may be called twice.
+func (p *plan) release() {
+	for _, s := range p.segments {
+		s.file.release()
+	}
+	p.segments = nil
+}
+
+// order sorts the plan's series as the largest segment has them, so that series that
+// share a block come one after the other.
+func (p *plan) order() {
+	var largest *segmentScan
+	for _, s := range p.segments {
+		if largest == nil || len(s.ids) > len(largest.ids) {
+			largest = s
+		}
+	}
+	if largest == nil || len(p.ids) < 2 {
+		return
+	}
+	if len(p.ids) < len(largest.ids)/8 {
+		slices.SortFunc(p.ids, func(a, b series.ID) int { return int(largest.find(a)) - int(largest.find(b)) })
+		return
+	}
+	wanted := make([]bool, p.series.Len())
+	for _, id := range p.ids {
+		wanted[id] = true
+	}
+	ordered := make([]series.ID, 0, len(p.ids))
+	for _, id := range largest.ids {
+		if int(id) < len(wanted) && wanted[id] {
+			ordered = append(ordered, id)
+			wanted[id] = false
+		}
+	}
+	for _, id := range p.ids {
+		if wanted[id] {
+			ordered = append(ordered, id)
+		}
+	}
+	p.ids = ordered
+}
+
+// appendRuns adds the runs of a series in the plan's time range.
+func (s *segmentScan) appendRuns(w *worker, id series.ID) error {
+	n := s.find(id)
+	if n < 0 || s.max[n] < w.p.from || s.min[n] >= w.p.to {
+		return nil
+	}
+	from, to := s.BlocksOf(n)
+	for b := from; b < to; b++ {
+		block := s.Block(b)
+		if block.MaxTime < w.p.from || block.MinTime >= w.p.to {
+			w.p.stats.blocksSkipped.Add(1)
+			continue
+		}
+		r := &segmentRun{p: w.p, whole: len(block.Runs) == 1, hi: block.Rows, min: block.MinTime, max: block.MaxTime}
+		if r.whole {
+			r.data = w.ownBlock(s, b)
+		} else {
+			r.data = w.sharedBlock(s, b)
+			r.lo, r.hi = r.data.rowsOf(n)
+			r.min, r.max = s.min[n], s.max[n]
+			if to-from > 1 { // the series goes on in another block
+				times, err := r.times()
+				if err != nil {
+					return err
+				}
+				r.min, r.max = times[0], times[len(times)-1]
+			}
+		}
+		w.runs = append(w.runs, r)
+	}
+	return nil
+}
+
+// blockData is a block of a segment, read as far as it was asked for.
+type blockData struct {
+	idx      *segmentIndex
+	block    int
+	starts   []int32 // first row of each run, of blocks with several
+	times    []int64
+	versions []int64
+	state    [2]bool // times and versions are read
+	columns  []segment.Data
+	read     []bool
+}
+
+func (d *blockData) reset(idx *segmentIndex, block int) {
+	n := len(idx.Columns())
+	d.idx, d.block, d.state, d.starts = idx, block, [2]bool{}, d.starts[:0]
+	if cap(d.columns) < n {
+		d.columns, d.read = make([]segment.Data, n), make([]bool, n)
+	}
+	d.columns, d.read = d.columns[:n], d.read[:n]
+	clear(d.read)
+}
+
+// ownBlock returns a block of one series. Without keep its buffers are used again for
+// the next series.
+func (w *worker) ownBlock(s *segmentScan, block int) *blockData {
+	if w.keep {
+		d := &blockData{}
+		d.reset(s.segmentIndex, block)
+		return d
+	}
+	if w.usedBlocks == len(w.blocks) {
+		w.blocks = append(w.blocks, &blockData{})
+	}
+	d := w.blocks[w.usedBlocks]
+	w.usedBlocks++
+	d.reset(s.segmentIndex, block)
+	return d
+}
+
+// sharedBlock returns a block of several series, which are likely to be asked for one
+// after the other: the last one of each segment is kept.
+func (w *worker) sharedBlock(s *segmentScan, block int) *blockData {
+	for len(w.shared) <= s.ordinal {
+		w.shared = append(w.shared, nil)
+	}
+	d := w.shared[s.ordinal]
+	if d == nil || d.block != block {
+		d = &blockData{} // others may still use the one before
+		d.reset(s.segmentIndex, block)
+		at := int32(0)
+		for _, r := range s.Block(block).Runs {
+			d.starts = append(d.starts, at)
+			at += r.Rows
+		}
+		w.shared[s.ordinal] = d
+	}
+	return d
+}
+
+// rowsOf returns the rows of a series in a shared block.
+func (d *blockData) rowsOf(n int32) (lo, hi int) {
+	runs := d.idx.Block(d.block).Runs
+	k, _ := slices.BinarySearchFunc(runs, n, func(r segment.Run, n int32) int { return int(r.Series) - int(n) })
+	lo = int(d.starts[k])
+	return lo, lo + int(runs[k].Rows)
+}
+
+// segmentRun is the rows of one series in one block.
+type segmentRun struct {
+	p        *plan // nil outside of scans
+	data     *blockData
+	lo, hi   int // in the block
+	whole    bool
+	min, max int64
+	known    blockStats
+	first    storedValue
+	last     storedValue
+}
+
+func (r *segmentRun) span() (int, int64, int64) { return r.hi - r.lo, r.min, r.max }
+
+func (r *segmentRun) times() ([]int64, error) {
+	d := r.data
+	if !d.state[0] {
+		var err error
+		if d.times, err = d.idx.Times(d.block, d.times); err != nil {
+			return nil, err
+		}
+		d.state[0] = true
+		r.counted()
+	}
+	return d.times[r.lo:r.hi], nil
+}
+
+func (r *segmentRun) counted() {
+	if r.p != nil {
+		r.p.stats.blocksRead.Add(1)
+	}
+}
+
+func (r *segmentRun) versions() ([]int64, error) {
+	d := r.data
+	if !d.state[1] {
+		var err error
+		if d.versions, err = d.idx.Versions(d.block, d.versions); err != nil {
+			return nil, err
+		}
+		d.state[1] = true
+	}
+	if d.versions == nil {
+		return nil, nil
+	}
+	return d.versions[r.lo:r.hi], nil
+}
+
+func (r *segmentRun) column(c memstore.Col, into *values) error {
+	*into = values{kind: c.Kind}
+	d := r.data
+	n := d.idx.column(c)
+	if n < 0 {
+		into.allNull = true
+		return nil
+	}
+	if !d.read[n] {
+		if err := d.idx.Column(d.block, n, &d.columns[n]); err != nil {
+			return err
+		}
+		d.read[n] = true
+		r.counted()
+	}
+	data := &d.columns[n]
+	if data.AllNull() {
+		into.allNull = true
+		return nil
+	}
+	into.ints, into.floats, into.bools, into.strs, into.nulls = data.Ints, data.Floats, data.Bools, data.Strs, data.Nulls
+	into.slice(r.lo, r.hi)
+	return nil
+}
+
+func (r *segmentRun) stats(c memstore.Col) *blockStats {
+	if !r.whole {
+		return nil
+	}
+	s := r.bounds(c)
+	if s == nil {
+		return nil
+	}
+	n := r.data.idx.column(c)
+	if n < 0 {
+		r.first, r.last = storedValue{null: true}, storedValue{null: true}
+		s.first, s.last = &r.first, &r.last
+		return s
+	}
+	if known := r.data.idx.Stats(r.data.block, n); !isText(c) || known.NonNull == 0 {
+		r.first = storedValue{null: known.FirstNull, bits: known.First}
+		r.last = storedValue{null: known.LastNull, bits: known.Last}
+		s.first, s.last = &r.first, &r.last
+	}
+	return s
+}
+
+func (r *segmentRun) bounds(c memstore.Col) *blockStats {
+	rows := r.data.idx.Block(r.data.block).Rows
+	r.known = blockStats{rows: rows}
+	n := r.data.idx.column(c)
+	if n < 0 {
+		return &r.known
+	}
+	known := r.data.idx.Stats(r.data.block, n)
+	r.known.nonNull = int(known.NonNull)
+	r.known.hasMinMax, r.known.minBits, r.known.maxBits = known.HasRange && !isText(c), known.Min, known.Max
+	r.known.hasSum, r.known.sumBits = known.HasSum, known.Sum
+	return &r.known
+}
+
+// lookupBlocks bounds the blocks kept for judging versions.
+const lookupBlocks = 128
+
+type lookupKey struct {
+	file  *segmentFile
+	block int
+}
+
+// lookupSegments returns the row of a key in the newest segment that has it. A segment
+// that cannot be read is passed over, with a line in the log: the row is then
+// accepted, and the version decides at read.
+func (t *table) lookupSegments(v *view, id series.ID, time int64) (memstore.Row, bool) {
+	var best memstore.Row
+	found := false
+	for _, f := range v.segments {
+		if time < f.meta.MinTime || time > f.meta.MaxTime || !f.acquire() {
+			continue
+		}
+		row, ok, err := t.lookupSegment(f, id, time)
+		f.release()
+		if err != nil {
+			t.store.opts.Log.Error("versions are not judged against a segment", "db", t.id.Database, "table", t.id.Table, "err", err)
+		}
+		if ok && (!found || row.Version > best.Version) {
+			best, found = row, true
+		}
+	}
+	return best, found
+}
+
+func (t *table) lookupSegment(f *segmentFile, id series.ID, time int64) (row memstore.Row, ok bool, err error) {
+	idx, err := f.load(t)
+	if err != nil {
+		return row, false, err
+	}
+	n := idx.find(id)
+	if n < 0 || time < idx.min[n] || time > idx.max[n] {
+		return row, false, nil
+	}
+	from, to := idx.BlocksOf(n)
+	for b := from; b < to; b++ {
+		if block := idx.Block(b); time < block.MinTime || time > block.MaxTime {
+			continue
+		}
+		d := t.lookupBlock(f, idx, b)
+		r := segmentRun{data: d}
+		r.lo, r.hi = d.rowsOf(n)
+		times, err := r.times()
+		if err != nil {
+			return row, false, err
+		}
+		at, ok := slices.BinarySearch(times, time)
+		if !ok {
+			continue
+		}
+		row, err = t.rowAt(&r, at)
+		return row, err == nil, err
+	}
+	return row, false, nil
+}
+
+func (t *table) lookupBlock(f *segmentFile, idx *segmentIndex, block int) *blockData {
+	key := lookupKey{f, block}
+	d := t.lookups[key]
+	if d != nil {
+		return d
+	}
+	if len(t.lookups) >= lookupBlocks || t.lookups == nil {
+		t.lookups = map[lookupKey]*blockData{}
+	}
+	d = &blockData{}
+	d.reset(idx, block)
+	at := int32(0)
+	for _, r := range idx.Block(block).Runs {
+		d.starts = append(d.starts, at)
+		at += r.Rows
+	}
+	t.lookups[key] = d
+	return d
+}
+
+// rowAt boxes row i of a run.
+func (t *table) rowAt(r *segmentRun, i int) (memstore.Row, error) {
+	times, _ := r.times()
+	row := memstore.Row{Time: times[i], Version: 1}
+	versions, err := r.versions()
+	if err != nil {
+		return row, err
+	}
+	if versions != nil {
+		row.Version = versions[i]
+	}
+	o := t.names.observed
+	for k, c := range o.Columns {
+		if o.ids[k] < 0 {
+			continue
+		}
+		col := memstore.Col{ID: o.ids[k], Kind: c.Type.Kind}
+		var v values
+		if err := r.column(col, &v); err != nil {
+			return row, err
+		}
+		if !v.isNull(i) {
+			row.Cells = append(row.Cells, v.cell(col, i))
+		}
+	}
+	return row, nil
+}
+
+func (v *values) cell(c memstore.Col, i int) memstore.Cell {
+	cell := memstore.Cell{Col: c}
+	switch {
+	case v.floats != nil:
+		cell.Bits = math.Float64bits(v.floats[i])
+	case v.strs != nil:
+		cell.Str = v.strs[i]
+	case v.bools != nil:
+		if v.bools[i] {
+			cell.Bits = 1
+		}
+	default:
+		cell.Bits = uint64(v.ints[i])
+	}
+	return cell
+}
+
+// openSegments makes the segments that the manifest names the table's.
+func (t *table) openSegments(metas []segmentMeta) {
+	v := *t.view.Load()
+	for _, m := range metas {
+		v.segments = append(v.segments, newSegmentFile(t.store, m))
+		t.openMax = max(t.openMax, m.MaxTime)
+	}
+	t.view.Store(&v)
+}
+
+// sweep deletes segments that no manifest names, and says which are missing.
+func (s *Store) sweep(ctx context.Context) error {
+	keys, err := s.objects.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	live := map[string]bool{}
+	for i := range s.manifest.Tables {
+		for _, m := range s.manifest.Tables[i].Segments {
+			live[m.Name] = true
+			if _, ok := slices.BinarySearch(keys, m.Name); !ok {
+				s.opts.Log.Error("a segment is missing: its rows cannot be read", "segment", m.Name,
+					"db", s.manifest.Tables[i].ID.Database, "table", s.manifest.Tables[i].ID.Table)
+			}
+		}
+	}
+	for _, key := range keys {
+		if !live[key] {
+			if err := s.objects.Delete(ctx, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) closeSegments() {
+	for _, t := range s.all() {
+		for _, f := range t.view.Load().segments {
+			f.close()
+		}
+	}
+}
+
+// discard deletes segments that were written but not adopted.
+func (s *Store) discard(metas []segmentMeta) {
+	for _, m := range metas {
+		if err := s.objects.Delete(context.Background(), m.Name); err != nil {
+			s.opts.Log.Warn("an unused segment stays behind", "segment", m.Name, "err", err)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/wal"
 	"github.com/weir-db/weir/internal/vfs"
@@ -22,6 +23,8 @@ import (
 type Options struct {
 	Dir string // the store's folder, made if missing; unused if FS is set
 	FS  vfs.FS // the store's files; nil: those below Dir
+	// Objects keeps the segments; nil: the folder "segments" of the store's files.
+	Objects objstore.Store
 
 	Clock            *clock.Clock // nil: the machine's
 	MemoryLimitBytes int64        // of rows in memory; default 1 GiB. From half of it on rows are flushed.
@@ -57,7 +60,19 @@ type Store struct {
 	lock  vfs.Unlocker
 	log   *wal.Log
 
+	objects     objstore.Store
+	nextSegment atomic.Uint64 // number of the latest segment
+
 	memory atomic.Int64 // bytes in all tables' memory stores
+
+	flushWanted, maintainWanted chan struct{} // of one slot: see signal
+
+	roomMu sync.Mutex    // guards room
+	room   chan struct{} // closed and replaced when memory is freed
+
+	flushMu sync.Mutex // held by the one flush that runs; taken before all others
+
+	segmentsMu sync.Mutex // held by what takes segments away: merge and expiry; before manifestMu
 
 	mu     sync.RWMutex // guards tables
 	tables map[storage.TableID]*table
@@ -73,7 +88,8 @@ type Store struct {
 // open is an error of kind fault.Conflict.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
-	s := &Store{opts: o, clock: o.Clock, fs: o.FS, tables: map[storage.TableID]*table{}}
+	s := &Store{opts: o, clock: o.Clock, fs: o.FS, tables: map[storage.TableID]*table{},
+		flushWanted: make(chan struct{}, 1), maintainWanted: make(chan struct{}, 1), room: make(chan struct{})}
 	if s.fs == nil {
 		var err error
 		if s.fs, err = vfs.Real(o.Dir); err != nil {
@@ -102,14 +118,21 @@ func (s *Store) recover(ctx context.Context) error {
 	if s.manifest, err = readManifest(s.fs); err != nil {
 		return err
 	}
+	if s.objects = s.opts.Objects; s.objects == nil {
+		if s.objects, err = objstore.Local(s.fs, "segments"); err != nil {
+			return err
+		}
+	}
+	s.nextSegment.Store(s.manifest.NextSegment)
+	if err := s.sweep(ctx); err != nil {
+		return err
+	}
 	byUID := map[uint64]*table{}
 	for i := range s.manifest.Tables {
 		m := &s.manifest.Tables[i]
 		t := newTable(s, m.ID, m.UID, rules{policy: m.Policy, low: m.Low}, newNames(m.observed()))
 		t.applied = m.Flushed
-		if err := t.openSegments(m.Segments); err != nil {
-			return err
-		}
+		t.openSegments(m.Segments)
 		s.tables[m.ID] = t
 		byUID[m.UID] = t
 	}
@@ -118,13 +141,13 @@ func (s *Store) recover(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return s.replay(byUID, p, kind, payload)
+			return s.replay(ctx, byUID, p, kind, payload)
 		})
 	return err
 }
 
 // replay applies one record of the log as it was applied when it was written.
-func (s *Store) replay(tables map[uint64]*table, p wal.Position, kind byte, payload []byte) error {
+func (s *Store) replay(ctx context.Context, tables map[uint64]*table, p wal.Position, kind byte, payload []byte) error {
 	if kind != recordRows {
 		return fault.New(fault.Corrupt, "The log at %d has a record of kind %d, which this version does not know.", p, kind)
 	}
@@ -149,7 +172,7 @@ func (s *Store) replay(tables map[uint64]*table, p wal.Position, kind byte, payl
 	grown := t.countLocked()
 	t.applyMu.Unlock()
 	s.memory.Add(grown)
-	return s.replayed()
+	return s.replayed(ctx)
 }
 
 // CreateTable implements [storage.Backend].
@@ -178,6 +201,7 @@ func (s *Store) CreateTable(ctx context.Context, id storage.TableID, p storage.P
 func (s *Store) changeLocked(edit func(next *manifest)) error {
 	next := *s.manifest
 	next.Tables = slices.Clone(next.Tables)
+	next.NextSegment = s.nextSegment.Load()
 	edit(&next)
 	if err := next.write(s.fs); err != nil {
 		return fault.Wrap(fault.Unavailable, err, "The store's manifest could not be written.")
@@ -220,7 +244,7 @@ func (s *Store) setPolicyLocked(t *table, p storage.Policy) error {
 		return err
 	}
 	t.rules.Store(&next)
-	s.wake()
+	signal(s.maintainWanted)
 	return nil
 }
 
@@ -300,7 +324,7 @@ func (s *Store) Table(id storage.TableID) (storage.Table, error) {
 func (s *Store) Close() error {
 	s.stop()
 	s.workers.Wait()
-	err := s.flushAll()
+	err := s.flushAll(context.Background())
 	err = errors.Join(err, s.log.Close())
 	s.closeSegments()
 	return errors.Join(err, s.lock.Unlock())

@@ -43,14 +43,18 @@ type table struct {
 	applyMu   sync.Mutex // guards the fields below and replacing view; taken before submitMu
 	names     *names
 	accepted  []acceptedKinds // by series: what names need no more judging
-	flushed   []int64         // by series: greatest time in frozen stores or segments written since the start
+	flushed   []int64         // by series: greatest time in segments written since the start
 	openMax   int64           // greatest time in segments that were there at the start
 	applied   wal.Position    // of the last record applied
 	first     wal.Position    // of the first record applied since the last freeze, if unflushed
 	unflushed bool
-	bytes     int64          // of active, as far as the store has counted them
-	cols      []memstore.Col // scratch
+	bytes     int64                    // of active, as far as the store has counted them
+	cols      []memstore.Col           // scratch
+	lookups   map[lookupKey]*blockData // blocks read to judge versions
 }
+
+// minTime is before all times.
+const minTime = math.MinInt64
 
 // rules is a table's policy and what it has deleted; replaced, never modified.
 type rules struct {
@@ -63,8 +67,8 @@ type rules struct {
 // that an older one held.
 type view struct {
 	active   *memstore.Store
-	frozen   []*memstore.Store // oldest first
-	segments []*segmentFile    // oldest first
+	frozen   []*frozenStore // oldest first
+	segments []*segmentFile // oldest first
 }
 
 // acceptedKinds is what kinds of records of a series have passed the judgement of
@@ -87,7 +91,7 @@ type request struct {
 }
 
 func newTable(s *Store, id storage.TableID, uid uint64, r rules, n *names) *table {
-	t := &table{id: id, uid: uid, store: s, registry: series.NewRegistry(), names: n, openMax: math.MinInt64}
+	t := &table{id: id, uid: uid, store: s, registry: series.NewRegistry(), names: n, openMax: minTime}
 	t.rules.Store(&r)
 	t.observed.Store(n.observed)
 	t.view.Store(&view{active: memstore.New()})
@@ -378,13 +382,13 @@ func (t *table) lookup(id series.ID, time int64) (memstore.Row, bool) {
 	if row, ok := v.active.Lookup(id, time); ok {
 		return row, true
 	}
-	if time > t.openMax && (int(id) >= len(t.flushed) || time > t.flushed[id]) {
-		return memstore.Row{}, false
-	}
 	for i := len(v.frozen) - 1; i >= 0; i-- {
 		if row, ok := v.frozen[i].Lookup(id, time); ok {
 			return row, true
 		}
+	}
+	if time > t.openMax && (int(id) >= len(t.flushed) || time > t.flushed[id]) {
+		return memstore.Row{}, false
 	}
 	return t.lookupSegments(v, id, time)
 }

@@ -262,7 +262,7 @@ func (t *naiveTable) conflict(rows *storage.Rows, row *storage.Row) *storage.Rej
 }
 
 func (t *naiveTable) store(rows *storage.Rows, row *storage.Row, lost bool) {
-	t.schema = grow(t.schema, rows, row)
+	t.schema = grow(t.schema, t.measures, rows, row)
 	t.measures[cloneString(row.Measure)] = true
 	if lost {
 		return
@@ -279,9 +279,10 @@ func (t *naiveTable) store(rows *storage.Rows, row *storage.Row, lost bool) {
 	series.rows[row.TimeNs] = naiveRow{version: row.Version, values: valuesOf(rows, row)}
 }
 
-// grow returns the schema with the names of one accepted row added.
-func grow(old *storage.Schema, rows *storage.Rows, row *storage.Row) *storage.Schema {
-	s := &storage.Schema{Columns: slices.Clone(old.Columns), Measures: slices.Clone(old.Measures)}
+// grow returns the schema with the names of one accepted row added; measures are the
+// names it has.
+func grow(old *storage.Schema, measures map[string]bool, rows *storage.Rows, row *storage.Row) *storage.Schema {
+	s := &storage.Schema{Columns: slices.Clone(old.Columns), Measures: old.Measures}
 	add := func(c storage.Column) {
 		if s.Lookup(c.Name) < 0 {
 			c.Name = cloneString(c.Name)
@@ -300,17 +301,25 @@ func grow(old *storage.Schema, rows *storage.Rows, row *storage.Row) *storage.Sc
 	if !row.Multi {
 		kind.Type = rows.Columns[row.Values[0].Column].Type
 	}
-	at := slices.IndexFunc(s.Measures, func(m storage.Measure) bool { return m.Name == kind.Name && m.Multi == kind.Multi })
+	at := -1
+	if measures[kind.Name] {
+		at = slices.IndexFunc(s.Measures, func(m storage.Measure) bool { return m.Name == kind.Name && m.Multi == kind.Multi })
+	}
 	if at < 0 {
 		at = len(s.Measures)
 		s.Measures = append(s.Measures, kind)
 	}
-	m := &s.Measures[at]
-	m.Dimensions = slices.Clone(m.Dimensions)
+	dims := slices.Clone(s.Measures[at].Dimensions)
 	for _, d := range row.Dimensions {
-		if !slices.Contains(m.Dimensions, d.Name) {
-			m.Dimensions = append(m.Dimensions, cloneString(d.Name))
+		if !slices.Contains(dims, d.Name) {
+			dims = append(dims, cloneString(d.Name))
 		}
+	}
+	if len(dims) > len(s.Measures[at].Dimensions) {
+		if at < len(old.Measures) { // others read the old schema
+			s.Measures = slices.Clone(s.Measures)
+		}
+		s.Measures[at].Dimensions = dims
 	}
 	return s
 }

@@ -49,7 +49,8 @@ func (s Suite) Run(t *testing.T) {
 		{"schema grows in order", testSchema},
 		{"rejected rows leave the schema alone", testSchemaRejected},
 		{"type and name conflicts", testConflicts},
-		{"limits", testLimits},
+		{"limits of dimensions and attributes", testLimits},
+		{"limit of measure names", testMeasureLimit},
 		{"dimension order makes no new series", testDimensionOrder},
 		{"strings are copied", testStringsCopied},
 		{"unknown columns are invalid", testUnknownColumn},
@@ -481,19 +482,24 @@ func testLimits(e *env) {
 		}
 		e.accept(table, p)
 	}
+	table = e.disturb()
 	e.reject(table, Point{Measure: "m", Dims: []string{"d0", "v"}, TimeNs: at(1), Values: []NamedValue{F("more", 1)}},
 		storage.Rejection{Cause: storage.TooManyAttributes})
-	var b Batch
-	for i := 1; i < storage.MaxMeasureNamesPerTable; i++ {
-		b.Add(Point{Measure: fmt.Sprint("m", i), Dims: []string{"d0", "v"}, TimeNs: at(0), Single: true, Values: []NamedValue{F("", 1)}})
+}
+
+func testMeasureLimit(e *env) {
+	table := e.create(basePolicy)
+	one := func(name string, ago time.Duration) Point {
+		return Point{Measure: name, Dims: []string{"d", "v"}, TimeNs: at(ago), Single: true, Values: []NamedValue{F("", 1)}}
 	}
-	if r, err := table.Write(context.Background(), &b.Rows); err != nil || len(r.Rejections) > 0 {
-		e.Fatalf("%v %v", len(r.Rejections), err)
+	var points []Point
+	for i := range storage.MaxMeasureNamesPerTable {
+		points = append(points, one(fmt.Sprint("m", i), 0))
 	}
+	e.accept(table, points...)
 	table = e.disturb()
-	e.reject(table, Point{Measure: "more", Dims: []string{"d0", "v"}, TimeNs: at(0), Single: true, Values: []NamedValue{F("", 1)}},
-		storage.Rejection{Cause: storage.TooManyMeasures})
-	e.accept(table, Point{Measure: "m5", Dims: []string{"d0", "v"}, TimeNs: at(5), Single: true, Values: []NamedValue{F("", 1)}})
+	e.reject(table, one("more", 0), storage.Rejection{Cause: storage.TooManyMeasures})
+	e.accept(table, one("m5", 5))
 }
 
 func testDimensionOrder(e *env) {

@@ -518,6 +518,16 @@ func (s *Store) Put(id uint32, row Row) {
 	}
 }
 
+// LastTime returns the greatest time of the series.
+func (s *Series) LastTime() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.side); n > 0 {
+		return max(s.last, s.side[n-1].Time)
+	}
+	return s.last
+}
+
 // Snapshot appends the chunks of the series, ascending and complete, to dst.
 func (s *Series) Snapshot(st *Store, dst []Chunk) []Chunk {
 	s.mu.Lock()

@@ -85,6 +85,10 @@ type Registry struct {
 	mu    sync.RWMutex // guards the fields below; elements once written are not changed
 	slots []uint32     // open addressing by hash; id+1, 0 is free; a power of two long
 	v     View
+	// Chains of the dimensions of equal value, by index into v.pairs plus one: a
+	// dictionary's heads has the latest, before the one before it.
+	before []uint32
+	owner  []ID // series of each pair
 }
 
 // NewRegistry returns an empty registry.
@@ -117,6 +121,7 @@ type dictionary struct {
 	name   uint32 // id of the dimension's name
 	ids    map[string]uint32
 	values []string // append-only
+	heads  []uint32 // by code; see Registry.before
 }
 
 func newDictionary() *dictionary { return &dictionary{ids: map[string]uint32{}} }
@@ -226,7 +231,14 @@ func (r *Registry) addLocked(key []byte) (ID, error) {
 	r.v.measure = append(r.v.measure, r.v.measures.code(measure))
 	for _, d := range dims {
 		dict := r.dimensionLocked(d.Name)
-		r.v.pairs = append(r.v.pairs, pair{dict.name, dict.code(d.Value)})
+		code := dict.code(d.Value)
+		if int(code) == len(dict.heads) {
+			dict.heads = append(dict.heads, 0)
+		}
+		r.v.pairs = append(r.v.pairs, pair{dict.name, code})
+		r.before = append(r.before, dict.heads[code])
+		r.owner = append(r.owner, id)
+		dict.heads[code] = uint32(len(r.v.pairs))
 	}
 	r.v.pairEnds = append(r.v.pairEnds, uint32(len(r.v.pairs)))
 	r.insertLocked(id, hash)
@@ -264,6 +276,30 @@ func (r *Registry) growLocked() {
 	for id := range r.v.measure {
 		r.insertLocked(ID(id), maphash.Bytes(r.seed, r.v.Key(ID(id))))
 	}
+}
+
+// With returns the series of v whose dimension has one of the values, ascending.
+func (r *Registry) With(v *View, dimension string, values []string) []ID {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	dict := r.v.dims[dimension]
+	if dict == nil {
+		return nil
+	}
+	var ids []ID
+	for i, value := range values {
+		code, ok := dict.ids[value]
+		if !ok || slices.Contains(values[:i], value) {
+			continue
+		}
+		for at := dict.heads[code]; at != 0; at = r.before[at-1] {
+			if id := r.owner[at-1]; int(id) < v.Len() {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // View returns what is registered now.

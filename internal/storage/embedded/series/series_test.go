@@ -85,3 +85,22 @@ func BenchmarkResolve(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/series")
 }
+
+func TestWithFindsTheSeriesOfAValue(t *testing.T) {
+	r := NewRegistry()
+	for i := range 10 {
+		key := AppendKey(nil, "m", []storage.Dim{{Name: "d", Value: fmt.Sprint(i)}, {Name: "odd", Value: fmt.Sprint(i % 2)}})
+		r.Resolve(nil, keysOf(key))
+	}
+	v := r.View()
+	r.Resolve(nil, keysOf(AppendKey(nil, "later", []storage.Dim{{Name: "odd", Value: "1"}})))
+	check := func(name string, values []string, want string) {
+		t.Helper()
+		if got := fmt.Sprint(r.With(v, name, values)); got != want {
+			t.Errorf("%s of %v: %s, want %s", name, values, got, want)
+		}
+	}
+	check("odd", []string{"1"}, "[1 3 5 7 9]")
+	check("d", []string{"7", "2", "7", "none"}, "[2 7]")
+	check("none", []string{"1"}, "[]")
+}

@@ -1,0 +1,185 @@
+package embedded
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/storage/embedded/memstore"
+	"github.com/weir-db/weir/internal/storage/embedded/wal"
+)
+
+// frozenStore is a memory store on its way into segments. It is read-only.
+type frozenStore struct {
+	*memstore.Store
+	first, last wal.Position // of the records in it
+	observed    *observed    // after the last of them
+}
+
+// freezeLocked takes the active store out of the writers' way. Nothing happens if no
+// record was applied since the last time.
+func (t *table) freezeLocked() {
+	if !t.unflushed {
+		return
+	}
+	v := *t.view.Load()
+	v.frozen = append(slices.Clip(v.frozen), &frozenStore{v.active, t.first, t.applied, t.names.observed})
+	v.active = memstore.New()
+	t.view.Store(&v)
+	t.unflushed, t.bytes = false, 0
+}
+
+// needed returns the first position of the log whose record is not in segments yet,
+// or until if there is none before it.
+func (t *table) needed(until wal.Position) wal.Position {
+	t.applyMu.Lock()
+	defer t.applyMu.Unlock()
+	for _, f := range t.view.Load().frozen {
+		until = min(until, f.first)
+	}
+	if t.unflushed {
+		until = min(until, t.first)
+	}
+	t.submitMu.Lock()
+	defer t.submitMu.Unlock()
+	if len(t.pending) > 0 {
+		until = min(until, t.pending[0].ticket.Position)
+	}
+	return until
+}
+
+// flush writes the rows of a table that are in memory into segments and lets the log
+// forget them. One flush runs at a time.
+func (s *Store) flush(ctx context.Context, t *table) error {
+	s.flushMu.Lock()
+	defer s.flushMu.Unlock()
+	t.applyMu.Lock()
+	t.freezeLocked()
+	t.applyMu.Unlock()
+	for {
+		v := t.view.Load()
+		if len(v.frozen) == 0 {
+			return nil
+		}
+		if err := s.flushFrozen(ctx, t, v.frozen[0]); err != nil {
+			return fmt.Errorf("flush table %s.%s: %w", t.id.Database, t.id.Table, err)
+		}
+	}
+}
+
+func (s *Store) flushFrozen(ctx context.Context, t *table, f *frozenStore) error {
+	begin := time.Now()
+	metas, err := s.writeFrozen(ctx, t, f)
+	if err == nil {
+		err = s.adopt(t, f, metas)
+	}
+	if err != nil {
+		s.discard(metas)
+		return err
+	}
+	var bytes int64
+	for _, m := range metas {
+		bytes += m.Bytes
+	}
+	s.opts.Log.Debug("flushed", "db", t.id.Database, "table", t.id.Table, "rows", f.Rows(), "bytes", bytes, "segments", len(metas), "dur", time.Since(begin))
+	return nil
+}
+
+// adopt makes new segments take the place of a frozen store: first in the manifest,
+// then for readers.
+func (s *Store) adopt(t *table, f *frozenStore, metas []segmentMeta) error {
+	files := make([]*segmentFile, len(metas))
+	for i, m := range metas {
+		files[i] = newSegmentFile(s, m)
+	}
+	flushed := t.flushedWith(f)
+	s.manifestMu.Lock()
+	defer s.manifestMu.Unlock()
+	if s.manifest.of(t) == nil {
+		return t.gone()
+	}
+	if err := s.changeLocked(func(m *manifest) {
+		e := m.of(t)
+		e.Segments = append(slices.Clip(e.Segments), metas...)
+		e.Flushed = f.last
+		e.setObserved(f.observed)
+	}); err != nil {
+		return err
+	}
+	t.applyMu.Lock()
+	v := *t.view.Load()
+	v.frozen = slices.DeleteFunc(slices.Clone(v.frozen), func(x *frozenStore) bool { return x == f })
+	v.segments = append(slices.Clip(v.segments), files...)
+	t.view.Store(&v)
+	t.flushed = flushed
+	t.applyMu.Unlock()
+	s.freed(f.Bytes())
+	return nil
+}
+
+// flushedWith returns t.flushed with a frozen store's times added. Only flushes
+// change it, one at a time.
+func (t *table) flushedWith(f *frozenStore) []int64 {
+	all := f.All()
+	flushed := slices.Grow(slices.Clone(t.flushed), max(0, len(all)-len(t.flushed)))
+	for id := range all {
+		if id == len(flushed) {
+			flushed = append(flushed, minTime)
+		}
+		if series := all[id].Load(); series != nil {
+			flushed[id] = max(flushed[id], series.LastTime())
+		}
+	}
+	return flushed
+}
+
+// truncateLog deletes the files of the log that nothing needs any more.
+func (s *Store) truncateLog() error {
+	// Records from here on may be on their way into tables.
+	until := s.log.Mark()
+	for _, t := range s.all() {
+		until = t.needed(until)
+	}
+	return s.log.TruncateBefore(until)
+}
+
+// flushAll flushes every table and shortens the log.
+func (s *Store) flushAll(ctx context.Context) error {
+	var errs []error
+	for _, t := range s.all() {
+		if err := s.flush(ctx, t); err != nil && !fault.Is(err, fault.NotFound) {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "Rows could not be written to the magnetic store.")
+	}
+	return s.truncateLog()
+}
+
+// flushDue flushes what the limits of memory and log ask for.
+func (s *Store) flushDue(ctx context.Context) error {
+	if s.log.SizeBytes() > s.opts.LogLimitBytes {
+		return s.flushAll(ctx)
+	}
+	if s.memory.Load() <= s.opts.MemoryLimitBytes/2 {
+		return nil
+	}
+	tables := s.all()
+	slices.SortFunc(tables, func(a, b *table) int {
+		return cmp.Compare(b.view.Load().active.Bytes(), a.view.Load().active.Bytes())
+	})
+	for _, t := range tables {
+		if s.memory.Load() <= s.opts.MemoryLimitBytes/4 {
+			break
+		}
+		if err := s.flush(ctx, t); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+	}
+	return s.truncateLog()
+}

@@ -1,0 +1,235 @@
+package embedded
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/weir-db/weir/internal/fault"
+)
+
+// start begins the store's background work, which ends with ctx.
+func (s *Store) start(ctx context.Context) {
+	s.workers.Go(func() { s.flushLoop(ctx) })
+	s.workers.Go(func() { s.tick(ctx) })
+	s.workers.Go(func() { s.maintainLoop(ctx) })
+}
+
+// written is called after each write with the bytes that memory grew by.
+func (s *Store) written(grown int64) {
+	memory := s.memory.Add(grown)
+	if memory > s.opts.MemoryLimitBytes/2 || s.log.SizeBytes() > s.opts.LogLimitBytes {
+		signal(s.flushWanted)
+	}
+}
+
+// freed is called when rows have left memory.
+func (s *Store) freed(bytes int64) {
+	s.memory.Add(-bytes)
+	s.roomMu.Lock()
+	close(s.room)
+	s.room = make(chan struct{})
+	s.roomMu.Unlock()
+}
+
+// admitTimeout is how long a write waits for memory.
+const admitTimeout = 10 * time.Second
+
+// admit lets a write in once memory is below its limit.
+func (s *Store) admit(ctx context.Context) error {
+	if s.memory.Load() <= s.opts.MemoryLimitBytes {
+		return nil
+	}
+	timeout := time.NewTimer(admitTimeout)
+	defer timeout.Stop()
+	for {
+		s.roomMu.Lock()
+		room := s.room
+		s.roomMu.Unlock()
+		if s.memory.Load() <= s.opts.MemoryLimitBytes {
+			return nil
+		}
+		signal(s.flushWanted)
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return fault.Wrap(fault.Cancelled, ctx.Err(), "The write was cancelled.")
+		case <-timeout.C:
+			return fault.New(fault.Throttled, "The memory store is full: its rows cannot be written to disk as fast as new ones come.")
+		}
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // one is on its way
+	}
+}
+
+// retryAfter is how long a failed flush waits for the next attempt.
+const retryAfter = time.Second
+
+// flushLoop flushes when asked to.
+func (s *Store) flushLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.flushWanted:
+		}
+		if err := s.flushDue(ctx); err != nil && ctx.Err() == nil {
+			s.opts.Log.Error("rows stay in memory and in the log", "err", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(retryAfter):
+				signal(s.flushWanted)
+			}
+		}
+		signal(s.maintainWanted)
+	}
+}
+
+// maintainEvery is the time by the store's clock between looks at retention.
+const maintainEvery = time.Minute
+
+// tick asks for maintenance as the clock moves, however it moves.
+func (s *Store) tick(ctx context.Context) {
+	for s.clock.Wait(ctx, s.clock.Now().Add(maintainEvery)) == nil {
+		signal(s.maintainWanted)
+	}
+}
+
+// maintainLoop deletes what retention has outlived, moves cold rows out of memory and
+// merges small segments.
+func (s *Store) maintainLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.maintainWanted:
+		}
+		if err := s.maintain(ctx); err != nil && ctx.Err() == nil {
+			s.opts.Log.Error("the magnetic store is not kept in order", "err", err)
+		}
+	}
+}
+
+func (s *Store) maintain(ctx context.Context) error {
+	if err := s.expire(); err != nil {
+		return err
+	}
+	for _, t := range s.all() {
+		if err := s.flushCold(ctx, t); err != nil {
+			return err
+		}
+	}
+	return s.mergeDue(ctx)
+}
+
+// replayed keeps memory bounded while the log is replayed.
+func (s *Store) replayed(ctx context.Context) error {
+	if s.memory.Load() <= s.opts.MemoryLimitBytes {
+		return nil
+	}
+	for _, t := range s.all() {
+		if err := s.flush(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// low returns the time before which a table's rows are gone.
+func (t *table) low() int64 {
+	r := t.rules.Load()
+	return max(r.low, r.policy.Expiry(t.store.clock.Now()))
+}
+
+// expire deletes segments whose rows are all gone. What is left in others is hidden
+// from scans and leaves with the next merge.
+func (s *Store) expire() error {
+	s.segmentsMu.Lock()
+	defer s.segmentsMu.Unlock()
+	for _, t := range s.all() {
+		low := t.low()
+		expired := func(name int64) bool { return name < low }
+		var gone []*segmentFile
+		for _, seg := range t.view.Load().segments {
+			if expired(seg.meta.MaxTime) {
+				gone = append(gone, seg)
+			}
+		}
+		if len(gone) == 0 {
+			continue
+		}
+		if err := s.replace(t, gone, nil); err != nil {
+			return err
+		}
+		s.opts.Log.Info("retention deleted segments", "db", t.id.Database, "table", t.id.Table, "segments", len(gone))
+	}
+	return nil
+}
+
+// flushCold flushes a table whose rows in memory all belong to the magnetic store.
+func (s *Store) flushCold(ctx context.Context, t *table) error {
+	_, newest := t.view.Load().active.Times()
+	_, _, memory := t.rules.Load().policy.Window(s.clock.Now())
+	if newest >= memory || newest == minTime {
+		return nil
+	}
+	err := s.flush(ctx, t)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// replace puts new segments in the place of old ones: in the manifest, for readers,
+// and then on disk.
+func (s *Store) replace(t *table, old []*segmentFile, metas []segmentMeta) error {
+	files := make([]*segmentFile, len(metas))
+	for i, m := range metas {
+		files[i] = newSegmentFile(s, m)
+	}
+	names := make([]string, len(old))
+	for i, seg := range old {
+		names[i] = seg.meta.Name
+	}
+	s.manifestMu.Lock()
+	defer s.manifestMu.Unlock()
+	if s.manifest.of(t) == nil {
+		return t.gone()
+	}
+	if err := s.changeLocked(func(m *manifest) {
+		e := m.of(t)
+		at := slices.IndexFunc(e.Segments, func(x segmentMeta) bool { return x.Name == names[0] })
+		kept := slices.Clone(e.Segments[:at])
+		kept = append(kept, metas...)
+		for _, x := range e.Segments[at:] {
+			if !slices.Contains(names, x.Name) {
+				kept = append(kept, x)
+			}
+		}
+		e.Segments = kept
+	}); err != nil {
+		return err
+	}
+	t.applyMu.Lock()
+	v := *t.view.Load()
+	at := slices.Index(v.segments, old[0])
+	kept := append(slices.Clone(v.segments[:at]), files...)
+	for _, x := range v.segments[at:] {
+		if !slices.Contains(old, x) {
+			kept = append(kept, x)
+		}
+	}
+	v.segments = kept
+	t.view.Store(&v)
+	t.applyMu.Unlock()
+	for _, seg := range old {
+		seg.retire()
+	}
+	return nil
+}

@@ -1,0 +1,243 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/memstore"
+	"github.com/weir-db/weir/internal/storage/embedded/segment"
+	"github.com/weir-db/weir/internal/storage/embedded/series"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// isText reports whether a column is of strings.
+func isText(c memstore.Col) bool { return c.Kind == vec.Varchar }
+
+// writeFrozen writes a frozen store as segments, one per day.
+func (s *Store) writeFrozen(ctx context.Context, t *table, f *frozenStore) ([]segmentMeta, error) {
+	p := &plan{table: t, view: &view{active: f.Store}, schema: f.observed}
+	p.series = t.registry.View()
+	days := map[int64]bool{}
+	var chunks []memstore.Chunk
+	all := f.All()
+	for id := range all {
+		series := all[id].Load()
+		if series == nil {
+			continue
+		}
+		p.ids = append(p.ids, uint32(id))
+		chunks = series.Snapshot(f.Store, chunks[:0])
+		for i := range chunks {
+			addDays(days, asInts(chunks[i].TimeBits()))
+		}
+	}
+	return s.writeRows(ctx, t, p, slices.Sorted(maps.Keys(days)))
+}
+
+// addDays adds the days of sorted times.
+func addDays(days map[int64]bool, times []int64) {
+	for len(times) > 0 {
+		day := dayOf(times[0])
+		days[day] = true
+		at, _ := slices.BinarySearch(times, (day+1)*dayNs)
+		times = times[at:]
+	}
+}
+
+// writeRows writes what a plan reads of the given days, a segment for each that has
+// rows. After an error the segments returned are written but incomplete as a set.
+func (s *Store) writeRows(ctx context.Context, t *table, p *plan, days []int64) (metas []segmentMeta, err error) {
+	low := t.low()
+	slices.SortFunc(p.ids, func(a, b series.ID) int { return bytes.Compare(p.series.Key(a), p.series.Key(b)) })
+	for i, c := range p.schema.Columns {
+		if id := p.schema.ids[i]; id >= 0 {
+			p.columns = append(p.columns, scanColumn{Column: c, col: memstore.Col{ID: id, Kind: c.Type.Kind}})
+		}
+	}
+	for _, day := range days {
+		p.from, p.to = max(low, day*dayNs), (day+1)*dayNs
+		if p.from >= p.to {
+			continue
+		}
+		w := &segmentWriter{store: s, p: p, name: s.segmentName(t, day)}
+		meta, err := w.write(ctx)
+		if err != nil {
+			return append(metas, segmentMeta{Name: w.name}), err
+		}
+		if meta.Rows > 0 {
+			metas = append(metas, meta)
+		}
+	}
+	return metas, nil
+}
+
+// segmentName makes an object key that was never used; the counter becomes durable
+// with the manifest that names the segment.
+func (s *Store) segmentName(t *table, day int64) string {
+	date := time.Unix(day*24*60*60, 0).UTC().Format("20060102")
+	return fmt.Sprintf("t%d/%s-%d.seg", t.uid, date, s.nextSegment.Add(1))
+}
+
+// segmentWriter writes the rows of a plan's time range as one segment.
+type segmentWriter struct {
+	store *Store
+	p     *plan
+	name  string
+	w     *segment.Writer
+	meta  segmentMeta
+
+	// Of the series at hand, used again for the next.
+	times, versions []int64
+	data            []segment.Data
+}
+
+// write makes the segment an object as it is written, without holding all of it.
+func (w *segmentWriter) write(ctx context.Context) (segmentMeta, error) {
+	w.data = make([]segment.Data, len(w.p.columns))
+	reader, pipe := io.Pipe()
+	columns := make([]storage.Column, len(w.p.columns))
+	for i := range columns {
+		columns[i] = w.p.columns[i].Column
+	}
+	var put chan error
+	begin := func() {
+		put = make(chan error, 1)
+		w.w = segment.NewWriter(pipe, columns)
+		go func() {
+			err := w.store.objects.Put(ctx, w.name, reader)
+			reader.CloseWithError(err) // or the writer would wait for ever
+			put <- err
+		}()
+	}
+	err := w.series(ctx, begin)
+	if w.w == nil { // nothing to write
+		return segmentMeta{}, err
+	}
+	if err == nil {
+		w.meta.Name, w.meta.Rows = w.name, w.w.Rows()
+		w.meta.MinTime, w.meta.MaxTime = w.w.Span()
+		w.meta.Bytes, err = w.w.Finish()
+	}
+	pipe.CloseWithError(err) // nil is the end of the object
+	if putErr := <-put; err == nil {
+		err = putErr
+	}
+	return w.meta, err
+}
+
+func (w *segmentWriter) series(ctx context.Context, begin func()) error {
+	reader := worker{p: w.p}
+	for i, id := range w.p.ids {
+		if i&63 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		runs, err := reader.gather(id)
+		if err != nil {
+			return err
+		}
+		if err := w.one(&reader, id, runs, begin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one writes the rows of one series.
+func (w *segmentWriter) one(reader *worker, id series.ID, runs []run, begin func()) error {
+	w.times, w.versions = w.times[:0], w.versions[:0]
+	spans := make([]span, 0, len(runs))
+	for _, r := range runs {
+		s, err := reader.narrow(r)
+		if err != nil {
+			return err
+		}
+		if s.rows() == 0 {
+			continue
+		}
+		if err := w.stamps(&s); err != nil {
+			return err
+		}
+		spans = append(spans, s)
+	}
+	if len(spans) == 0 {
+		return nil
+	}
+	if w.w == nil {
+		begin()
+	}
+	for i := range w.p.columns {
+		v, err := joinColumn(spans, &w.p.columns[i])
+		if err != nil {
+			return err
+		}
+		w.data[i] = v.data()
+	}
+	measure, dims, err := series.ParseKey(w.p.series.Key(id))
+	if err != nil {
+		panic("bug: " + err.Error())
+	}
+	w.meta.Series++
+	return w.w.Add(segment.Series{Measure: measure, Dims: dims}, w.times, w.versions, w.data)
+}
+
+// stamps adds the times and versions of a span.
+func (w *segmentWriter) stamps(s *span) error {
+	times, err := s.times()
+	if err != nil {
+		return err
+	}
+	w.times = append(w.times, times[s.lo:s.hi]...)
+	stored, err := s.run.versions()
+	if err != nil {
+		return err
+	}
+	if stored != nil {
+		w.versions = append(w.versions, stored[s.lo:s.hi]...)
+		return nil
+	}
+	for range s.hi - s.lo {
+		w.versions = append(w.versions, 1)
+	}
+	return nil
+}
+
+// joinColumn returns a column of all spans; of one span without a copy.
+func joinColumn(spans []span, c *scanColumn) (out values, err error) {
+	if len(spans) == 1 {
+		err = spans[0].values(c, &out)
+		return out, err
+	}
+	have := 0
+	for i := range spans {
+		var v values
+		if err := spans[i].values(c, &v); err != nil {
+			return out, err
+		}
+		n := spans[i].rows()
+		out.append(&v, have, n)
+		have += n
+	}
+	return out, nil
+}
+
+// data returns the column as a segment's writer takes it.
+func (v *values) data() segment.Data {
+	if v.allNull {
+		return segment.Data{}
+	}
+	switch v.kind.Storage() {
+	case vec.StoreFloats:
+		return segment.Data{Floats: v.floats, Nulls: v.nulls}
+	case vec.StoreBools:
+		return segment.Data{Bools: v.bools, Nulls: v.nulls}
+	case vec.StoreStrs:
+		return segment.Data{Strs: v.strs, Nulls: v.nulls}
+	}
+	return segment.Data{Ints: v.ints, Nulls: v.nulls}
+}
