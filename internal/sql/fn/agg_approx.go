@@ -35,7 +35,7 @@ func approxAggregates() []Aggregate {
 // Extremely Accurate Quantiles Using t-Digests", the merging variant).
 
 const (
-	exactValues = 4096
+	exactValues = 2048
 	compression = 500
 )
 
@@ -48,8 +48,9 @@ type weighted struct {
 
 // digest is the values of one group.
 type digest struct {
-	items  []weighted // the first `sorted` are centroids in order
-	merged bool       // no longer exact
+	items       []weighted // values, or centroids and values since
+	merged      bool       // no longer exact
+	least, most float64    // once merged
 }
 
 func (d *digest) add(w weighted) {
@@ -63,7 +64,11 @@ func (d *digest) add(w weighted) {
 // much in the middle, little at the ends.
 func (d *digest) compress() {
 	d.sort()
-	d.merged = true
+	least, most := d.items[0].mean, d.items[len(d.items)-1].mean
+	if d.merged {
+		least, most = min(least, d.least), max(most, d.most)
+	}
+	d.merged, d.least, d.most = true, least, most
 	total := d.total()
 	kept := d.items[:1]
 	seen, limit := 0.0, total*quantileLimit(0)
@@ -120,22 +125,28 @@ func (d *digest) quantile(p float64) weighted {
 		}
 		return d.items[len(d.items)-1]
 	}
-	// Each centroid stands at the middle of its weight; between two, interpolate.
+	d.least, d.most = min(d.least, d.items[0].mean), max(d.most, d.items[len(d.items)-1].mean)
+	// Each centroid stands at the middle of its weight; between two, and between the
+	// outermost and the extremes, interpolate.
+	from, before := 0.0, d.least
 	at, target := 0.0, p*total
-	for i, w := range d.items {
+	for _, w := range d.items {
 		mid := at + w.weight/2
 		if target <= mid {
-			if i == 0 || w.weight == 1 {
-				return w
-			}
-			prev := d.items[i-1]
-			from := at - prev.weight/2
-			w.mean = prev.mean + (w.mean-prev.mean)*(target-from)/(mid-from)
-			return w
+			return weighted{mean: between(before, w.mean, target-from, mid-from)}
 		}
+		from, before = mid, w.mean
 		at += w.weight
 	}
-	return d.items[len(d.items)-1]
+	return weighted{mean: between(before, d.most, target-from, total-from)}
+}
+
+// between is the value part/whole of the way from a to b.
+func between(a, b, part, whole float64) float64 {
+	if whole <= 0 {
+		return b
+	}
+	return a + (b-a)*min(part/whole, 1)
 }
 
 type percentileAcc struct {
@@ -187,9 +198,9 @@ func (a *percentileAcc) Add(groups []int32, args []*vec.Vector) error {
 		if whole != nil {
 			item.whole = whole[i]
 		}
-		before := len(a.digests[g].items)
+		before := cap(a.digests[g].items)
 		a.digests[g].add(item)
-		a.bytes += int64(len(a.digests[g].items)-before) * 3 * wordBytes
+		a.bytes += int64(cap(a.digests[g].items)-before) * 3 * wordBytes
 	}
 	return nil
 }

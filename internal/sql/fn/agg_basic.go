@@ -70,6 +70,7 @@ func (a *countAcc) Result() (*vec.Vector, error) {
 
 func (a *countAcc) SizeBytes() int64 { return int64(len(a.counts)) * wordBytes }
 
+// countIfAcc counts the rows that are true.
 type countIfAcc struct{ countAcc }
 
 func newCountIf([]vec.Type, vec.Type) Accumulator { return &countIfAcc{} }
@@ -122,18 +123,24 @@ func (a *sumInt) Result() (*vec.Vector, error) {
 func (a *sumInt) SizeBytes() int64 { return int64(len(a.sums)) * 2 * wordBytes }
 
 // avgSpan divides the sum of spans by their number, rounding to the nearest.
-type avgSpan struct{ sumInt }
+type avgSpan struct{ sum sumInt }
 
 func newAvgSpan(_ []vec.Type, ret vec.Type) Accumulator { return &avgSpan{sumInt{t: ret}} }
 
+func (a *avgSpan) Resize(n int) { a.sum.Resize(n) }
+
+func (a *avgSpan) Add(groups []int32, args []*vec.Vector) error { return a.sum.Add(groups, args) }
+
 func (a *avgSpan) Result() (*vec.Vector, error) {
-	for g, n := range a.n {
+	for g, n := range a.sum.n {
 		if n > 0 {
-			a.sums[g] = (a.sums[g] + n/2) / n
+			a.sum.sums[g] = (a.sum.sums[g] + n/2) / n
 		}
 	}
-	return a.sumInt.Result()
+	return a.sum.Result()
 }
+
+func (a *avgSpan) SizeBytes() int64 { return a.sum.SizeBytes() }
 
 // sumFloat adds doubles and counts them.
 type sumFloat struct {

@@ -16,18 +16,18 @@ func momentAggregates() []Aggregate {
 	values := " FROM (VALUES 2, 4, 4, 4, 5, 5, 7, 9, NULL) AS t(x)"
 	pairs := " FROM (VALUES (2.0, 1.0), (4.0, 2.0), (7.0, 3.0), (NULL, 4.0)) AS t(y, x)"
 	var out []Aggregate
-	spread := func(name, text, result string, finish func(m moments) (float64, bool)) {
+	spread := func(name, text, result string, new func([]vec.Type, vec.Type) Accumulator) {
 		out = append(out,
-			aggregate(name+"(bigint) -> double", text, name+"(x)"+values, result, newMoments(finish)),
-			aggregate(name+"(double) -> double", text, name+"(x * 1.0)"+values, result, newMoments(finish)))
+			aggregate(name+"(bigint) -> double", text, name+"(x)"+values, result, new),
+			aggregate(name+"(double) -> double", text, name+"(x * 1.0)"+values, result, new))
 	}
-	spread("stddev", "The sample standard deviation.", "2.138089935299395", sampleDeviation)
-	spread("stddev_samp", "The sample standard deviation.", "2.138089935299395", sampleDeviation)
-	spread("stddev_pop", "The population standard deviation.", "2.0", func(m moments) (float64, bool) { v, ok := populationVariance(m); return math.Sqrt(v), ok })
-	spread("variance", "The sample variance.", "4.571428571428571", sampleVariance)
-	spread("var_samp", "The sample variance.", "4.571428571428571", sampleVariance)
-	spread("var_pop", "The population variance.", "4.0", populationVariance)
-	spread("skewness", "The skewness; null for fewer than three values.", "0.65625", skewness)
+	spread("stddev", "The sample standard deviation.", "2.138089935299395", newVariance(sampleDeviation))
+	spread("stddev_samp", "The sample standard deviation.", "2.138089935299395", newVariance(sampleDeviation))
+	spread("stddev_pop", "The population standard deviation.", "2.0", newVariance(populationDeviation))
+	spread("variance", "The sample variance.", "4.571428571428571", newVariance(sampleVariance))
+	spread("var_samp", "The sample variance.", "4.571428571428571", newVariance(sampleVariance))
+	spread("var_pop", "The population variance.", "4.0", newVariance(populationVariance))
+	spread("skewness", "The skewness; null for fewer than three values.", "0.65625", newSkewness)
 	pair := func(name, text, result string, finish func(p comoments) (float64, bool)) {
 		out = append(out, aggregate(name+"(double, double) -> double", text, name+"(y, x)"+pairs, result, newComoments(finish)))
 	}
@@ -96,6 +96,11 @@ func sampleDeviation(m moments) (float64, bool) {
 	return math.Sqrt(v), ok
 }
 
+func populationDeviation(m moments) (float64, bool) {
+	v, ok := populationVariance(m)
+	return math.Sqrt(v), ok
+}
+
 func skewness(m moments) (float64, bool) {
 	return math.Sqrt(m.n) * m.m3 / math.Pow(m.m2, 1.5), m.n > 2
 }
@@ -105,9 +110,11 @@ type momentsAcc struct {
 	finish func(m moments) (float64, bool)
 }
 
-func newMoments(finish func(m moments) (float64, bool)) func([]vec.Type, vec.Type) Accumulator {
-	return func([]vec.Type, vec.Type) Accumulator { return &momentsAcc{finish: finish} }
+func newVariance(finish func(m moments) (float64, bool)) func([]vec.Type, vec.Type) Accumulator {
+	return func([]vec.Type, vec.Type) Accumulator { return &varianceAcc{momentsAcc{finish: finish}} }
 }
+
+func newSkewness([]vec.Type, vec.Type) Accumulator { return &momentsAcc{finish: skewness} }
 
 func (a *momentsAcc) Resize(n int) { a.groups = grow(a.groups, n) }
 
@@ -133,8 +140,17 @@ func floatsOf(v *vec.Vector) []float64 {
 	return out
 }
 
-// Merge takes the state columns n, mean, m2. Skewness is not pushed: there is no m3.
-func (a *momentsAcc) Merge(groups []int32, states []*vec.Vector) error {
+func (a *momentsAcc) Result() (*vec.Vector, error) {
+	return finishFloats(len(a.groups), func(g int) (float64, bool) { return a.finish(a.groups[g]) }), nil
+}
+
+func (a *momentsAcc) SizeBytes() int64 { return int64(len(a.groups)) * 4 * wordBytes }
+
+// varianceAcc can merge: of the moments, it needs those that storage computes.
+type varianceAcc struct{ momentsAcc }
+
+// Merge takes the state columns n, mean, m2.
+func (a *varianceAcc) Merge(groups []int32, states []*vec.Vector) error {
 	n, mean, m2 := states[0].Flat(), states[1].Flat(), states[2].Flat()
 	for i, g := range groups {
 		if !n.IsNull(i) && n.Ints[i] > 0 {
@@ -143,12 +159,6 @@ func (a *momentsAcc) Merge(groups []int32, states []*vec.Vector) error {
 	}
 	return nil
 }
-
-func (a *momentsAcc) Result() (*vec.Vector, error) {
-	return finishFloats(len(a.groups), func(g int) (float64, bool) { return a.finish(a.groups[g]) }), nil
-}
-
-func (a *momentsAcc) SizeBytes() int64 { return int64(len(a.groups)) * 4 * wordBytes }
 
 // finishFloats makes the result of n groups; false is null.
 func finishFloats(n int, f func(g int) (float64, bool)) *vec.Vector {
@@ -227,24 +237,26 @@ func (a *comomentsAcc) Result() (*vec.Vector, error) {
 
 func (a *comomentsAcc) SizeBytes() int64 { return int64(len(a.groups)) * 6 * wordBytes }
 
-// geometricMean adds logarithms.
-type geometricMean struct{ sumFloat }
+// geometricMean is the exponential of the mean of logarithms.
+type geometricMean struct{ logs sumFloat }
 
 func newGeometricMean([]vec.Type, vec.Type) Accumulator { return &geometricMean{} }
 
+func (a *geometricMean) Resize(n int) { a.logs.Resize(n) }
+
 func (a *geometricMean) Add(groups []int32, args []*vec.Vector) error {
 	groups, args = skipNulls(groups, args)
+	logs := make([]float64, len(groups))
 	for i, x := range floatsOf(args[0]) {
-		a.sums[groups[i]] += math.Log(x)
-		a.n[groups[i]]++
+		logs[i] = math.Log(x)
 	}
-	return nil
-}
-
-func (a *geometricMean) Merge([]int32, []*vec.Vector) error {
-	panic("bug: geometric_mean has no partial states")
+	return a.logs.Add(groups, []*vec.Vector{vec.OfFloats(logs, nil)})
 }
 
 func (a *geometricMean) Result() (*vec.Vector, error) {
-	return finishFloats(len(a.n), func(g int) (float64, bool) { return math.Exp(a.sums[g] / float64(a.n[g])), a.n[g] > 0 }), nil
+	return finishFloats(len(a.logs.n), func(g int) (float64, bool) {
+		return math.Exp(a.logs.sums[g] / float64(a.logs.n[g])), a.logs.n[g] > 0
+	}), nil
 }
+
+func (a *geometricMean) SizeBytes() int64 { return a.logs.SizeBytes() }

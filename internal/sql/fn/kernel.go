@@ -176,9 +176,6 @@ func span(v *vec.Vector, i int) (from, to int) {
 	return int(v.Offsets[i]), int(v.Offsets[i+1])
 }
 
-// child returns the elements of a flat or constant array in flat or constant form.
-func child(v *vec.Vector, k int) *vec.Vector { return v.Children[k] }
-
 // list is a group of overloads of one kind of function.
 type list func() []Scalar
 
@@ -187,23 +184,3 @@ var scalarLists = []list{arithmetic, intervals, comparisons, patterns, datetimes
 
 // aggregateLists is every aggregate.
 var aggregateLists = []func() []Aggregate{basicAggregates, byAggregates, momentAggregates, collectAggregates, approxAggregates}
-
-// named returns copies of overloads under another name.
-func named(name string, from []Scalar) []Scalar {
-	out := make([]Scalar, len(from))
-	for i, s := range from {
-		_, rest, _ := cutName(s.Signature)
-		s.Signature = name + rest
-		out[i] = s
-	}
-	return out
-}
-
-func cutName(signature string) (name, rest string, ok bool) {
-	for i := range signature {
-		if signature[i] == '(' {
-			return signature[:i], signature[i:], true
-		}
-	}
-	return signature, "", false
-}

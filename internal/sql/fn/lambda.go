@@ -57,7 +57,7 @@ func open(v *vec.Vector, n int) opened {
 	return o
 }
 
-// lambdaOver calls lambda k over the elements of v.
+// call evaluates lambda k over the elements of v.
 func (o opened) call(c *Context, k int, v *vec.Vector) (*vec.Vector, error) {
 	out, err := c.Lambdas[k]([]*vec.Vector{elements(v).Gather(o.rows)}, o.owner)
 	if err != nil {

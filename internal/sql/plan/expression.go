@@ -430,11 +430,28 @@ func (a *analyser) call(e *syntax.Call) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
+	if span, ok := monthsSpan(name, args); ok {
+		return span, nil
+	}
 	x, err := a.scalar(name, e.At, args, places(e.Args))
 	if err != nil {
 		return nil, err
 	}
 	return a.finishLambdas(x.(*Call), e)
+}
+
+// monthsSpan evaluates parse_duration of a constant text of months or years here: its
+// type is another than the function's (sql.md section 8.4).
+func monthsSpan(name string, args []Expr) (Expr, bool) {
+	if name != "parse_duration" || len(args) != 1 {
+		return nil, false
+	}
+	c, ok := args[0].(*Const)
+	if !ok || c.Value.Null || c.Value.Type.Kind != vec.Varchar {
+		return nil, false
+	}
+	span, err := vec.ParseDuration(c.Value.Str)
+	return &Const{span}, err == nil && span.Type.Kind == vec.IntervalYear
 }
 
 // form analyses the calls that do not evaluate all their arguments.
