@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,8 +24,9 @@ const (
 // single-measure record each, by one WriteRecords call with the dimensions and the
 // time in common (AWS IoT guide, "Timestream"). With the tag [MultiMeasureTag] it
 // writes one multi-measure record instead: then attributes that only feed a
-// dimension or the time are left out, and all numbers are DOUBLE, so that 20.0 and 20.5
-// have one type.
+// dimension or the time are left out, all numbers are DOUBLE, so that 20.0 and 20.5
+// have one type, and a time that is not given is in nanoseconds, so that messages of
+// the same millisecond do not collide.
 type timestreamAction struct {
 	writer          Writer
 	database, table *iotsql.Template
@@ -196,8 +198,10 @@ func (t *timestreamAction) common(x *execution, req *ingest.Request) error {
 		req.Common.Dimensions[i] = ingest.Dimension{Name: d.name, Value: value}
 	}
 	if t.time == nil {
-		now := iotsql.Int(x.input.Now.UnixMilli())
-		req.Common.Time, _ = now.Text()
+		req.Common.Time = strconv.FormatInt(x.input.Now.UnixMilli(), 10)
+		if t.multi != "" {
+			req.Common.Time, req.Common.TimeUnit = strconv.FormatInt(x.input.Now.UnixNano(), 10), ingest.Nanoseconds
+		}
 		return nil
 	}
 	if req.Common.Time, err = substitute(x, t.time, "timestamp.value"); err != nil {
