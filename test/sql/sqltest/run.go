@@ -154,9 +154,13 @@ func textRows(rows [][]string) []string {
 }
 
 func sameLines(got, want []string) bool {
-	return slices.EqualFunc(got, want, func(a, b string) bool {
-		return a == b || slices.EqualFunc(strings.Split(a, " | "), strings.Split(b, " | "), sameText)
-	})
+	return slices.EqualFunc(got, want, SameRow)
+}
+
+// SameRow reports whether two rows, their values joined by " | ", are the same but for the
+// last digits of doubles.
+func SameRow(a, b string) bool {
+	return a == b || slices.EqualFunc(strings.Split(a, " | "), strings.Split(b, " | "), sameText)
 }
 
 // sameText compares values; doubles by their leading digits.
