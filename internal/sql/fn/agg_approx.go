@@ -46,33 +46,55 @@ type weighted struct {
 	weight float64
 }
 
-// digest is the values of one group.
+// digest is the values of one group: first as they are, later as centroids in order and
+// a buffer of single values.
 type digest struct {
-	items       []weighted // values, or centroids and values since
-	merged      bool       // no longer exact
-	least, most float64    // once merged
+	items       []weighted
+	buffer      []float64 // once merged, values of weight 1
+	merged      bool      // no longer exact
+	least, most float64   // once merged
 }
 
 func (d *digest) add(w weighted) {
+	if d.merged && w.weight == 1 && w.mean == w.mean {
+		if d.buffer = append(d.buffer, w.mean); len(d.buffer) >= exactValues {
+			d.compress()
+		}
+		return
+	}
 	d.items = append(d.items, w)
-	if len(d.items) > exactValues {
+	if d.merged || len(d.items) > exactValues {
+		d.sort()
 		d.compress()
 	}
 }
 
-// compress sorts the items and joins neighbours as far as the scale function allows:
-// much in the middle, little at the ends.
+// compress merges items, which are in order, with the buffer, and joins neighbours as
+// far as the scale function allows: much in the middle, little at the ends.
 func (d *digest) compress() {
-	d.sort()
-	least, most := d.items[0].mean, d.items[len(d.items)-1].mean
-	if d.merged {
-		least, most = min(least, d.least), max(most, d.most)
+	slices.Sort(d.buffer)
+	items, buffer := d.items, d.buffer
+	next := func() weighted {
+		if len(items) > 0 && (len(buffer) == 0 || vec.CompareFloats(items[0].mean, buffer[0]) <= 0) {
+			w := items[0]
+			items = items[1:]
+			return w
+		}
+		w := weighted{mean: buffer[0], weight: 1}
+		buffer = buffer[1:]
+		return w
 	}
-	d.merged, d.least, d.most = true, least, most
 	total := d.total()
-	kept := d.items[:1]
+	kept := []weighted{next()}
+	if d.merged {
+		d.least = min(d.least, kept[0].mean)
+	} else {
+		d.least, d.most = kept[0].mean, kept[0].mean
+	}
 	seen, limit := 0.0, total*quantileLimit(0)
-	for _, w := range d.items[1:] {
+	for len(items)+len(buffer) > 0 {
+		w := next()
+		d.most = max(d.most, w.mean)
 		last := &kept[len(kept)-1]
 		if seen+last.weight+w.weight <= limit {
 			last.weight += w.weight
@@ -83,7 +105,7 @@ func (d *digest) compress() {
 		limit = total * quantileLimit(seen/total)
 		kept = append(kept, w)
 	}
-	d.items = kept
+	d.items, d.buffer, d.merged = kept, d.buffer[:0], true
 }
 
 // quantileLimit returns how far a centroid that starts at quantile q may reach: one
@@ -110,10 +132,21 @@ func (d *digest) total() float64 {
 	for _, w := range d.items {
 		total += w.weight
 	}
-	return total
+	return total + float64(len(d.buffer))
 }
 
-// quantile returns the value at p of sorted items.
+func (d *digest) size() int64 {
+	return int64(cap(d.items)*3+cap(d.buffer)) * wordBytes
+}
+
+// finish makes the digest ready for quantile.
+func (d *digest) finish() {
+	if d.sort(); len(d.buffer) > 0 {
+		d.compress()
+	}
+}
+
+// quantile returns the value at p, after finish.
 func (d *digest) quantile(p float64) weighted {
 	total := d.total()
 	if !d.merged {
@@ -125,7 +158,6 @@ func (d *digest) quantile(p float64) weighted {
 		}
 		return d.items[len(d.items)-1]
 	}
-	d.least, d.most = min(d.least, d.items[0].mean), max(d.most, d.items[len(d.items)-1].mean)
 	// Each centroid stands at the middle of its weight; between two, and between the
 	// outermost and the extremes, interpolate.
 	from, before := 0.0, d.least
@@ -198,9 +230,9 @@ func (a *percentileAcc) Add(groups []int32, args []*vec.Vector) error {
 		if whole != nil {
 			item.whole = whole[i]
 		}
-		before := cap(a.digests[g].items)
+		before := a.digests[g].size()
 		a.digests[g].add(item)
-		a.bytes += int64(cap(a.digests[g].items)-before) * 3 * wordBytes
+		a.bytes += a.digests[g].size() - before
 	}
 	return nil
 }
@@ -244,7 +276,7 @@ func (a *percentileAcc) Result() (*vec.Vector, error) {
 			b.AppendNull()
 			continue
 		}
-		d.sort()
+		d.finish()
 		var list []vec.Value
 		for _, p := range a.quantile[g] {
 			list = append(list, a.value(d.quantile(p), d.merged))

@@ -104,7 +104,6 @@ const maxTop = 10000
 type topAcc struct {
 	sign   int
 	by     bool // x and y are different arguments
-	name   string
 	elem   vec.Type
 	groups []topGroup
 	bytes  int64
