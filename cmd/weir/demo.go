@@ -362,7 +362,8 @@ func (d *demo) sayHow() {
 	host, port, _ := net.SplitHostPort(d.mqtt)
 	d.title("Now you")
 	d.printf(`
-    export AWS_ENDPOINT_URL=%[1]s AWS_REGION=%[2]s AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
+    export AWS_ENDPOINT_URL=%[1]s AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
+    export AWS_REGION=%[2]s AWS_DEFAULT_REGION=%[2]s
 
     SQL      weir sql "SELECT count(*) FROM %[3]s.%[4]s"
     AWS CLI  aws timestream-query query --query-string "SHOW TABLES FROM %[3]s"

@@ -113,7 +113,7 @@ Usage: weir COMMAND [flags]
 weir serve needs no flags: it keeps its data in ./weir-data, serves the AWS API on
 http://127.0.0.1:8470 and MQTT on 127.0.0.1:1883. Point any AWS client at it with
 
-  export AWS_ENDPOINT_URL=http://127.0.0.1:8470 AWS_REGION=us-east-1 \
+  export AWS_ENDPOINT_URL=http://127.0.0.1:8470 AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 \
          AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
 
 weir help COMMAND tells more.
