@@ -37,7 +37,7 @@ func datetimes() []Scalar {
 		f("to_nanoseconds(timestamp) -> bigint", "Nanoseconds since 1970.", "to_nanoseconds(TIMESTAMP '1970-01-01 00:00:01')", "1000000000", fn1(same[int64])),
 		f("to_nanoseconds("+ds+") -> bigint", "Nanoseconds of the span.", "to_nanoseconds(2us)", "2000", fn1(same[int64])),
 		f("to_unixtime(timestamp) -> double", "Seconds since 1970.", "to_unixtime(TIMESTAMP '1970-01-02 00:00:00.5')", "86400.5", fn1(func(ns int64) float64 { return float64(ns) / 1e9 })),
-		f("date_trunc(varchar, timestamp) -> timestamp", "The timestamp cut to second, minute, hour, day, week (Monday), month, quarter or year.", "date_trunc('week', TIMESTAMP '2031-02-06 04:05:06')", "2031-02-03 00:00:00.000000000", withUnit(truncTimestamp)),
+		f("date_trunc(varchar, timestamp) -> timestamp", "The timestamp cut to second, minute, hour, day, week (Monday), month, quarter or year.", "date_trunc('week', TIMESTAMP '2031-02-06 04:05:06')", "2031-02-03 00:00:00.000000000", truncTimestamps),
 		f("date_trunc(varchar, date) -> date", "The date cut to week, month, quarter or year.", "date_trunc('month', DATE '2031-02-06')", "2031-02-01", withUnit(truncDate)),
 		f("date_add(varchar, bigint, timestamp) -> timestamp", "The timestamp moved by n units; months, quarters and years clamp to the month's end.", "date_add('month', 1, TIMESTAMP '2031-01-31 04:05:06')", "2031-02-28 04:05:06.000000000", dateAdd(addTimestampUnits)),
 		f("date_add(varchar, bigint, date) -> date", "The date moved by n units.", "date_add('day', -3, DATE '2031-01-31')", "2031-01-28", dateAdd(addDateUnits)),
@@ -241,6 +241,25 @@ func withUnit(f func(name string) (func(x int64) (int64, error), error)) Kernel 
 	}
 }
 
+// truncTimestamps is date_trunc of timestamps; a constant unit of fixed length that
+// starts with the epoch is a bin.
+func truncTimestamps(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
+	names, ts := colOf[string](args[0]), colOf[int64](args[1])
+	if names.mask == 0 && ts.mask != 0 {
+		u, err := timestampUnits.unit(names.at(0))
+		if err != nil {
+			return nil, err
+		}
+		if out := make([]int64, n); u.months == 0 && u.name != "week" {
+			if !binEach(out, ts.vals[:n], u.ns) {
+				return nil, errTimestampRange()
+			}
+			return vec.OfInts(c.Return, out, nil), nil
+		}
+	}
+	return withUnit(truncTimestamp)(c, args, n)
+}
+
 func truncTimestamp(name string) (func(int64) (int64, error), error) {
 	u, err := timestampUnits.unit(name)
 	if err != nil {
@@ -392,15 +411,18 @@ func monthsBetween(a, b int64) int64 {
 // extractions is year, month, … over the types that have the field.
 func extractions() []Scalar {
 	var out []Scalar
-	add := func(names []string, arg, text, example, result string, f func(x int64) int64) {
+	kernel := func(names []string, arg, text, example, result string, eval Kernel) {
 		for _, name := range names {
-			out = append(out, Scalar{Signature: name + "(" + arg + ") -> bigint", Eval: fn1(f), dense: true,
+			out = append(out, Scalar{Signature: name + "(" + arg + ") -> bigint", Eval: eval, dense: true,
 				Docs: Docs{"date and time", text, name + "(" + example + ")", result}})
 		}
 	}
+	add := func(names []string, arg, text, example, result string, f func(x int64) int64) {
+		kernel(names, arg, text, example, result, fn1(f))
+	}
 	// Timestamps first: where a null literal fits several, the first stands.
 	days := func(names []string, text, result string, f func(days int64) int64) {
-		add(names, "timestamp", text, "TIMESTAMP '2031-02-03 04:05:06.007000008'", result, func(ns int64) int64 { return f(dayOf(ns)) })
+		kernel(names, "timestamp", text, "TIMESTAMP '2031-02-03 04:05:06.007000008'", result, ofDay(f))
 		add(names, "date", text, "DATE '2031-02-03'", result, f)
 	}
 	clock := func(name, text, result string, f func(ns int64) int64) {
@@ -425,6 +447,23 @@ func extractions() []Scalar {
 	clock("millisecond", "The milliseconds of the second.", "7", func(ns int64) int64 { return ns % vec.Second / vec.Millisecond })
 	clock("nanosecond", "The nanoseconds of the second.", "7000008", func(ns int64) int64 { return ns % vec.Second })
 	return out
+}
+
+// ofDay makes the kernel of a function of the day of timestamps. Neighbours share a day
+// mostly, so the last answer is kept.
+func ofDay(f func(days int64) int64) Kernel {
+	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
+		ts, out := colOf[int64](args[0]), make([]int64, n)
+		var day, answer int64
+		for i := range out {
+			d := dayOf(ts.at(i))
+			if i == 0 || d != day {
+				day, answer = d, f(d)
+			}
+			out[i] = answer
+		}
+		return vec.OfInts(c.Return, out, nil), nil
+	}
 }
 
 func dayOfYear(days int64) int64 {

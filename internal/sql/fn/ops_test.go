@@ -181,6 +181,11 @@ func BenchmarkInvoke(b *testing.B) {
 	narrow := benchInts(vec.IntegerType, n, func(i int) int64 { return int64(i) })
 	sorted := benchInts(vec.TimestampType, n, func(i int) int64 { return int64(i)*10*vec.Second + 1927857906123456789 })
 	random := benchInts(vec.TimestampType, n, func(i int) int64 { return int64(uint64(i*i) * 6364136223846793005 >> 3) })
+	strs, nulls := make([]string, n), make([]bool, n)
+	for i := range strs {
+		strs[i], nulls[i] = fmt.Sprintf("pump-%d", i), i%10 == 0
+	}
+	texts := vec.OfStrs(strs, nil)
 	width := vec.Const(vec.Int(vec.IntervalDayType, 15*vec.Minute), n)
 	run := func(label, name string, args ...*vec.Vector) {
 		types := make([]vec.Type, len(args))
@@ -209,4 +214,8 @@ func BenchmarkInvoke(b *testing.B) {
 	run("op=bin/sorted", "bin", sorted, width)
 	run("op=bin/random", "bin", random, width)
 	run("op=year", "year", sorted)
+	run("op=date_trunc/hour", "date_trunc", vec.Const(vec.Str("hour"), n), sorted)
+	run("op=like", "like", texts, vec.Const(vec.Str("pump-%7"), n))
+	run("op=regexp_like", "regexp_like", texts, vec.Const(vec.Str(`^pump-\d+7$`), n))
+	run("op=+/double-nulls", "+", vec.OfFloats(floats, nulls), doubles)
 }
