@@ -14,7 +14,17 @@
 // "greatest(T, T...) -> T", "array_join(array(T), varchar) -> varchar",
 // "filter(array(T), function(T, boolean)) -> array(T)". Single capital letters are type
 // variables; a last parameter with "..." repeats, zero times included. The last type inside
-// function(…) is what the lambda returns.
+// function(…) is what the lambda returns; point(T) is row(time timestamp, value T).
+//
+// # Evaluation
+//
+// [Invoke] knows the null rule and the forms of vectors, so that kernels need not: they get
+// flat and constant vectors, and no null unless they ask for it (CalledOnNull). Constants are
+// evaluated once and dictionaries once per entry; an entry that fails, and a null slot that
+// does, counts for nothing unless a row has it. [Cast] follows the same rules.
+//
+// A new function is an entry in the list of its file, with an example; tests evaluate the
+// example, alone and through whole queries, and docs/functions.md is printed from the lists.
 //
 // A Registry is immutable after [New] and safe for concurrent use.
 package fn
