@@ -211,5 +211,10 @@ func (s *Service) Prepare(ctx context.Context, caller, sql string) (*Prepared, e
 		}
 	}
 	p.Columns = built.Columns
+	for i, param := range p.Parameters {
+		if t, ok := built.Params[param.Name]; ok {
+			p.Parameters[i].Type = t
+		}
+	}
 	return p, nil
 }

@@ -25,7 +25,7 @@ type Env struct {
 // Build analyses a query and plans it. Errors of the query are of kind fault.Invalid
 // and say where: "line 1:8: …". Now and Params are constants of the plan.
 func Build(q *syntax.Query, env Env) (*Query, error) {
-	b := &builder{env: env}
+	b := &builder{env: env, params: map[*Const]string{}, wanted: map[string]vec.Type{}}
 	rel, err := b.query(q, nil, nil)
 	if err != nil {
 		return nil, err
@@ -34,6 +34,7 @@ func Build(q *syntax.Query, env Env) (*Query, error) {
 	for i, f := range rel.fields {
 		out.Columns = append(out.Columns, f.output(i))
 	}
+	out.Params = b.wanted
 	optimize(out, b)
 	return out, nil
 }
@@ -43,6 +44,8 @@ type builder struct {
 	env    Env
 	tables []TableRef
 	depth  int
+	params map[*Const]string   // constants that stand for @name
+	wanted map[string]vec.Type // what they were coerced to first
 }
 
 // maxDepth bounds nesting of the analysis, below what the stack holds.

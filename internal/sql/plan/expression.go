@@ -60,7 +60,9 @@ func (a *analyser) expr(e syntax.Expr) (Expr, error) {
 		if !ok {
 			return nil, errorAt(e.At, "Parameter @%s has no value", e.Name)
 		}
-		return &Const{v}, nil
+		k := &Const{v}
+		a.params[k] = e.Name
+		return k, nil
 	case *syntax.ArrayExpr:
 		return a.array(e)
 	case *syntax.RowExpr:
@@ -378,6 +380,9 @@ func (a *analyser) cast(e *syntax.Cast) (Expr, error) {
 	}
 	if _, ok := fn.Cast(x.Type(), t, e.Try); !ok && x.Type().Kind != vec.Unknown {
 		return nil, errorAt(e.At, "Cannot cast %s to %s", x.Type(), t)
+	}
+	if k, ok := x.(*Const); ok {
+		a.want(k, t)
 	}
 	return &Cast{x, t, e.Try}, nil
 }

@@ -236,6 +236,10 @@ type Query struct {
 	Columns []OutputColumn // one per column of Root
 	Tables  []TableRef     // every table read, once each, for authorization
 
+	// Params is the types that the places want where the parameters of Env.Params of
+	// unknown type stand, as far as they can be told (PrepareQuery).
+	Params map[string]vec.Type
+
 	b *builder // nil in a query that was not made by Build
 }
 

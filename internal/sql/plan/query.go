@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/weir-db/weir/internal/sql/fn"
@@ -421,12 +422,18 @@ func (s *selection) grouped(having Expr, order []syntax.SortItem) (Node, error) 
 	if s.query.GroupBy == nil && len(s.aggs.list) == 0 && having == nil {
 		return s.rel.node, nil
 	}
-	keys, err := s.groupKeys()
+	sets, err := s.groupingSets()
 	if err != nil {
 		return nil, err
 	}
+	var keys []Expr
+	for _, set := range sets {
+		for _, k := range set {
+			keys = appendNew(keys, k)
+		}
+	}
 	s.group = &grouping{keys}
-	var node Node = &Aggregate{Input: s.rel.node, Keys: keys, Aggs: s.aggs.list}
+	node := groupBySets(s.rel.node, sets, keys, s.aggs.list)
 	if having != nil {
 		over, err := s.over(having, s.query.Having)
 		if err != nil {
@@ -480,28 +487,135 @@ func (s *selection) overWindows() error {
 	return err
 }
 
-// groupKeys analyses GROUP BY: expressions over the input, or ordinals of the select list.
-func (s *selection) groupKeys() ([]Expr, error) {
+// maxGroupingSets bounds what CUBE and its like multiply to.
+const maxGroupingSets = 1 << 10
+
+// groupingSets analyses GROUP BY: the sets of keys to group by, usually one. Keys are
+// expressions over the input, or ordinals of the select list.
+func (s *selection) groupingSets() ([][]Expr, error) {
+	sets := [][]Expr{nil}
 	if s.query.GroupBy == nil {
-		return nil, nil
+		return sets, nil
 	}
 	a := s.clauseAnalyser("GROUP BY clause")
-	var keys []Expr
 	for _, item := range s.query.GroupBy.Items {
-		if item.Kind != syntax.GroupPlain {
-			return nil, errorAt(item.At, "GROUPING SETS, ROLLUP and CUBE are not supported")
-		}
+		var units [][]Expr
 		for _, set := range item.Sets {
+			var unit []Expr
 			for _, e := range set {
 				x, err := s.groupKey(a, e)
 				if err != nil {
 					return nil, err
 				}
-				keys = appendNew(keys, x)
+				unit = appendNew(unit, x)
 			}
+			units = append(units, unit)
+		}
+		if item.Kind == syntax.GroupCube && len(units) > 10 {
+			return nil, errorAt(item.At, "CUBE has more than 10 elements")
+		}
+		sets = crossSets(sets, expandSets(item.Kind, units))
+		if len(sets) > maxGroupingSets {
+			return nil, errorAt(item.At, "GROUP BY has more than %d grouping sets", maxGroupingSets)
 		}
 	}
-	return keys, nil
+	if s.query.GroupBy.Distinct {
+		sets = distinctSets(sets)
+	}
+	return sets, nil
+}
+
+// expandSets returns the sets that an item of GROUP BY stands for.
+func expandSets(kind syntax.GroupKind, units [][]Expr) [][]Expr {
+	var out [][]Expr
+	switch kind {
+	case syntax.GroupRollup:
+		for n := len(units); n >= 0; n-- {
+			out = append(out, joinSets(units[:n]))
+		}
+	case syntax.GroupCube:
+		for mask := 1<<len(units) - 1; mask >= 0; mask-- {
+			var chosen [][]Expr
+			for i, u := range units {
+				if mask>>(len(units)-1-i)&1 != 0 {
+					chosen = append(chosen, u)
+				}
+			}
+			out = append(out, joinSets(chosen))
+		}
+	default:
+		return units
+	}
+	return out
+}
+
+// joinSets is one set of all keys in units.
+func joinSets(units [][]Expr) []Expr {
+	var out []Expr
+	for _, u := range units {
+		for _, k := range u {
+			out = appendNew(out, k)
+		}
+	}
+	return out
+}
+
+// crossSets joins every set of a with every set of b.
+func crossSets(a, b [][]Expr) [][]Expr {
+	var out [][]Expr
+	for _, x := range a {
+		for _, y := range b {
+			out = append(out, joinSets([][]Expr{x, y}))
+		}
+	}
+	return out
+}
+
+func distinctSets(sets [][]Expr) [][]Expr {
+	var out [][]Expr
+	for _, s := range sets {
+		same := func(t []Expr) bool {
+			return len(t) == len(s) && len(joinSets([][]Expr{s, t})) == len(s)
+		}
+		if !slices.ContainsFunc(out, same) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// groupBySets groups in by each set. Output: keys, null where the set lacks one, then
+// the aggregates.
+func groupBySets(in Node, sets [][]Expr, keys []Expr, aggs []Agg) Node {
+	if len(sets) == 1 {
+		return &Aggregate{Input: in, Keys: keys, Aggs: aggs}
+	}
+	shared := &Shared{in}
+	var out Node
+	for _, set := range sets {
+		group := clone(&Aggregate{Input: shared, Keys: set, Aggs: aggs})
+		types := group.Types()
+		exprs := make([]Expr, 0, len(keys)+len(aggs))
+		for _, k := range keys {
+			at := slices.IndexFunc(set, func(x Expr) bool { return Same(x, k) })
+			if at < 0 {
+				exprs = append(exprs, &Const{vec.Null(k.Type())})
+			} else {
+				exprs = append(exprs, &Column{at, types[at]})
+			}
+		}
+		for i := range aggs {
+			at := len(set) + i
+			exprs = append(exprs, &Column{at, types[at]})
+		}
+		group = &Project{group, exprs}
+		if out == nil {
+			out = group
+		} else {
+			out = &SetOp{Kind: Union, All: true, Left: out, Right: group}
+		}
+	}
+	return out
 }
 
 func (s *selection) groupKey(a *analyser, e syntax.Expr) (Expr, error) {

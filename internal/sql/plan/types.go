@@ -104,6 +104,7 @@ func (b *builder) coerce(e Expr, to vec.Type, at syntax.Pos) (Expr, error) {
 		return &Const{v}, nil
 	}
 	if k, ok := e.(*Const); ok && k.Value.Null {
+		b.want(k, to)
 		return &Const{vec.Null(to)}, nil
 	}
 	return &Cast{X: e, To: to}, nil
@@ -142,4 +143,12 @@ func (b *builder) common(exprs []Expr, at func(i int) syntax.Pos) (out []Expr, t
 		}
 	}
 	return out, t, true, nil
+}
+
+// want notes what a parameter of unknown type is coerced to.
+func (b *builder) want(k *Const, t vec.Type) {
+	name, ok := b.params[k]
+	if _, known := b.wanted[name]; ok && !known && k.Value.Type.Kind == vec.Unknown {
+		b.wanted[name] = t
+	}
 }

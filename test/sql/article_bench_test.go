@@ -1,0 +1,67 @@
+package sql_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded"
+	"github.com/weir-db/weir/internal/storage/storagetest"
+	"github.com/weir-db/weir/internal/vfs"
+	"github.com/weir-db/weir/test/sql/sqltest"
+)
+
+// BenchmarkArticle runs the article's queries over 1,000 devices × 24 h × one reading a
+// minute in the embedded engine, from text to the last row.
+func BenchmarkArticle(b *testing.B) {
+	l := sqltest.Local{Clock: clock.Manual(sqltest.Start)}
+	store, err := embedded.Open(context.Background(), embedded.Options{FS: vfs.NewMem(), Clock: l.Clock})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	l.Backend = store
+	if err := l.CreateTable(context.Background(), "iot_sensor_data", "sensor_readings"); err != nil {
+		b.Fatal(err)
+	}
+	for minute := range 24 * 60 {
+		at := sqltest.Start.Add(time.Duration(minute-24*60+1) * time.Minute).UnixNano()
+		var batch storagetest.Batch
+		batch.Rows.Rows = make([]storage.Row, 0, 1000)
+		for d := range 1000 {
+			x := float64((d*31+minute*7)%1000) / 20
+			batch.Add(storagetest.Point{
+				Measure: "sensor_metrics", TimeNs: at, Dims: []string{"device_id", fmt.Sprintf("device-%04d", d), "location", fmt.Sprintf("room-%02d", d%50)},
+				Values: []storagetest.NamedValue{storagetest.F("temperature", 10+x), storagetest.F("humidity", 30+x/2), storagetest.F("battery_level", 100-float64(minute)/20)},
+			})
+		}
+		if err := l.Write(context.Background(), "iot_sensor_data", "sensor_readings", &batch.Rows); err != nil {
+			b.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile("article.test")
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for _, block := range strings.Split(string(text), "\n\n") {
+		_, sql, ok := strings.Cut(block, "query\n")
+		if !ok {
+			continue
+		}
+		sql, _, _ = strings.Cut(sql, "\n----")
+		n++
+		b.Run(fmt.Sprintf("query=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := l.Query(context.Background(), sql); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
