@@ -112,7 +112,7 @@ func benchIngest(ctx context.Context, s settings, name string, w workload, shape
 	if err != nil {
 		return err
 	}
-	defer srv.stop()
+	defer func() { srv.stop() }() // whichever runs at the end
 	if err := srv.createTable(ctx, w.table); err != nil {
 		return err
 	}

@@ -99,8 +99,9 @@ type Log struct {
 	pending *batch     // gathers records; never nil
 	wake    *sync.Cond // pending got its first record, or closing
 	closing bool
-	files   []file // oldest first; the last one takes new frames
-	failed  error  // since the last write error; nil while all is well
+	files   []file   // oldest first; the last one takes new frames
+	unused  Position // nothing before is needed, as TruncateBefore was told
+	failed  error    // since the last write error; nil while all is well
 
 	// Of commitLoop alone.
 	out     vfs.File
@@ -228,6 +229,7 @@ func (l *Log) Err() error {
 // log that begins later.
 func (l *Log) TruncateBefore(p Position) error {
 	l.mu.Lock()
+	l.unused = max(l.unused, p)
 	n := 0
 	for n < len(l.files)-1 && l.files[n].end <= p && l.files[n+1].base <= p {
 		n++
@@ -248,7 +250,8 @@ func (l *Log) TruncateBefore(p Position) error {
 	return l.opts.FS.SyncDir(l.opts.Dir)
 }
 
-// Close writes what is pending and closes the file.
+// Close writes what is pending and closes the file. If nothing of the log is needed any
+// more, an empty file remains, which carries the position on.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closing {
@@ -262,9 +265,21 @@ func (l *Log) Close() error {
 	if l.out == nil {
 		return nil
 	}
+	err := l.dropUnused()
 	// The preallocated rest goes, for the sake of the disk; a crash before is harmless.
-	err := l.out.Truncate(l.end)
-	return errors.Join(err, l.out.Close())
+	return errors.Join(err, l.out.Truncate(l.end), l.out.Close())
+}
+
+// dropUnused begins an empty last file if no record is needed, and deletes the others.
+func (l *Log) dropUnused() error {
+	last := l.files[len(l.files)-1]
+	if l.failed != nil || l.end == headerBytes || l.unused < last.end {
+		return nil
+	}
+	if err := l.newFile(last.end, last.end, 0); err != nil {
+		return err
+	}
+	return l.TruncateBefore(last.end)
 }
 
 // commitLoop writes batch after batch until the log is closed and nothing is pending.

@@ -206,6 +206,27 @@ func TestTruncateBeforeDropsWholeFilesOnly(t *testing.T) {
 	add(t, l, "the last file stays")
 }
 
+func TestCloseLeavesAnEmptyFileWhenNothingIsNeeded(t *testing.T) {
+	fsys := vfs.NewMem()
+	l, _ := open(t, fsys, 1<<12)
+	add(t, l, "one")
+	last := add(t, l, "two")
+	if err := errors.Join(l.TruncateBefore(l.Mark()), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	names, _ := fsys.List("log")
+	if info, err := fsys.Stat("log/" + names[0]); len(names) != 1 || err != nil || info.Size() != headerBytes {
+		t.Fatalf("files %v, %v", names, err)
+	}
+	l, got := open(t, fsys, 1<<12)
+	if len(got) != 0 {
+		t.Fatalf("got %v", got)
+	}
+	if r := add(t, l, "three"); r.p <= last.p {
+		t.Fatalf("position %d follows %d", r.p, last.p)
+	}
+}
+
 func TestAFullDiskRefusesWritesAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
