@@ -48,8 +48,8 @@ type builder struct {
 	wanted map[string]vec.Type // what they were coerced to first
 }
 
-// maxDepth bounds nesting of the analysis, below what the stack holds.
-const maxDepth = 500
+// maxDepth bounds nesting of the analysis. The parser is stricter; this is for trees made by hand.
+const maxDepth = 20_000
 
 // enter guards recursion; the caller defers the function it returns.
 func (b *builder) enter(at syntax.Pos) (func(), error) {
