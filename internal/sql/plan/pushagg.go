@@ -9,15 +9,70 @@ import (
 // dimensions, the measure name and bins of time, and storage has states for every
 // aggregate. The executor merges the partial groups by the keys, which are then
 // evaluated over the partial keys.
+//
+// SELECT DISTINCT of such keys is a grouping without aggregates, and aggregates of DISTINCT
+// keys are aggregates over one.
 func pushAggregation(_ *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
-		if a, ok := n.(*Aggregate); ok && a.Pushed == nil {
-			if scan, ok := a.Input.(*Scan); ok {
-				a.Pushed = pushdown(a, scan)
+		switch n := n.(type) {
+		case *Aggregate:
+			if scan, ok := n.Input.(*Scan); ok && n.Pushed == nil {
+				if n.Pushed = pushdown(n, scan); n.Pushed == nil {
+					return pushDistinctArgs(n, scan)
+				}
+			}
+		case *Distinct:
+			if a := groupOf(n); a != nil {
+				return a
 			}
 		}
 		return n
 	})
+}
+
+// groupOf returns a pushed grouping that gives the rows of d, or nil.
+func groupOf(d *Distinct) Node {
+	types := d.Types()
+	a := &Aggregate{Keys: make([]Expr, len(types))}
+	var scan *Scan
+	for i, t := range types {
+		scan, a.Keys[i] = scanBelow(d.Input, &Column{i, t})
+	}
+	if scan == nil || scan.Spec.Limit > 0 {
+		return nil
+	}
+	a.Input = scan
+	if a.Pushed = pushdown(a, scan); a.Pushed == nil {
+		return nil
+	}
+	return a
+}
+
+// pushDistinctArgs returns a as a grouping over a pushed one by its keys and the argument
+// that all its aggregates take DISTINCT, or a itself.
+func pushDistinctArgs(a *Aggregate, scan *Scan) Node {
+	var arg Expr
+	for _, agg := range a.Aggs {
+		if !agg.Distinct || agg.Filter != nil || len(agg.Order) > 0 || len(agg.Args) != 1 || arg != nil && !Same(arg, agg.Args[0]) {
+			return a
+		}
+		arg = agg.Args[0]
+	}
+	if arg == nil {
+		return a
+	}
+	inner := &Aggregate{Input: scan, Keys: append(append([]Expr(nil), a.Keys...), arg)}
+	if inner.Pushed = pushdown(inner, scan); inner.Pushed == nil {
+		return a
+	}
+	outer := &Aggregate{Input: inner}
+	for i, k := range a.Keys {
+		outer.Keys = append(outer.Keys, &Column{i, k.Type()})
+	}
+	for _, agg := range a.Aggs {
+		outer.Aggs = append(outer.Aggs, Agg{Call: agg.Call, Args: []Expr{&Column{len(a.Keys), arg.Type()}}})
+	}
+	return outer
 }
 
 // pusher builds a [Pushdown].
@@ -41,6 +96,9 @@ func pushdown(a *Aggregate, scan *Scan) *Pushdown {
 	}
 	if p.bad {
 		return nil
+	}
+	if len(p.out.Spec.Aggs) == 0 {
+		p.out.Spec.Aggs = []storage.Agg{{Func: storage.CountRows}}
 	}
 	keys := len(p.out.Spec.Keys)
 	for i := range p.out.States {
