@@ -1,6 +1,10 @@
 package plan
 
-import "github.com/weir-db/weir/internal/vec"
+import (
+	"slices"
+
+	"github.com/weir-db/weir/internal/vec"
+)
 
 // pushFilters moves the conditions of filters and inner joins as near to the scans as
 // they go. A term keeps its place among the terms that go the same way, because an earlier one
@@ -140,8 +144,67 @@ func pushJoin(n *Join, conds []Expr) Node {
 		}
 	}
 	n.Residual = conjunction(residual)
+	toLeft, toRight = n.implied(toLeft, toRight, width)
 	n.Left, n.Right = push(n.Left, toLeft), push(n.Right, toRight)
 	return filtered(n, stay)
+}
+
+// implied adds to the conditions of each side those that follow from an equality of the join
+// and a condition on the other side: with a.time = b.time and a.time > x, b.time > x. A side
+// that is kept whole gets none.
+func (n *Join) implied(left, right []Expr, width int) ([]Expr, []Expr) {
+	intoLeft := n.Kind == InnerJoin || n.Kind == RightJoin || n.Kind == SemiJoin
+	intoRight := n.Kind == InnerJoin || n.Kind == LeftJoin || n.Kind == SemiJoin || n.Kind == AntiJoin
+	ownLeft, ownRight := len(left), len(right)
+	for _, c := range split(n.Residual) {
+		l, r, ok := equality(c, width)
+		if !ok || l.Type().Kind == vec.Double { // 0.0 = -0.0, which other functions tell apart
+			continue
+		}
+		lc, lok := l.(*Column)
+		rc, rok := r.(*Column)
+		if !lok || !rok {
+			continue
+		}
+		if intoRight {
+			right = append(right, follows(left[:ownLeft], lc.Index, rc.Index-width, right)...)
+		}
+		if intoLeft {
+			left = append(left, follows(right[:ownRight], rc.Index-width, lc.Index, left)...)
+		}
+	}
+	return left, right
+}
+
+// harmless reports whether e cannot fail, whatever it is evaluated on: comparisons and
+// logic over columns and constants.
+func harmless(e Expr) bool {
+	return !contains(e, func(x Expr) bool {
+		switch x := x.(type) {
+		case *Column, *Const, *And, *Or, *Not, *IsNull, *In:
+			return false
+		case *Call:
+			_, compares := compareOps[x.Call.Func.Name]
+			return !compares && x.Call.Func.Name != "is distinct from"
+		}
+		return true
+	})
+}
+
+// follows returns the harmless conditions that read only column from, put on column to, without
+// those in have.
+func follows(conds []Expr, from, to int, have []Expr) []Expr {
+	var out []Expr
+	for _, c := range conds {
+		if !harmless(c) || !readsSome(c, func(i int) bool { return i == from }) || !reads(c, func(i int) bool { return i == from }) {
+			continue
+		}
+		c = moved(c, func(int) int { return to })
+		if !slices.ContainsFunc(have, func(h Expr) bool { return Same(h, c) }) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // simplified turns an outer join into a narrower one where a condition above it is

@@ -195,11 +195,11 @@ func columnsOf(e Expr, used []bool) {
 
 // reads reports whether all columns that e reads satisfy is.
 func reads(e Expr, is func(int) bool) bool {
-	return !contains2(e, func(i int) bool { return !is(i) })
+	return !readsSome(e, func(i int) bool { return !is(i) })
 }
 
-// contains2 reports whether e reads a column that satisfies is.
-func contains2(e Expr, is func(int) bool) bool {
+// readsSome reports whether e reads a column that satisfies is.
+func readsSome(e Expr, is func(int) bool) bool {
 	found := false
 	walkExpr(e, func(x Expr) bool {
 		c, ok := x.(*Column)
