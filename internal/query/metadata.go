@@ -2,14 +2,11 @@ package query
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/weir-db/weir/internal/fault"
-	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/sql/syntax"
 	"github.com/weir-db/weir/internal/storage"
@@ -206,45 +203,4 @@ func like(s, p string) bool {
 		resume = resume[1:]
 		s, p = resume, afterRun
 	}
-}
-
-func planLines(q *plan.Query) []string {
-	return strings.Split(strings.TrimRight(plan.Format(q.Root), "\n"), "\n")
-}
-
-// analyze runs a query for its cost alone.
-func (s *Service) analyze(ctx context.Context, q *plan.Query, now time.Time) ([]string, error) {
-	began := time.Now()
-	cursor, err := exec.Open(ctx, q, s.execOptions(now))
-	if err != nil {
-		return nil, err
-	}
-	defer cursor.Close()
-	for {
-		b, err := cursor.Next(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if b == nil {
-			break
-		}
-	}
-	st := cursor.Stats()
-	return []string{
-		fmt.Sprintf("rows: %d in %v, peak memory %d bytes", st.Rows, time.Since(began).Round(time.Microsecond), st.PeakMemoryBytes),
-		fmt.Sprintf("scanned: %d rows, %d bytes; segments read %d, skipped %d; blocks read %d, skipped %d",
-			st.Storage.RowsScanned, st.Storage.BytesScanned, st.Storage.SegmentsRead, st.Storage.SegmentsSkipped, st.Storage.BlocksRead, st.Storage.BlocksSkipped),
-	}, nil
-}
-
-// insights describes how much of the tables the query read (QueryInsightsResponse). The caller holds r.mu.
-func (r *result) insights() *Insights {
-	in := &Insights{Tables: int64(len(r.tables)), OutputRows: r.outRows, OutputBytes: r.outBytes, PartitionKey: []string{storage.MeasureNameColumn}}
-	if len(r.tables) > 0 {
-		in.SpatialTable, in.TemporalTable = r.tables[0], r.tables[0]
-		if read := r.scanStats.BlocksRead + r.scanStats.BlocksSkipped; read > 0 {
-			in.SpatialCoverage = float64(r.scanStats.BlocksRead) / float64(read)
-		}
-	}
-	return in
 }

@@ -1,6 +1,30 @@
 // Package query is the life of a query: parse, plan, authorise, run, page, cancel,
 // prepare, account. Query of the AWS API, the Postgres door, UNLOAD and scheduled queries
 // all come in here.
+//
+// # Pages
+//
+// The first call plans the query and opens its rows. Pages are cut from them when they are
+// asked for, so a result that nobody reads costs what its operators hold and no work. A
+// page is made by a goroutine of its own: the call that asked may leave and come
+// back. One that is not ready in time is answered by an empty page with a fresh token,
+// as long as no rows were handed out; that is how a caller learns the id of a
+// long query, and can cancel it.
+//
+// A token names the query and the number of a page. Only the latest page can be asked
+// for again, and gives the same rows; asking for the next one makes it the latest.
+//
+// # Bounds
+//
+// At most MaxOpen results are unread at a time and at most Parallel pages in the making.
+// A result ends with its last page, an error, Cancel, its time limit, when its first page
+// is awaited by nobody any more, or when nobody came back for RetainFor. Then its rows
+// are closed at once; its last page or its error is kept for retries, within RetainBytes.
+//
+// # Concurrency
+//
+// Everything in this package may be called from any goroutine. There is one mutex,
+// [Service].mu; nothing runs under it that reads rows or waits.
 package query
 
 import (

@@ -1,249 +1,345 @@
 package query
 
 import (
+	"container/list"
 	"context"
-	"math"
-	"sync"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/storage"
-	"github.com/weir-db/weir/internal/vec"
 )
 
-// source gives the rows of one execution. It is used by one goroutine.
-type source interface {
-	// Next returns the next batch, not empty, or nil at the end.
-	Next(ctx context.Context) (*vec.Batch, error)
-	Stats() storage.ScanStats
-	Close()
-}
-
-// result is one execution and the page of it that was handed out last.
+// result is one execution, from its start until it is forgotten.
 //
-// Pages are cut from a source on demand. The latest page is kept, so that a token
-// used twice (an SDK's retry) gives the same rows; asking for the next page forgets
-// it. One batch is always read ahead: that is how the last page is known to be the
-// last, and gets no token.
+// Pages are numbered from 1 and made one at a time, when they are asked for, by a
+// goroutine that outlives the call that asked: a retry waits for the same page. A page
+// made belongs to nobody until a call hands it out under the next number; an
+// empty page, for a caller who waited long enough, takes a number too, because
+// no token may be given twice (api.md, section 11.1). The latest page handed out is
+// kept for retries until the next one replaces it.
 type result struct {
-	id      string
-	caller  string
-	sql     string
-	columns []plan.OutputColumn
-	tables  []plan.TableRef
-	onePage bool  // metadata statements are never cut (clients.md, R10)
-	total   int64 // rows in the tables, for the progress
-	meter   func(scanned int64) int64
+	id       string
+	caller   string
+	sql      string
+	client   clientKey // zero: none
+	maxRows  int       // of the first call
+	insights bool
+	columns  []plan.OutputColumn
+	tables   []plan.TableRef
+	spans    []tableSpan // time ranges that the plan reads
+	total    int64       // rows in the tables, for the progress
+	meter    func(scanned int64) int64
+	stats    func() storage.ScanStats // may be called at any time
 
-	ctx    context.Context // ends with cancel, the time limit, or Close of the service
+	ctx    context.Context // of the execution, which outlives the calls that read it
 	cancel context.CancelCauseFunc
 
-	mu        sync.Mutex // guards the fields below; held while a page is made
-	src       source     // nil once exhausted, failed or cancelled
-	ahead     *vec.Batch // read but not handed out, or nil
-	number    int        // of the latest page, from 1; 0 before the first
-	page      *Page
-	failed    error // what every later call gets
-	outRows   int64
-	outBytes  int64
-	progress  float64
-	scanStats storage.ScanStats
+	// cut is used by the goroutine that makes a page while one does, and otherwise by the
+	// holder of Service.mu.
+	cut cutter
 
-	// Guarded by the service's mutex.
-	bytes     int64 // size of page, counted against the service's budget
-	touched   time.Time
-	cancelled bool
-	done      bool // no page after the latest
+	// Guarded by Service.mu.
+	number   int           // of the latest page handed out; 0: none yet
+	page     *Page         // that page, or nil when it was given up
+	making   chan struct{} // closed when the page in the making is made; nil: none is
+	made     *piece        // made and not handed out yet
+	waiting  int           // calls that wait for a page
+	rows     int64         // handed out
+	bytes    int64         // of these, as JSON
+	progress float64
+	busy     time.Duration
+	ended    bool  // there will be no further page
+	failed   error // why it ended, if not with its last page; what later calls get
+	limit    *time.Timer
+	idle     *time.Timer
+	place    *list.Element // in Service.kept, or nil
+	size     int64         // of page, counted in Service.keptBytes
+	used     time.Time     // last time, while in Service.kept
 }
 
-// makePage cuts the next page. The caller holds r.mu.
-func (r *result) makePage(maxRows int, pageBytes int64) (*Page, error) {
-	if r.failed != nil {
-		return nil, r.failed
+// admit makes r known. If a call with the same ClientToken was quicker, its result is
+// returned and r is dropped.
+func (s *Service) admit(r *result, req *Request) (*result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, err := s.againLocked(req)
+	switch {
+	case err != nil || first != nil:
+	case s.closed:
+		err = errClosed
+	case s.open >= s.opts.MaxOpen:
+		err = fault.New(fault.Throttled, "%d results are open, the most that this server keeps; read them to the end or cancel them.", s.open)
+	default:
+		s.open++
+		s.results[r.id] = r
+		if r.client.token != "" {
+			s.clients[r.client] = r
+		}
+		limit := fault.New(fault.Execution, "Query exceeded the time limit of %v.", s.opts.TimeLimit)
+		r.limit = time.AfterFunc(s.opts.TimeLimit, func() { s.stop(r, limit) })
+		r.idle = time.AfterFunc(s.opts.RetainFor, func() { s.abandon(r) })
+		return r, nil
 	}
-	if maxRows <= 0 {
-		maxRows = math.MaxInt
-	}
-	page := &Page{QueryID: r.id, Columns: r.columns}
-	rows, size := 0, int64(0)
+	r.cancel(nil)
+	r.cut.close()
+	return first, err
+}
+
+// answer returns page number of r, and makes it if it is the next one.
+func (s *Service) answer(ctx context.Context, r *result, number, maxRows int) (*Page, error) {
+	var late <-chan time.Time
+	s.mu.Lock()
 	for {
-		if r.ahead == nil {
-			if err := r.readAhead(); err != nil {
-				return nil, err
-			}
+		switch {
+		case r.failed != nil:
+			err := r.failed
+			s.mu.Unlock()
+			return nil, err
+		case number == r.number && r.page != nil: // a retry
+			page := r.page
+			s.useLocked(r)
+			s.mu.Unlock()
+			return page, nil
+		case number != r.number+1 || r.ended:
+			s.mu.Unlock()
+			return nil, errToken
+		case r.made != nil:
+			p := r.made
+			r.made = nil
+			return s.handOut(r, p)
+		case late == nil && r.rows == 0:
+			timer := time.NewTimer(s.opts.Patience)
+			defer timer.Stop()
+			late = timer.C
 		}
-		if r.ahead == nil {
-			break // the end
+		s.makeLocked(r, maxRows)
+		making := r.making
+		r.waiting++
+		r.idle.Stop()
+		s.mu.Unlock()
+		var left, tired bool
+		select {
+		case <-making:
+		case <-r.ctx.Done():
+		case <-ctx.Done():
+			left = true
+		case <-late:
+			tired = true
 		}
-		n, bytes := r.fit(maxRows-rows, pageBytes-size)
-		if n == 0 {
-			if rows == 0 {
-				return nil, r.fail(fault.New(fault.Execution, "Query aborted as max page response size has been exceeded by the output result row"))
-			}
-			break // full
+		s.mu.Lock()
+		r.waiting--
+		switch {
+		case left:
+			return nil, s.leave(r)
+		case tired && r.made == nil && r.making != nil && !r.ended && number == r.number+1:
+			return s.handOut(r, &piece{})
 		}
-		page.Batches = append(page.Batches, r.ahead.Slice(0, n))
-		rows, size = rows+n, size+bytes
-		if n < r.ahead.Len {
-			r.ahead = r.ahead.Slice(n, r.ahead.Len)
-			break
-		}
-		r.ahead = nil
 	}
+}
+
+// leave takes note that a caller has gone. It is called with the lock held and gives it back.
+func (s *Service) leave(r *result) error {
+	var o *Observation
+	if r.waiting == 0 && !r.ended {
+		if r.number == 0 { // nobody has a token, or will have one
+			ended := s.endLocked(r, errLeft)
+			o = &ended
+		} else {
+			r.idle.Reset(s.opts.Grace)
+		}
+	}
+	s.mu.Unlock()
+	if o != nil {
+		s.observe(*o)
+	}
+	return errLeft
+}
+
+// abandon ends a result that nobody came back to. A page that was made within the
+// grace period stays for the rest of the usual time.
+func (s *Service) abandon(r *result) {
+	s.mu.Lock()
+	if r.ended || r.waiting > 0 {
+		s.mu.Unlock()
+		return
+	}
+	o := s.endLocked(r, errToken)
+	s.mu.Unlock()
+	s.observe(o)
+}
+
+// makeLocked has the next page made, unless that goes on already. The caller is inside
+// Query, which Close waits for.
+func (s *Service) makeLocked(r *result, maxRows int) {
+	if r.making != nil {
+		return
+	}
+	r.making = make(chan struct{})
+	lastKept := r.number > 0 || r.client.token != ""
+	s.wg.Go(func() { s.make(r, maxRows, lastKept) })
+}
+
+// make makes one page. lastKept says that the last page may be asked for again.
+func (s *Service) make(r *result, maxRows int, lastKept bool) {
+	began := time.Now()
+	p, err := s.cutPage(r, maxRows)
+	if err == nil && p.last && lastKept {
+		p.compact()
+	}
+
+	s.mu.Lock()
+	close(r.making)
+	r.making = nil
+	r.busy += time.Since(began)
+	var o *Observation
+	switch {
+	case r.ended: // meanwhile; nobody else closes what was in use
+		r.cut.close()
+	case err != nil:
+		ended := s.endLocked(r, err)
+		o = &ended
+	default:
+		r.made = p
+		if r.waiting == 0 {
+			r.idle.Reset(s.opts.RetainFor)
+		}
+	}
+	s.mu.Unlock()
+	if o != nil {
+		s.observe(*o)
+	}
+}
+
+// cutPage waits for a slot and cuts a page from the source. A bug that panics ends the
+// query and not the server.
+func (s *Service) cutPage(r *result, maxRows int) (p *piece, err error) {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-r.ctx.Done():
+		return nil, context.Cause(r.ctx)
+	}
+	defer func() {
+		if e := recover(); e != nil {
+			s.opts.Log.Error("a query panicked", "query_id", r.id, "err", e, "stack", string(debug.Stack()))
+			p, err = nil, fmt.Errorf("bug: query %s panicked: %v", r.id, e)
+		}
+	}()
+	return r.cut.next(r.ctx, maxRows, s.opts.PageBytes, s.opts.Patience)
+}
+
+// handOut gives p as the next page. It is called with the lock held and gives it back.
+func (s *Service) handOut(r *result, p *piece) (*Page, error) {
 	r.number++
-	r.outRows += int64(rows)
-	r.outBytes += size
-	r.account(page)
-	r.page = page
+	r.rows += int64(p.rows)
+	r.bytes += p.bytes
+	page := s.pageLocked(r, p)
+	if !p.last {
+		r.idle.Reset(s.opts.RetainFor)
+		s.keepLocked(r, page, p.bytes)
+		s.mu.Unlock()
+		return page, nil
+	}
+	if r.number > 1 || r.client.token != "" {
+		s.keepLocked(r, page, p.bytes)
+	}
+	o := s.endLocked(r, nil)
+	s.mu.Unlock()
+	s.observe(o)
 	return page, nil
 }
 
-// fit returns how many rows of the batch read ahead go on a page with room for
-// rows and size more, and their size.
-func (r *result) fit(rows int, size int64) (int, int64) {
-	if r.onePage {
-		return r.ahead.Len, 0
-	}
-	return fitRows(r.ahead, rows, size)
-}
-
-// readAhead reads the next batch; at the end it closes the source.
-func (r *result) readAhead() error {
-	if r.src == nil {
-		return nil
-	}
-	b, err := r.src.Next(r.ctx)
-	if cause := context.Cause(r.ctx); cause != nil && err != nil {
-		err = cause
-	}
-	r.scanStats = r.src.Stats()
-	if err != nil {
-		return r.fail(err)
-	}
-	if b == nil {
-		r.close()
-		return nil
-	}
-	r.ahead = b
-	return nil
-}
-
-// account fills in the page's status.
-func (r *result) account(page *Page) {
-	last := r.src == nil && r.ahead == nil
+// pageLocked dresses p with the state of r.
+func (s *Service) pageLocked(r *result, p *piece) *Page {
+	stats := r.stats()
 	switch {
-	case last:
+	case p.last:
 		r.progress = 100
 	case r.total > 0:
-		r.progress = max(r.progress, min(99, 100*float64(r.scanStats.RowsScanned)/float64(r.total)))
+		r.progress = max(r.progress, min(99, 100*float64(stats.RowsScanned)/float64(r.total)))
 	}
-	page.Progress = r.progress
-	page.BytesScanned = r.scanStats.BytesScanned
-	page.BytesMetered = r.meter(r.scanStats.BytesScanned)
-	if !last {
+	page := &Page{
+		QueryID: r.id, Columns: r.columns, Batches: p.batches, Progress: r.progress,
+		BytesScanned: stats.BytesScanned, BytesMetered: r.meter(stats.BytesScanned),
+	}
+	if r.insights {
+		page.Insights = r.insightsLocked(stats)
+	}
+	if !p.last {
 		page.NextToken = tokenFor(r.id, r.number+1)
 	}
+	return page
 }
 
-func (r *result) fail(err error) error {
-	r.failed = err
-	r.close()
-	r.ahead, r.page = nil, nil
-	return err
-}
-
-// observation is what the query came to so far. The caller holds r.mu.
-func (r *result) observation(err error, took time.Duration) Observation {
+// endLocked ends r, with err or, if that is nil, with its last page, and says what it came to.
+func (s *Service) endLocked(r *result, err error) Observation {
+	r.ended, r.failed, r.made = true, err, nil
+	s.open--
+	r.cancel(err) // also wakes those who wait
+	r.limit.Stop()
+	r.idle.Stop()
+	if r.making == nil {
+		r.cut.close()
+	}
+	switch {
+	case err == nil && r.page == nil: // the only page, which nobody can ask for again
+		s.dropLocked(r)
+	case err == nil:
+	case r.number == 0 && err != errCancelled: // a retry is a new start
+		s.dropLocked(r)
+	default:
+		s.keepLocked(r, nil, 0) // the ending
+	}
+	scanned := r.stats().BytesScanned
 	return Observation{
-		QueryID: r.id, SQL: r.sql, Caller: r.caller, Tables: r.tables, Rows: r.outRows, Duration: took, Err: err,
-		BytesScanned: r.scanStats.BytesScanned, BytesMetered: r.meter(r.scanStats.BytesScanned),
+		QueryID: r.id, SQL: r.sql, Caller: r.caller, Tables: r.tables, Rows: r.rows,
+		BytesScanned: scanned, BytesMetered: r.meter(scanned), Duration: r.busy, Err: err,
 	}
 }
 
-func (r *result) close() {
-	if r.src != nil {
-		r.src.Close()
-		r.src = nil
-		r.cancel(nil)
+// keepLocked keeps page (nil: none) in place of the one before, and gives up pages that
+// were not used for longest while there are too many.
+func (s *Service) keepLocked(r *result, page *Page, bytes int64) {
+	const overhead = 1 << 10
+	r.page = page
+	s.keptBytes += bytes + overhead - r.size
+	r.size = bytes + overhead
+	s.useLocked(r)
+	for front := s.kept.Front(); front != nil; front = s.kept.Front() {
+		oldest := front.Value.(*result)
+		if s.keptBytes <= s.opts.RetainBytes && s.kept.Len() <= 2*s.opts.MaxOpen && time.Since(oldest.used) <= s.opts.RetainFor {
+			return
+		}
+		s.dropLocked(oldest)
 	}
 }
 
-// Bytes of JSON around a row and around a value, as the Query API writes them.
-const (
-	rowOverhead   = len(`{"Data":[]},`)
-	datumOverhead = len(`{"ScalarValue":""},`)
-)
-
-// fitRows returns the largest n such that rows 0 to n-1 of b are at most rows and
-// need at most size bytes of JSON, and those bytes. Sizes are estimates from above
-// for all but nested values and text that needs escaping.
-func fitRows(b *vec.Batch, rows int, size int64) (int, int64) {
-	rows = min(rows, b.Len)
-	fixed := int64(rowOverhead)
-	var varying []*vec.Vector
-	for _, c := range b.Columns {
-		if w := fixedWidth(c.Type.Kind); w > 0 {
-			fixed += int64(datumOverhead + w)
-		} else {
-			varying = append(varying, c)
-		}
+// useLocked moves r to the end of those whose page may be given up.
+func (s *Service) useLocked(r *result) {
+	r.used = time.Now()
+	if r.place == nil {
+		r.place = s.kept.PushBack(r)
+		return
 	}
-	if len(varying) == 0 {
-		n := min(int64(rows), size/fixed)
-		return int(n), n * fixed
-	}
-	total := int64(0)
-	for i := range rows {
-		row := fixed
-		for _, c := range varying {
-			row += valueSize(c, i)
-		}
-		if total+row > size {
-			return i, total
-		}
-		total += row
-	}
-	return rows, total
+	s.kept.MoveToBack(r.place)
 }
 
-// fixedWidth returns the longest usual text of a kind, or 0 where it varies much.
-func fixedWidth(k vec.Kind) int {
-	switch k {
-	case vec.Boolean:
-		return 5
-	case vec.Integer, vec.IntervalYear, vec.Date, vec.Unknown:
-		return 11
-	case vec.Bigint, vec.Double, vec.Time:
-		return 20
-	case vec.Timestamp, vec.IntervalDay:
-		return 29
+// dropLocked gives up the page of r, and forgets r if it has ended.
+func (s *Service) dropLocked(r *result) {
+	if r.place != nil {
+		s.kept.Remove(r.place)
+		s.keptBytes -= r.size
+		r.place, r.size = nil, 0
 	}
-	return 0
-}
-
-func valueSize(v *vec.Vector, i int) int64 {
-	f, j := v.At(i)
-	if f.IsNull(j) {
-		return int64(datumOverhead)
+	r.page = nil
+	if !r.ended {
+		return
 	}
-	switch f.Type.Kind {
-	case vec.Varchar:
-		return int64(datumOverhead + len(f.Strs[j]))
-	case vec.Row:
-		size := int64(2 * datumOverhead)
-		for _, c := range f.Children {
-			size += valueSize(c, j)
-		}
-		return size
-	case vec.Array, vec.TimeSeries:
-		size := int64(datumOverhead)
-		for e := int(f.Offsets[j]); e < int(f.Offsets[j+1]); e++ {
-			for _, c := range f.Children {
-				size += valueSize(c, e)
-			}
-		}
-		return size
+	delete(s.results, r.id)
+	if s.clients[r.client] == r {
+		delete(s.clients, r.client)
 	}
-	return int64(datumOverhead + fixedWidth(f.Type.Kind))
 }

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"container/list"
 	"context"
 	"log/slog"
 	"runtime"
@@ -18,7 +19,7 @@ import (
 type Options struct {
 	Catalog   *catalog.Catalog
 	Functions *fn.Registry
-	Clock     *clock.Clock // now() and ago(); time limits run on the machine's clock
+	Clock     *clock.Clock // now() and ago(); the times below run on the machine's clock
 
 	// Authorize is asked before a query runs, with the tables it reads; nil allows all.
 	Authorize func(ctx context.Context, caller string, action string, tables []plan.TableRef) error
@@ -27,12 +28,14 @@ type Options struct {
 	Observe func(o Observation)
 
 	PageBytes        int64         // of JSON per page; default 1 MB (Query API)
-	TimeLimit        time.Duration // of one query, pages included; default 1 h
+	Patience         time.Duration // after which a call answers with an empty page; default 10 s
+	TimeLimit        time.Duration // of one query, pages included; default 1 h (Timestream quotas)
+	RetainFor        time.Duration // a result that nobody reads, or a page kept for a retry; default 1 h (Query API)
+	Grace            time.Duration // a query goes on after its last caller has left; default 1 min
 	MemoryLimitBytes int64         // of one query's operators; default 1 GiB
 	RetainBytes      int64         // of pages kept for retries, all queries; default 64 MiB
-	RetainFor        time.Duration // an open result or a page kept for a retry; default 1 h
 	MaxOpen          int           // results with pages left; default 1000
-	Parallel         int           // pages being made at once; default four per processor
+	Parallel         int           // pages being made at once; default 16 per processor
 	Log              *slog.Logger  // nil: discard
 
 	// DisabledRules are names of optimizer rules that are not applied.
@@ -41,12 +44,14 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	def(&o.PageBytes, 1_000_000)
+	def(&o.Patience, 10*time.Second)
 	def(&o.TimeLimit, time.Hour)
+	def(&o.RetainFor, time.Hour)
+	def(&o.Grace, time.Minute)
 	def(&o.MemoryLimitBytes, 1<<30)
 	def(&o.RetainBytes, 64<<20)
-	def(&o.RetainFor, time.Hour)
 	def(&o.MaxOpen, 1000)
-	def(&o.Parallel, 4*runtime.GOMAXPROCS(0))
+	def(&o.Parallel, 16*runtime.GOMAXPROCS(0))
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -62,14 +67,14 @@ func def[T comparable](field *T, value T) {
 
 // Observation is what one query came to, for accounting and metrics.
 type Observation struct {
-	QueryID      string
+	QueryID      string // empty if it never started
 	SQL          string
 	Caller       string
 	Tables       []plan.TableRef
-	Rows         int64
+	Rows         int64 // handed out
 	BytesScanned int64
 	BytesMetered int64
-	Duration     time.Duration
+	Duration     time.Duration // of planning and of making pages, without the caller's pauses
 	Err          error
 }
 
@@ -79,62 +84,68 @@ type Service struct {
 	disabled map[string]bool
 	slots    chan struct{} // one is held while a page is made
 
-	mu       sync.Mutex // guards the fields below; taken after a result's mu, never before
-	results  map[string]*result
-	clients  map[string]*clientToken
-	retained int64 // bytes of the pages of all results
-	swept    time.Time
-	closed   bool
+	mu        sync.Mutex // guards the fields below, and those of results that say so
+	results   map[string]*result
+	clients   map[clientKey]*result // whose first page may be asked for again
+	open      int                   // results that have not ended
+	kept      *list.List            // of *result that hold a page or an ending, least recently used first
+	keptBytes int64                 // of their pages
+	closed    bool
 
-	wg sync.WaitGroup // callers inside Query
+	wg sync.WaitGroup // calls of Query, and pages being made
 }
 
-// clientToken makes a first call idempotent (Query API, ClientToken).
-type clientToken struct {
-	id      string // of the result
-	sql     string
-	maxRows int
-	caller  string
-	made    time.Time
-}
+// clientKey makes a first call idempotent (Query API, ClientToken).
+type clientKey struct{ caller, token string }
 
-// New returns a Service.
+// New returns a Service. The caller must Close it.
 func New(o Options) *Service {
 	o = o.withDefaults()
-	return &Service{
+	s := &Service{
 		opts:     o,
-		disabled: setOf(o.DisabledRules),
+		disabled: map[string]bool{},
 		slots:    make(chan struct{}, o.Parallel),
 		results:  map[string]*result{},
-		clients:  map[string]*clientToken{},
+		clients:  map[clientKey]*result{},
+		kept:     list.New(),
 	}
+	for _, name := range o.DisabledRules {
+		s.disabled[name] = true
+	}
+	return s
 }
 
-// Close cancels the queries that are open and waits for the calls in flight.
+// Close ends the queries that are open and waits until nothing runs.
 func (s *Service) Close() {
 	s.mu.Lock()
 	s.closed = true
+	var open []*result
 	for _, r := range s.results {
-		r.cancel(errClosed)
+		open = append(open, r)
 	}
 	s.mu.Unlock()
-	s.wg.Wait()
-	for _, r := range s.results {
-		r.mu.Lock()
-		r.close()
-		r.mu.Unlock()
+	for _, r := range open {
+		s.stop(r, errClosed)
 	}
+	s.wg.Wait()
 }
 
-var errClosed = fault.New(fault.Unavailable, "The server is shutting down.")
+var (
+	errClosed    = fault.New(fault.Unavailable, "The server is shutting down.")
+	errToken     = fault.New(fault.Invalid, "Invalid pagination token")
+	errCancelled = fault.New(fault.Cancelled, "Unable to poll results for a cancelled query.")
+	errLeft      = fault.New(fault.Cancelled, "The caller left before the answer was ready.")
+)
 
-// Query starts a query and returns its first page, or returns a following page.
+// Query starts a query and returns its first page, or returns a following page. A page
+// that is not ready within Options.Patience is answered by an empty one, unless rows were
+// handed out before (clients.md, R8).
 //
-// Errors: fault.Invalid for what is wrong with the request or the statement,
-// fault.NotFound never (an unknown table is a mistake in the statement),
-// fault.Execution for what goes wrong while running, fault.Cancelled after Cancel,
-// fault.Throttled when too many results are open. If ctx ends while the first page is made
-// the query ends too; later pages are finished and kept for the retry.
+// Errors: fault.Invalid for what is wrong with the request or the statement (an unknown
+// table is a mistake in the statement), fault.Denied, fault.Execution for what goes
+// wrong while running, fault.Cancelled after Cancel, fault.Throttled when too many
+// results are open. If ctx ends before the first page, the query ends too; a later
+// page is finished and kept for a retry.
 func (s *Service) Query(ctx context.Context, req Request) (*Page, error) {
 	s.mu.Lock()
 	if s.closed {
@@ -145,237 +156,96 @@ func (s *Service) Query(ctx context.Context, req Request) (*Page, error) {
 	s.mu.Unlock()
 	defer s.wg.Done()
 
-	if req.NextToken != "" {
-		return s.following(ctx, &req)
-	}
-	return s.first(ctx, &req)
-}
-
-func (s *Service) first(ctx context.Context, req *Request) (*Page, error) {
-	if page, err := s.replay(req); page != nil || err != nil {
-		return page, err
-	}
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	began := time.Now()
-	r, err := s.start(ctx, req)
+	r, number, err := s.find(ctx, &req)
 	if err != nil {
-		s.observe(Observation{SQL: req.SQL, Caller: req.Caller, Duration: time.Since(began), Err: err})
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { r.cancel(fault.Wrap(fault.Cancelled, ctx.Err(), "The caller left.")) })
-	r.mu.Lock()
-	page, err := r.makePage(req.MaxRows, s.opts.PageBytes)
-	if err == nil && req.Insights {
-		page.Insights = r.insights()
-	}
-	o := r.observation(err, time.Since(began))
-	r.mu.Unlock()
-	stop()
-	s.settle(r, req, page, o)
-	return page, err
+	return s.answer(ctx, r, number, req.MaxRows)
 }
 
-// replay returns the first page of an earlier call with the same ClientToken.
-func (s *Service) replay(req *Request) (*Page, error) {
+// find returns the result and the number of the page that a request asks for, and
+// starts a query if the request does.
+func (s *Service) find(ctx context.Context, req *Request) (r *result, number int, err error) {
+	if req.NextToken == "" {
+		if r, err = s.again(req); r == nil && err == nil {
+			r, err = s.start(ctx, req)
+		}
+		return r, 1, err
+	}
+	id, number, ok := parseToken(req.NextToken)
+	if !ok {
+		return nil, 0, errToken
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r = s.results[id]
+	if r == nil || r.caller != req.Caller || req.SQL != "" && req.SQL != r.sql {
+		return nil, 0, errToken
+	}
+	return r, number, nil
+}
+
+// again returns the result that an earlier call with the same ClientToken started, if
+// its first page can still be had. Otherwise the query runs again, which does no harm.
+func (s *Service) again(req *Request) (*result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.againLocked(req)
+}
+
+func (s *Service) againLocked(req *Request) (*result, error) {
 	if req.ClientToken == "" {
 		return nil, nil
 	}
-	s.mu.Lock()
-	c := s.clients[req.ClientToken]
-	if c == nil || time.Since(c.made) > 4*time.Hour {
-		s.mu.Unlock()
+	r := s.clients[clientKey{req.Caller, req.ClientToken}]
+	switch {
+	case r == nil:
 		return nil, nil
-	}
-	if c.sql != req.SQL || c.maxRows != req.MaxRows || c.caller != req.Caller {
-		s.mu.Unlock()
+	case r.sql != req.SQL || r.maxRows != req.MaxRows || r.insights != req.Insights:
 		return nil, fault.New(fault.Invalid, "The ClientToken was used before with other parameters.")
+	case r.number == 0 || r.number == 1 && r.page != nil:
+		return r, nil
 	}
-	r := s.results[c.id]
-	s.mu.Unlock()
-	if r == nil {
-		return nil, nil // forgotten: run again, which reads only
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.number != 1 {
-		return nil, nil
-	}
-	return r.page, r.failed
+	return nil, nil
 }
 
-func (s *Service) following(ctx context.Context, req *Request) (*Page, error) {
-	id, number, err := parseToken(req.NextToken)
-	if err != nil {
-		return nil, err
-	}
+// Cancel ends a query and returns the sentence for the caller; cancelling again is not
+// an error. The error is of kind fault.Invalid for a query that has ended or was never
+// there (clients.md, P10). What runs stops soon after Cancel has returned.
+func (s *Service) Cancel(_ context.Context, caller, id string) (message string, err error) {
 	s.mu.Lock()
 	r := s.results[id]
-	s.mu.Unlock()
-	if r == nil || r.caller != req.Caller || req.SQL != "" && req.SQL != r.sql {
-		return nil, errToken
-	}
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	began := time.Now()
-	r.mu.Lock()
-	var page *Page
-	fresh := false
 	switch {
-	case r.failed != nil:
-		err = r.failed
-	case number == r.number && r.page != nil:
-		page = r.page // a retry
-	case number == r.number+1 && (r.src != nil || r.ahead != nil):
-		page, err = r.makePage(req.MaxRows, s.opts.PageBytes)
-		fresh = true
-	default:
-		err = errToken
+	case r == nil || r.caller != caller:
+		s.mu.Unlock()
+		return "", fault.New(fault.Invalid, "The query %s does not exist or has ended.", id)
+	case r.failed == errCancelled:
+		s.mu.Unlock()
+		return "The query " + id + " was cancelled already.", nil
+	case r.ended:
+		s.mu.Unlock()
+		return "", fault.New(fault.Invalid, "The query %s has ended and cannot be cancelled.", id)
 	}
-	o := r.observation(err, time.Since(began))
-	r.mu.Unlock()
-	if fresh {
-		s.settle(r, req, page, o)
-	}
-	return page, err
+	o := s.endLocked(r, errCancelled)
+	s.mu.Unlock()
+	s.observe(o)
+	return "The query " + id + " is being cancelled.", nil
 }
 
-// enter waits for a slot to make a page in.
-func (s *Service) enter(ctx context.Context) error {
-	select {
-	case s.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fault.Wrap(fault.Throttled, ctx.Err(), "Too many queries are running; none ended in time.")
-	}
-}
-
-func (s *Service) leave() { <-s.slots }
-
-// settle keeps a fresh page for retries, within the budget, and tells the observer
-// when the query has ended.
-func (s *Service) settle(r *result, req *Request, page *Page, o Observation) {
-	ended := o.Err != nil || page.NextToken == ""
+// stop ends a query for a cause that is not its caller's wish, if it has not ended.
+func (s *Service) stop(r *result, cause error) {
 	s.mu.Lock()
-	now := time.Now()
-	r.touched = now
-	r.done = ended
-	switch {
-	case o.Err != nil && !r.cancelled:
-		s.forgetLocked(r)
-	case s.results[r.id] == r:
-		s.retained -= r.bytes
-		r.bytes = pageSize(page)
-		s.retained += r.bytes
-		if req.NextToken == "" && req.ClientToken != "" && page != nil {
-			s.clients[req.ClientToken] = &clientToken{r.id, req.SQL, req.MaxRows, req.Caller, now}
-		}
+	if r.ended {
+		s.mu.Unlock()
+		return
 	}
-	s.evictLocked(now)
+	o := s.endLocked(r, cause)
 	s.mu.Unlock()
-	if ended {
-		s.observe(o)
-	}
+	s.observe(o)
 }
 
 func (s *Service) observe(o Observation) {
 	if s.opts.Observe != nil {
 		s.opts.Observe(o)
 	}
-}
-
-// pageSize estimates what a kept page holds in memory: the metadata, and text as JSON.
-func pageSize(p *Page) int64 {
-	if p == nil {
-		return 0
-	}
-	size := int64(1 << 10)
-	for _, b := range p.Batches {
-		_, bytes := fitRows(b, b.Len, 1<<62)
-		size += bytes
-	}
-	return size
-}
-
-// evictLocked forgets results that are too old, and the oldest kept pages of ended
-// queries while the budget is exceeded.
-func (s *Service) evictLocked(now time.Time) {
-	crowded := s.retained > s.opts.RetainBytes || len(s.results) > 2*s.opts.MaxOpen
-	if !crowded && now.Sub(s.swept) < time.Second {
-		return // not worth a walk at every call
-	}
-	s.swept = now
-	for _, r := range s.results {
-		if now.Sub(r.touched) > s.opts.RetainFor {
-			r.cancel(errToken)
-			s.forgetLocked(r)
-		}
-	}
-	for s.retained > s.opts.RetainBytes || len(s.results) > 2*s.opts.MaxOpen {
-		var oldest *result
-		for _, r := range s.results {
-			if r.done && (oldest == nil || r.touched.Before(oldest.touched)) {
-				oldest = r
-			}
-		}
-		if oldest == nil {
-			return // only open results are left; MaxOpen bounds them
-		}
-		s.forgetLocked(oldest)
-	}
-	for token, c := range s.clients {
-		if _, kept := s.results[c.id]; !kept {
-			delete(s.clients, token)
-		}
-	}
-}
-
-func (s *Service) forgetLocked(r *result) {
-	if s.results[r.id] == r {
-		delete(s.results, r.id)
-		s.retained -= r.bytes
-		r.bytes = 0
-	}
-}
-
-// Cancel ends a query and returns the sentence for the caller; cancelling again is not
-// an error. The error is of kind fault.Invalid for a query that has ended or was never
-// there (clients.md, P10).
-func (s *Service) Cancel(_ context.Context, caller, id string) (message string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.results[id]
-	switch {
-	case r == nil || r.caller != caller:
-		return "", fault.New(fault.Invalid, "The query %s does not exist or has ended.", id)
-	case r.cancelled:
-		return "The query " + id + " was cancelled already.", nil
-	case r.done:
-		return "", fault.New(fault.Invalid, "The query %s has ended and cannot be cancelled.", id)
-	}
-	r.cancelled, r.done = true, true
-	r.cancel(errCancelled)
-	// Whoever makes a page now stops by itself; nobody else reads the source again.
-	go func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.failed == nil {
-			r.fail(errCancelled)
-		}
-	}()
-	return "The query " + id + " is being cancelled.", nil
-}
-
-var errCancelled = fault.New(fault.Cancelled, "Unable to poll results for a cancelled query.")
-
-func setOf(names []string) map[string]bool {
-	set := make(map[string]bool, len(names))
-	for _, n := range names {
-		set[n] = true
-	}
-	return set
 }

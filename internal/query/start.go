@@ -19,30 +19,51 @@ const MaxQueryBytes = 256 << 10
 // minMetered is what a query that reads tables is metered at least (Timestream pricing).
 const minMetered = 10_000_000
 
-// start parses, plans and authorises a query, and opens its rows.
+// start parses, plans and authorises a query, and opens its rows; none is read yet. If
+// another call with the same ClientToken was quicker, it returns the result of that.
 func (s *Service) start(ctx context.Context, req *Request) (*result, error) {
-	stmt, err := parse(req.SQL)
-	if err != nil {
-		return nil, err
+	began := time.Now()
+	r := &result{
+		id: newID(), caller: req.Caller, sql: req.SQL, maxRows: req.MaxRows, insights: req.Insights,
+		meter: func(int64) int64 { return 0 },
 	}
-	r := &result{id: newID(), caller: req.Caller, sql: req.SQL, meter: noMeter, touched: time.Now()}
-	limit := fault.New(fault.Execution, "Query exceeded the time limit of %v.", s.opts.TimeLimit)
-	timed, stopTimer := context.WithTimeoutCause(context.WithoutCancel(ctx), s.opts.TimeLimit, limit)
-	cancellable, cancel := context.WithCancelCause(timed)
-	r.ctx = cancellable
-	r.cancel = func(cause error) {
-		cancel(cause)
-		stopTimer()
+	if req.ClientToken != "" {
+		r.client = clientKey{req.Caller, req.ClientToken}
 	}
-	if err := s.open(r, stmt); err != nil {
+	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	if err := s.prepare(ctx, r); err != nil {
 		r.cancel(nil)
+		s.observe(Observation{SQL: req.SQL, Caller: req.Caller, Tables: r.tables, Duration: time.Since(began), Err: err})
 		return nil, err
 	}
-	if err := s.admit(r); err != nil {
-		r.close()
-		return nil, err
+	r.stats = r.cut.src.Stats
+	r.busy = time.Since(began)
+	return s.admit(r, req)
+}
+
+// prepare fills in all of r that the statement decides.
+func (s *Service) prepare(ctx context.Context, r *result) error {
+	stmt, err := parse(r.sql)
+	if err != nil {
+		return err
 	}
-	return r, nil
+	switch stmt := stmt.(type) {
+	case *syntax.Query:
+		return s.prepareQuery(ctx, r, stmt)
+	case *syntax.Explain:
+		return s.prepareExplain(ctx, r, stmt)
+	case *syntax.Unload:
+		return fault.New(fault.Invalid, "line %d:%d: UNLOAD is not supported by this version of weir.", stmt.At.Line, stmt.At.Col)
+	}
+	if err := s.authorize(ctx, r.caller, actionOf(stmt), nil); err != nil {
+		return err
+	}
+	columns, rows, err := s.metadata(stmt)
+	if err != nil {
+		return err
+	}
+	r.columns, r.cut = columns, cutter{src: rows, whole: true}
+	return nil
 }
 
 func parse(sql string) (syntax.Statement, error) {
@@ -52,60 +73,20 @@ func parse(sql string) (syntax.Statement, error) {
 	return syntax.Parse(sql)
 }
 
-func noMeter(int64) int64 { return 0 }
-
-// admit registers r among the open results.
-func (s *Service) admit(r *result) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return errClosed
-	}
-	open := 0
-	for _, other := range s.results {
-		if !other.done {
-			open++
-		}
-	}
-	if open >= s.opts.MaxOpen {
-		return fault.New(fault.Throttled, "%d results are open, the most that this server keeps; read them to the end or cancel them.", open)
-	}
-	s.results[r.id] = r
-	return nil
+func (s *Service) build(q *syntax.Query, now time.Time, params map[string]vec.Value) (*plan.Query, error) {
+	return plan.Build(q, plan.Env{Catalog: s.opts.Catalog, Functions: s.opts.Functions, Now: now, Params: params, Disabled: s.disabled})
 }
 
-func (s *Service) open(r *result, stmt syntax.Statement) error {
-	switch stmt := stmt.(type) {
-	case *syntax.Query:
-		return s.openQuery(r, stmt)
-	case *syntax.Explain:
-		return s.openExplain(r, stmt)
-	case *syntax.Unload:
-		return fault.New(fault.Invalid, "line %d:%d: UNLOAD is not supported by this version of weir.", stmt.At.Line, stmt.At.Col)
+func (s *Service) authorize(ctx context.Context, caller, action string, refs []plan.TableRef) error {
+	if s.opts.Authorize == nil {
+		return nil
 	}
-	if err := s.authorize(r, actionOf(stmt), nil); err != nil {
-		return err
-	}
-	columns, rows, err := s.metadata(stmt)
-	if err != nil {
-		return err
-	}
-	r.columns, r.src, r.onePage = columns, rows, true
-	return nil
+	return s.opts.Authorize(ctx, caller, action, refs)
 }
 
-func (s *Service) build(q *syntax.Query, now time.Time) (*plan.Query, error) {
-	return plan.Build(q, plan.Env{
-		Catalog:   s.opts.Catalog,
-		Functions: s.opts.Functions,
-		Now:       now,
-		Disabled:  s.disabled,
-	})
-}
-
-func (s *Service) openQuery(r *result, stmt *syntax.Query) error {
+func (s *Service) prepareQuery(ctx context.Context, r *result, stmt *syntax.Query) error {
 	now := s.opts.Clock.Now()
-	q, err := s.build(stmt, now)
+	q, err := s.build(stmt, now, nil)
 	if err != nil {
 		return err
 	}
@@ -113,14 +94,21 @@ func (s *Service) openQuery(r *result, stmt *syntax.Query) error {
 	if len(q.Tables) == 0 {
 		action = "SelectValues"
 	}
-	if err := s.authorize(r, action, q.Tables); err != nil {
+	if err := s.authorize(ctx, r.caller, action, q.Tables); err != nil {
 		return err
 	}
+	s.describeReads(r, q, now)
 	cursor, err := exec.Open(r.ctx, q, s.execOptions(now))
 	if err != nil {
 		return err
 	}
-	r.columns, r.tables, r.src = q.Columns, q.Tables, cursorSource{cursor}
+	r.columns, r.cut = q.Columns, cutter{src: cursorSource{cursor}}
+	return nil
+}
+
+// describeReads notes which tables a plan reads, how much of them, and how that is metered.
+func (s *Service) describeReads(r *result, q *plan.Query, now time.Time) {
+	r.tables = q.Tables
 	if len(q.Tables) > 0 {
 		r.meter = func(scanned int64) int64 { return max(scanned, minMetered) }
 	}
@@ -129,7 +117,9 @@ func (s *Service) openQuery(r *result, stmt *syntax.Query) error {
 			r.total += t.Store.Stats().Rows
 		}
 	}
-	return nil
+	if r.insights {
+		r.spans = s.spansOf(q.Root, now)
+	}
 }
 
 func (s *Service) execOptions(now time.Time) exec.Options {
@@ -140,81 +130,57 @@ func (s *Service) execOptions(now time.Time) exec.Options {
 	}
 }
 
-func (s *Service) authorize(r *result, action string, refs []plan.TableRef) error {
-	if s.opts.Authorize == nil {
-		return nil
-	}
-	return s.opts.Authorize(r.ctx, r.caller, action, refs)
-}
-
 // cursorSource gives an executor's rows as a source.
 type cursorSource struct{ *exec.Cursor }
 
 func (c cursorSource) Stats() storage.ScanStats { return c.Cursor.Stats().Storage }
 
-// openExplain answers EXPLAIN [ANALYZE], an addition of weir: the plan as text, one
-// row per line; with ANALYZE the query runs first and its cost follows.
-func (s *Service) openExplain(r *result, stmt *syntax.Explain) error {
-	now := s.opts.Clock.Now()
-	q, err := s.build(stmt.Query, now)
-	if err != nil {
-		return err
-	}
-	if err := s.authorize(r, "Select", q.Tables); err != nil {
-		return err
-	}
-	lines := planLines(q)
-	if stmt.Analyze {
-		cost, err := s.analyze(r.ctx, q, now)
-		if err != nil {
-			return err
-		}
-		lines = append(lines, cost...)
-	}
-	r.columns = []plan.OutputColumn{{Name: "Query Plan", Type: vec.VarcharType}}
-	r.src, r.onePage = newStatic(vec.OfStrs(lines, nil)), true
-	return nil
-}
-
-// Prepare validates a query and tells its columns and parameters (PrepareQuery).
+// Prepare validates a query and tells its columns and parameters (PrepareQuery). Errors
+// are those of [Service.Query].
 func (s *Service) Prepare(ctx context.Context, caller, sql string) (*Prepared, error) {
 	stmt, err := parse(sql)
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{SQL: sql}
 	q, ok := stmt.(*syntax.Query)
 	if !ok {
 		return nil, fault.New(fault.Invalid, "Only SELECT can be prepared.")
 	}
-	params := map[string]vec.Value{}
-	syntax.Walk(q, func(n syntax.Node) bool {
-		if param, ok := n.(*syntax.Param); ok && !slices.ContainsFunc(p.Parameters, func(x Parameter) bool { return x.Name == param.Name }) {
-			t := vec.UnknownType
-			if param.Name == "scheduled_runtime" {
-				t = vec.TimestampType
-			}
-			p.Parameters = append(p.Parameters, Parameter{param.Name, t})
-			params[param.Name] = vec.Null(t)
-		}
-		return true
-	})
-	built, err := plan.Build(q, plan.Env{
-		Catalog: s.opts.Catalog, Functions: s.opts.Functions, Now: s.opts.Clock.Now(), Params: params, Disabled: s.disabled,
-	})
+	parameters := parametersOf(q)
+	values := map[string]vec.Value{}
+	for _, p := range parameters {
+		values[p.Name] = vec.Null(p.Type)
+	}
+	built, err := s.build(q, s.opts.Clock.Now(), values)
 	if err != nil {
 		return nil, err
 	}
-	if s.opts.Authorize != nil {
-		if err := s.opts.Authorize(ctx, caller, "PrepareQuery", built.Tables); err != nil {
-			return nil, err
+	if err := s.authorize(ctx, caller, "PrepareQuery", built.Tables); err != nil {
+		return nil, err
+	}
+	for i, p := range parameters {
+		if t, ok := built.Params[p.Name]; ok {
+			parameters[i].Type = t
 		}
 	}
-	p.Columns = built.Columns
-	for i, param := range p.Parameters {
-		if t, ok := built.Params[param.Name]; ok {
-			p.Parameters[i].Type = t
+	return &Prepared{SQL: sql, Columns: built.Columns, Parameters: parameters}, nil
+}
+
+// parametersOf lists the parameters of a query in the order of their first use. The one
+// whose type is known beforehand is that of scheduled queries.
+func parametersOf(q *syntax.Query) []Parameter {
+	var list []Parameter
+	syntax.Walk(q, func(n syntax.Node) bool {
+		param, ok := n.(*syntax.Param)
+		if !ok || slices.ContainsFunc(list, func(p Parameter) bool { return p.Name == param.Name }) {
+			return true
 		}
-	}
-	return p, nil
+		t := vec.UnknownType
+		if param.Name == "scheduled_runtime" {
+			t = vec.TimestampType
+		}
+		list = append(list, Parameter{param.Name, t})
+		return true
+	})
+	return list
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"strconv"
 	"strings"
-
-	"github.com/weir-db/weir/internal/fault"
 )
 
 var upper32 = base32.StdEncoding.WithPadding(base32.NoPadding)
@@ -25,17 +23,13 @@ func tokenFor(id string, page int) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(id + "." + strconv.Itoa(page)))
 }
 
-var errToken = fault.New(fault.Invalid, "Invalid pagination token")
-
-func parseToken(token string) (id string, page int, err error) {
+// parseToken is the reverse; ok is false for what no tokenFor made.
+func parseToken(token string) (id string, page int, ok bool) {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil {
-		return "", 0, errToken
+		return "", 0, false
 	}
 	id, number, ok := strings.Cut(string(b), ".")
 	page, err = strconv.Atoi(number)
-	if !ok || err != nil || page < 2 {
-		return "", 0, errToken
-	}
-	return id, page, nil
+	return id, page, ok && err == nil && page >= 2
 }

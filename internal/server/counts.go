@@ -28,7 +28,7 @@ func newCounts(reg *telemetry.Registry) *counts {
 		queries:  reg.Counter("weir_queries_total", "Queries that ended."),
 		failed:   reg.Counter("weir_query_errors_total", "Queries that ended with an error."),
 		scanned:  reg.Counter("weir_query_scanned_bytes_total", "Bytes that queries looked at."),
-		seconds:  reg.Histogram("weir_query_page_seconds", "Time to make the last page of a query.", telemetry.DurationBounds),
+		seconds:  reg.Histogram("weir_query_seconds", "Time of planning a query and making its pages.", telemetry.DurationBounds),
 	}
 }
 

@@ -1,0 +1,135 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/weir-db/weir/internal/sql/exec"
+	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/sql/syntax"
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// prepareExplain answers EXPLAIN [ANALYZE], an addition of weir: the plan as text, one
+// row per line. With ANALYZE the query runs, its rows are counted and dropped, and what
+// it cost follows.
+func (s *Service) prepareExplain(ctx context.Context, r *result, stmt *syntax.Explain) error {
+	now := s.opts.Clock.Now()
+	q, err := s.build(stmt.Query, now, nil)
+	if err != nil {
+		return err
+	}
+	if err := s.authorize(ctx, r.caller, "Select", q.Tables); err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimRight(plan.Format(q.Root), "\n"), "\n")
+	r.columns = varchars("Query Plan")
+	r.cut = cutter{src: newStatic(vec.OfStrs(lines, nil)), whole: true}
+	if !stmt.Analyze {
+		r.tables = q.Tables
+		return nil
+	}
+	s.describeReads(r, q, now)
+	cursor, err := exec.Open(r.ctx, q, s.execOptions(now))
+	if err != nil {
+		return err
+	}
+	r.cut.src = &analysis{cursorSource{cursor}, lines}
+	return nil
+}
+
+// analysis is a source that runs a query and gives its plan and what it cost.
+type analysis struct {
+	cursorSource
+	lines []string // nil once given
+}
+
+func (a *analysis) Next(ctx context.Context) (*vec.Batch, error) {
+	if a.lines == nil {
+		return nil, nil
+	}
+	began := time.Now()
+	for {
+		b, err := a.Cursor.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if b == nil {
+			break
+		}
+	}
+	lines := append(a.lines, costLines(a.Cursor.Stats(), time.Since(began))...)
+	a.lines = nil
+	return newStatic(vec.OfStrs(lines, nil)).Next(ctx)
+}
+
+func costLines(c exec.Stats, took time.Duration) []string {
+	st := c.Storage
+	return []string{
+		fmt.Sprintf("rows: %d in %v, peak memory %d bytes", c.Rows, took.Round(time.Microsecond), c.PeakMemoryBytes),
+		fmt.Sprintf("scanned: %d rows, %d bytes; segments read %d, skipped %d; blocks read %d, skipped %d",
+			st.RowsScanned, st.BytesScanned, st.SegmentsRead, st.SegmentsSkipped, st.BlocksRead, st.BlocksSkipped),
+	}
+}
+
+// tableSpan is a time range that a scan reads of a table.
+type tableSpan struct {
+	table  plan.TableRef
+	fromNs int64
+	toNs   int64 // not included
+}
+
+// spansOf returns the time ranges that the scans of a plan read, within what their tables
+// may hold at now. Subqueries in expressions are left out.
+func (s *Service) spansOf(root plan.Node, now time.Time) []tableSpan {
+	var spans []tableSpan
+	seen := map[plan.Node]bool{} // a shared subplan is reached on many ways
+	var visit func(n plan.Node)
+	visit = func(n plan.Node) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		if scan, ok := n.(*plan.Scan); ok {
+			if t, err := s.opts.Catalog.Table(scan.Ref.Database, scan.Ref.Table); err == nil {
+				policy := t.Policy()
+				_, latest, _ := policy.Window(now)
+				spans = append(spans, tableSpan{scan.Ref, max(scan.Spec.From, policy.Expiry(now)), min(scan.Spec.To, latest)})
+			}
+		}
+		for _, in := range plan.Inputs(n) {
+			visit(in)
+		}
+	}
+	visit(root)
+	return spans
+}
+
+// insightsLocked describes how much of the tables the query has read so far
+// (QueryInsightsResponse). Storage counts over all tables together, so the coverage is that
+// of the query and told of the table with the widest time range.
+func (r *result) insightsLocked(stats storage.ScanStats) *Insights {
+	in := &Insights{
+		Tables: int64(len(r.tables)), OutputRows: r.rows, OutputBytes: r.bytes,
+		PartitionKey: []string{storage.MeasureNameColumn},
+	}
+	if len(r.tables) == 0 {
+		return in
+	}
+	in.TemporalTable = r.tables[0]
+	for _, span := range r.spans {
+		if width := span.toNs - span.fromNs; width > in.TemporalRangeNs {
+			in.TemporalRangeNs, in.TemporalTable = width, span.table
+		}
+	}
+	in.SpatialTable = in.TemporalTable
+	if blocks := stats.BlocksRead + stats.BlocksSkipped; blocks > 0 {
+		in.SpatialCoverage = float64(stats.BlocksRead) / float64(blocks)
+	} else if r.total > 0 { // all in memory: by rows
+		in.SpatialCoverage = min(1, float64(stats.RowsScanned)/float64(r.total))
+	}
+	return in
+}

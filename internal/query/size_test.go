@@ -1,0 +1,85 @@
+package query
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+
+	"github.com/weir-db/weir/internal/vec"
+)
+
+func TestTextIsMeasuredAsJSON(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"", "plain", "Grüße, 世界", `say "hi" \ bye`, "tab\tline\n", "bell\a", "\x00"} {
+		written, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := textSize(s); got < int64(len(written)-2) {
+			t.Errorf("textSize(%q) = %d, JSON has %d", s, got, len(written)-2)
+		}
+	}
+	if got := textSize("\xff"); got != int64(len("\ufffd")) {
+		t.Errorf("textSize of a bad byte = %d, want 3", got)
+	}
+}
+
+// The estimate may be too high, never too low, so no page is over its size.
+func TestValuesAreMeasuredFromAbove(t *testing.T) {
+	t.Parallel()
+	numbers := vec.OfFloats([]float64{-math.SmallestNonzeroFloat64, -2.2250738585072014e-308, math.Inf(-1), 1}, nil)
+	times := vec.OfInts(vec.TimestampType, []int64{math.MinInt64, 0, 1, math.MaxInt64}, nil)
+	texts := vec.OfStrs([]string{`a"b`, "", "x", "y"}, []bool{false, true, false, false})
+	offsets := []int32{0, 2, 2, 4}
+	row := vec.RowOf(vec.Field{Name: "t", Type: vec.TimestampType}, vec.Field{Name: "s", Type: vec.VarcharType})
+	for _, c := range []struct {
+		v    *vec.Vector
+		want []string // row by row, as awsapi/timestream writes them
+	}{
+		{numbers, []string{`{"ScalarValue":"-4.9E-324"}`, `{"ScalarValue":"-2.2250738585072014E-308"}`, `{"ScalarValue":"-Infinity"}`}},
+		{texts, []string{`{"ScalarValue":"a\"b"}`, `{"NullValue":true}`}},
+		{vec.OfNested(vec.ArrayOf(vec.VarcharType), offsets, nil, texts), []string{`{"ArrayValue":[{"ScalarValue":"a\"b"},{"NullValue":true}]}`, `{"ArrayValue":[]}`}},
+		{vec.OfNested(vec.TimeSeriesOf(vec.DoubleType), offsets, nil, times, numbers), []string{
+			`{"TimeSeriesValue":[{"Time":"1677-09-21 00:12:43.145224192","Value":{"ScalarValue":"-4.9E-324"}},{"Time":"1970-01-01 00:00:00.000000000","Value":{"ScalarValue":"-2.2250738585072014E-308"}}]}`,
+			`{"TimeSeriesValue":[]}`}},
+		{vec.OfRows(row, 4, nil, times, texts), []string{`{"RowValue":{"Data":[{"ScalarValue":"1677-09-21 00:12:43.145224192"},{"ScalarValue":"a\"b"}]}}`}},
+	} {
+		sum := int64(0)
+		for i, want := range c.want {
+			row := int64(len(`{"Data":[` + want + `]},`))
+			sum += row
+			if n, size := fitRows(&vec.Batch{Len: 4, Columns: []*vec.Vector{c.v}}, i+1, math.MaxInt64); n != i+1 || size < sum {
+				t.Errorf("%s: the first %d rows are measured as %d bytes, JSON has %d", c.v.Type, n, size, sum)
+			}
+		}
+	}
+}
+
+func TestFitRowsStopsBeforeTheSizeIsExceeded(t *testing.T) {
+	t.Parallel()
+	b := &vec.Batch{Len: 3, Columns: []*vec.Vector{vec.OfStrs([]string{"aaaa", "bbbb", "cccc"}, nil)}}
+	one := int64(len(`{"Data":[{"ScalarValue":"aaaa"},]},`))
+	for _, c := range []struct {
+		rows, want int
+		size       int64
+	}{{9, 3, 3 * one}, {9, 2, 3*one - 1}, {2, 2, 9 * one}, {0, 0, 9 * one}, {9, 0, one - 1}} {
+		if n, size := fitRows(b, c.rows, c.size); n != c.want || size != int64(n)*one {
+			t.Errorf("fitRows(%d rows, %d bytes) = %d, %d; want %d, %d", c.rows, c.size, n, size, c.want, int64(c.want)*one)
+		}
+	}
+}
+
+// Keeping a page must not keep the large batch it was cut from.
+func TestCompactedPagesShareNothing(t *testing.T) {
+	t.Parallel()
+	big := &vec.Batch{Len: 3, Columns: []*vec.Vector{
+		vec.OfInts(vec.BigintType, []int64{1, 2, 3}, nil), vec.OfDict([]int32{0, 1, 0}, vec.OfStrs([]string{"a", "b"}, nil)), vec.Const(vec.Str("c"), 3),
+	}}
+	p := &piece{batches: []*vec.Batch{big.Slice(1, 3)}}
+	p.compact()
+	big.Columns[0].Ints[1], big.Columns[1].Dict.Strs[1] = 9, "z"
+	b := p.batches[0]
+	if b.Len != 2 || b.Columns[0].Int(0) != 2 || b.Columns[1].Str(0) != "b" || b.Columns[2].Str(1) != "c" {
+		t.Errorf("compacted page = %v, %v, %v", b.Columns[0].Value(0), b.Columns[1].Value(0), b.Columns[2].Value(1))
+	}
+}
