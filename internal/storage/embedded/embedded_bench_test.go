@@ -140,3 +140,55 @@ func BenchmarkScanMemory(b *testing.B) {
 	b.ResetTimer()
 	benchScans(b, table, 1440)
 }
+
+func BenchmarkScanSegments(b *testing.B) {
+	s, table := benchStore(b, Options{})
+	fillSensors(b, table, 1000, 1440)
+	if err := s.flushAll(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	stats := table.Stats()
+	b.Logf("%d rows in %d bytes", stats.Rows, stats.MagneticBytes)
+	b.ResetTimer()
+	benchScans(b, table, 1440)
+}
+
+// BenchmarkScanMixed has the day in several segments and the last hours in memory.
+func BenchmarkScanMixed(b *testing.B) {
+	s, table := benchStore(b, Options{})
+	for part := range 4 {
+		for m := part * 360; m < (part+1)*360; m++ {
+			at := benchStart.Add(-time.Duration(1440-1-m) * time.Minute)
+			if r, err := table.Write(context.Background(), sensorRows(0, 1000, at, 3)); err != nil || len(r.Rejections) > 0 {
+				b.Fatalf("%+v %v", r, err)
+			}
+		}
+		if part < 3 {
+			if err := s.flushAll(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ResetTimer()
+	benchScans(b, table, 1440)
+}
+
+func BenchmarkOpen(b *testing.B) {
+	o := Options{Dir: b.TempDir(), Clock: clock.Manual(benchStart)}
+	s := open(b, o)
+	s.CreateTable(context.Background(), benchID, benchPolicy)
+	table, _ := s.Table(benchID)
+	fillSensors(b, table, 5000, 2000)
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		s := open(b, o)
+		table, _ := s.Table(benchID)
+		if drainScan(b, table, storage.ScanSpec{From: 0, To: math.MaxInt64, Aggregation: &storage.Aggregation{Aggs: []storage.Agg{{Func: storage.CountRows}}}}) == 0 {
+			b.Fatal("no rows")
+		}
+		s.Close()
+	}
+}
