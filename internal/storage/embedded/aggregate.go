@@ -550,11 +550,11 @@ type aggregator struct {
 	columns []values // of the span at hand, by aggregate
 	times   []int64
 	guess   int  // rows of the last bin: where to look for the end of the next
-	lastRun bool // only First or only Last are asked for, without bins
+	edges   bool // only First or only Last are asked for, without bins
 }
 
 func newAggregator(p *plan, merged bool) *aggregator {
-	return &aggregator{worker: worker{p: p}, st: newStates(p, merged), columns: make([]values, len(p.aggs)), lastRun: onlyEdges(p)}
+	return &aggregator{worker: worker{p: p}, st: newStates(p, merged), columns: make([]values, len(p.aggs)), edges: onlyEdges(p)}
 }
 
 // onlyEdges reports whether one row per series answers: only Last, or only First.
@@ -577,7 +577,7 @@ func (a *aggregator) series(id series.ID, group uint32) error {
 	if err != nil {
 		return err
 	}
-	if a.lastRun {
+	if a.edges {
 		return a.edge(id, group, runs)
 	}
 	for _, r := range runs {
@@ -604,7 +604,9 @@ func (a *aggregator) series(id series.ID, group uint32) error {
 // whole answers a run from statistics if it lies in one group, and reports whether.
 func (a *aggregator) whole(r run, id series.ID, group uint32) (bool, error) {
 	n, first, last := r.span()
-	if len(a.p.tests) > 0 || first < a.p.from || last >= a.p.to || a.bin(first) != a.bin(last) {
+	// Of an edge only one row counts, so only that one must be in the time range.
+	if first < a.p.from && !(a.edges && a.p.aggs[0].fn == storage.Last) || last >= a.p.to && !(a.edges && a.p.aggs[0].fn == storage.First) ||
+		last < a.p.from || first >= a.p.to || len(a.p.tests) > 0 || a.bin(first) != a.bin(last) {
 		return false, nil
 	}
 	for i := range a.st.cols {

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"math"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
@@ -18,22 +21,37 @@ const (
 	joinedBatchRows = 4096
 )
 
-// rowScanner gives the rows of a scan series by series.
+// rowScanner gives the rows of a scan series by series. Workers take lots of series
+// and each lot has a stream of its own; Next reads the streams in the order in which
+// the lots were taken, so every series stays in one piece. A worker runs ahead by a
+// few batches at most.
 type rowScanner struct {
 	p       *plan
 	applied storage.Applied
-	w       worker
-	next    int // index into p.ids
-	left    int64
-	ready   []*vec.Batch
-	joined  joinedRows
+	left    int64 // rows until the limit
 	closed  bool
+
+	started bool
+	ctx     context.Context
+	cancel  context.CancelFunc
+	streams chan *rowStream
+	stream  *rowStream // being read
+	wg      sync.WaitGroup
 }
 
+// rowStream is the batches of one lot. err is valid once out is closed.
+type rowStream struct {
+	out chan *vec.Batch
+	err error
+}
+
+// aheadBatches is how many batches of a lot may wait to be read.
+const aheadBatches = 4
+
 func newRowScanner(p *plan, applied storage.Applied) *rowScanner {
-	s := &rowScanner{p: p, applied: applied, w: worker{p: p, keep: true}, left: p.limit}
+	s := &rowScanner{p: p, applied: applied, left: p.limit}
 	if s.left <= 0 {
-		s.left = 1<<63 - 1
+		s.left = math.MaxInt64
 	}
 	return s
 }
@@ -43,56 +61,154 @@ func (s *rowScanner) Applied() storage.Applied { return s.applied }
 func (s *rowScanner) Stats() storage.ScanStats { return s.p.report() }
 
 func (s *rowScanner) Close() {
-	if !s.closed {
-		s.closed = true
-		s.p.release()
+	if s.closed {
+		return
 	}
+	s.closed = true
+	if s.started {
+		s.cancel()
+		s.wg.Wait()
+	}
+	s.p.release()
+}
+
+func (s *rowScanner) start() {
+	s.started = true
+	// The workers outlive a call of Next, so they stop by Close and not by its context.
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	size := s.lotSize()
+	workers := max(1, min(runtime.GOMAXPROCS(0), (len(s.p.ids)+size-1)/size))
+	s.streams = make(chan *rowStream, workers)
+	var mu sync.Mutex // guards ids, and keeps the streams in the order of their lots
+	ids := s.p.ids
+	take := func() ([]series.ID, *rowStream) {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(ids) == 0 || s.ctx.Err() != nil {
+			return nil, nil
+		}
+		stream := &rowStream{out: make(chan *vec.Batch, aheadBatches)}
+		select {
+		case s.streams <- stream:
+		case <-s.ctx.Done():
+			return nil, nil
+		}
+		n := min(size, len(ids))
+		lot := ids[:n]
+		ids = ids[n:]
+		return lot, stream
+	}
+	for range workers {
+		s.wg.Go(func() {
+			r := rowReader{w: worker{p: s.p, keep: true}}
+			for {
+				lot, stream := take()
+				if stream == nil {
+					return
+				}
+				stream.err = r.read(s.ctx, lot, stream.out)
+				close(stream.out)
+			}
+		})
+	}
+	go func() {
+		s.wg.Wait()
+		close(s.streams)
+	}()
+}
+
+// lotSize makes a lot a few batches large, by the average of the table.
+func (s *rowScanner) lotSize() int {
+	stats := s.p.table.Stats()
+	perSeries := stats.Rows/max(1, stats.Series) + 1
+	return int(min(max(2*joinedBatchRows/perSeries, 1), 512))
 }
 
 func (s *rowScanner) Next(ctx context.Context) (*vec.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, cancelled(err)
+	}
+	if s.left == 0 || s.closed {
+		return nil, nil
+	}
+	if !s.started {
+		s.start()
+	}
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, cancelled(err)
+		if s.stream == nil {
+			select {
+			case stream, ok := <-s.streams:
+				if !ok {
+					return nil, nil
+				}
+				s.stream = stream
+			case <-ctx.Done():
+				return nil, cancelled(ctx.Err())
+			}
 		}
-		if len(s.ready) > 0 {
-			b := s.ready[0]
-			s.ready = s.ready[1:]
+		select {
+		case b, ok := <-s.stream.out:
+			if !ok {
+				if err := s.stream.err; err != nil {
+					return nil, err
+				}
+				s.stream = nil
+				continue
+			}
 			if int64(b.Len) > s.left {
 				b = b.Slice(0, int(s.left))
 			}
 			s.left -= int64(b.Len)
-			if b.Len > 0 {
-				return b, nil
-			}
-		}
-		if s.left == 0 || s.closed {
-			return nil, nil
-		}
-		if len(s.ready) > 0 {
-			continue
-		}
-		if s.next == len(s.p.ids) {
-			if len(s.joined.ids) == 0 {
-				return nil, nil
-			}
-			s.ready = append(s.ready, s.joined.batch(s.p))
-			continue
-		}
-		id := s.p.ids[s.next]
-		s.next++
-		if err := s.series(id); err != nil {
-			return nil, err
+			return b, nil
+		case <-ctx.Done():
+			return nil, cancelled(ctx.Err())
 		}
 	}
 }
 
-func (s *rowScanner) series(id series.ID) error {
-	runs, err := s.w.gather(id)
+// rowReader turns series into batches, for one worker.
+type rowReader struct {
+	w      worker
+	joined joinedRows
+}
+
+// read sends the batches of a lot.
+func (r *rowReader) read(ctx context.Context, lot []series.ID, out chan<- *vec.Batch) error {
+	emit := func(b *vec.Batch) error {
+		select {
+		case out <- b:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for _, id := range lot {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := r.series(id, emit); err != nil {
+			return err
+		}
+	}
+	return r.flush(emit)
+}
+
+// flush sends the joined rows, if there are any.
+func (r *rowReader) flush(emit func(*vec.Batch) error) error {
+	if len(r.joined.ids) == 0 {
+		return nil
+	}
+	return emit(r.joined.batch(r.w.p))
+}
+
+func (r *rowReader) series(id series.ID, emit func(*vec.Batch) error) error {
+	p := r.w.p
+	runs, err := r.w.gather(id)
 	if err != nil {
 		return err
 	}
-	for _, r := range runs {
-		sp, err := s.w.narrow(r)
+	for _, run := range runs {
+		sp, err := r.w.narrow(run)
 		if err != nil {
 			return err
 		}
@@ -100,24 +216,27 @@ func (s *rowScanner) series(id series.ID) error {
 		if n == 0 {
 			continue
 		}
-		s.p.stats.bytes.Add(int64(8 * n * len(s.p.columns)))
 		if n < ownBatchRows {
-			if err := s.joined.add(s.p, &sp, id); err != nil {
+			if err := r.joined.add(p, &sp, id); err != nil {
 				return err
 			}
-			if len(s.joined.ids) >= joinedBatchRows {
-				s.ready = append(s.ready, s.joined.batch(s.p))
+			if len(r.joined.ids) >= joinedBatchRows {
+				if err := r.flush(emit); err != nil {
+					return err
+				}
 			}
 			continue
 		}
-		if len(s.joined.ids) > 0 { // the series stays in one piece, and in order
-			s.ready = append(s.ready, s.joined.batch(s.p))
+		if err := r.flush(emit); err != nil { // the series stays in one piece, and in order
+			return err
 		}
-		b, err := ownBatch(s.p, &sp, id)
+		b, err := ownBatch(p, &sp, id)
 		if err != nil {
 			return err
 		}
-		s.ready = append(s.ready, b)
+		if err := emit(b); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ type plan struct {
 	limit    int64
 	segments []*segmentScan // that overlap the time range, oldest first
 
-	stats scanStats
+	rowBytes int64 // decoded bytes per row of the columns read, as metering counts them
+	stats    scanStats
 }
 
 // scanStats is storage.ScanStats under concurrent workers.
@@ -119,6 +120,7 @@ func (p *plan) prepare(spec *storage.ScanSpec) error {
 			return err
 		}
 	}
+	p.rowBytes = 8 * int64(len(p.columns)+len(p.tests)+len(p.aggs))
 	if p.from < p.to {
 		p.ids = selectSeries(p.table.registry, p.series, onSeries)
 		p.order()
@@ -194,8 +196,11 @@ type worker struct {
 
 	blocks     []*blockData // of one series each, for use again
 	usedBlocks int
-	shared     []*blockData // of several series: the last one of each segment
-	keep       bool         // buffers are handed on in batches: decode into new ones
+
+	segmentRuns []*segmentRun
+	usedRuns    int
+	shared      []*blockData // of several series: the last one of each segment
+	keep        bool         // buffers are handed on in batches: decode into new ones
 
 	rowMask []bool
 	picked  []int32
@@ -220,7 +225,7 @@ func (s *span) rows() int {
 
 // gather collects the runs of a series in the time range, ascending and disjoint.
 func (w *worker) gather(id series.ID) ([]run, error) {
-	w.runs, w.chunks, w.mem, w.usedBlocks = w.runs[:0], w.chunks[:0], w.mem[:0], 0
+	w.runs, w.chunks, w.mem, w.usedBlocks, w.usedRuns = w.runs[:0], w.chunks[:0], w.mem[:0], 0, 0
 	for _, seg := range w.p.segments {
 		if err := seg.appendRuns(w, id); err != nil {
 			return nil, err
@@ -332,6 +337,7 @@ func (w *worker) narrow(r run) (span, error) {
 		}
 	}
 	w.p.stats.rows.Add(int64(s.hi - s.lo))
+	w.p.stats.bytes.Add(int64(s.hi-s.lo) * w.p.rowBytes)
 	if len(w.p.tests) == 0 || s.lo >= s.hi {
 		return s, nil
 	}

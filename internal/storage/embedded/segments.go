@@ -286,10 +286,9 @@ func (s *segmentScan) appendRuns(w *worker, id series.ID) error {
 			w.p.stats.blocksSkipped.Add(1)
 			continue
 		}
-		r := &segmentRun{p: w.p, whole: len(block.Runs) == 1, hi: block.Rows, min: block.MinTime, max: block.MaxTime}
-		if r.whole {
-			r.data = w.ownBlock(s, b)
-		} else {
+		r := w.segmentRun()
+		*r = segmentRun{w: w, idx: s.segmentIndex, block: b, whole: len(block.Runs) == 1, hi: block.Rows, min: block.MinTime, max: block.MaxTime}
+		if !r.whole {
 			r.data = w.sharedBlock(s, b)
 			r.lo, r.hi = r.data.rowsOf(n)
 			r.min, r.max = s.min[n], s.max[n]
@@ -328,12 +327,25 @@ func (d *blockData) reset(idx *segmentIndex, block int) {
 	clear(d.read)
 }
 
+// segmentRun returns a run to fill; without keep those of the series before are used
+// again.
+func (w *worker) segmentRun() *segmentRun {
+	if w.keep {
+		return &segmentRun{}
+	}
+	if w.usedRuns == len(w.segmentRuns) {
+		w.segmentRuns = append(w.segmentRuns, &segmentRun{})
+	}
+	w.usedRuns++
+	return w.segmentRuns[w.usedRuns-1]
+}
+
 // ownBlock returns a block of one series. Without keep its buffers are used again for
 // the next series.
-func (w *worker) ownBlock(s *segmentScan, block int) *blockData {
+func (w *worker) ownBlock(idx *segmentIndex, block int) *blockData {
 	if w.keep {
 		d := &blockData{}
-		d.reset(s.segmentIndex, block)
+		d.reset(idx, block)
 		return d
 	}
 	if w.usedBlocks == len(w.blocks) {
@@ -341,7 +353,7 @@ func (w *worker) ownBlock(s *segmentScan, block int) *blockData {
 	}
 	d := w.blocks[w.usedBlocks]
 	w.usedBlocks++
-	d.reset(s.segmentIndex, block)
+	d.reset(idx, block)
 	return d
 }
 
@@ -373,22 +385,32 @@ func (d *blockData) rowsOf(n int32) (lo, hi int) {
 	return lo, lo + int(runs[k].Rows)
 }
 
-// segmentRun is the rows of one series in one block.
+// segmentRun is the rows of one series in one block. Nothing is read before it is
+// asked for.
 type segmentRun struct {
-	p        *plan // nil outside of scans
-	data     *blockData
-	lo, hi   int // in the block
-	whole    bool
+	w        *worker // nil outside of scans
+	idx      *segmentIndex
+	block    int
+	data     *blockData // nil until something is read; see opened
+	lo, hi   int        // in the block
+	whole    bool       // the block is this series' alone
 	min, max int64
 	known    blockStats
 	first    storedValue
 	last     storedValue
 }
 
+func (r *segmentRun) opened() *blockData {
+	if r.data == nil {
+		r.data = r.w.ownBlock(r.idx, r.block)
+	}
+	return r.data
+}
+
 func (r *segmentRun) span() (int, int64, int64) { return r.hi - r.lo, r.min, r.max }
 
 func (r *segmentRun) times() ([]int64, error) {
-	d := r.data
+	d := r.opened()
 	if !d.state[0] {
 		var err error
 		if d.times, err = d.idx.Times(d.block, d.times); err != nil {
@@ -401,13 +423,13 @@ func (r *segmentRun) times() ([]int64, error) {
 }
 
 func (r *segmentRun) counted() {
-	if r.p != nil {
-		r.p.stats.blocksRead.Add(1)
+	if r.w != nil {
+		r.w.p.stats.blocksRead.Add(1)
 	}
 }
 
 func (r *segmentRun) versions() ([]int64, error) {
-	d := r.data
+	d := r.opened()
 	if !d.state[1] {
 		var err error
 		if d.versions, err = d.idx.Versions(d.block, d.versions); err != nil {
@@ -423,7 +445,7 @@ func (r *segmentRun) versions() ([]int64, error) {
 
 func (r *segmentRun) column(c memstore.Col, into *values) error {
 	*into = values{kind: c.Kind}
-	d := r.data
+	d := r.opened()
 	n := d.idx.column(c)
 	if n < 0 {
 		into.allNull = true
@@ -454,13 +476,13 @@ func (r *segmentRun) stats(c memstore.Col) *blockStats {
 	if s == nil {
 		return nil
 	}
-	n := r.data.idx.column(c)
+	n := r.idx.column(c)
 	if n < 0 {
 		r.first, r.last = storedValue{null: true}, storedValue{null: true}
 		s.first, s.last = &r.first, &r.last
 		return s
 	}
-	if known := r.data.idx.Stats(r.data.block, n); !isText(c) || known.NonNull == 0 {
+	if known := r.idx.Stats(r.block, n); !isText(c) || known.NonNull == 0 {
 		r.first = storedValue{null: known.FirstNull, bits: known.First}
 		r.last = storedValue{null: known.LastNull, bits: known.Last}
 		s.first, s.last = &r.first, &r.last
@@ -469,13 +491,13 @@ func (r *segmentRun) stats(c memstore.Col) *blockStats {
 }
 
 func (r *segmentRun) bounds(c memstore.Col) *blockStats {
-	rows := r.data.idx.Block(r.data.block).Rows
+	rows := r.idx.Block(r.block).Rows
 	r.known = blockStats{rows: rows}
-	n := r.data.idx.column(c)
+	n := r.idx.column(c)
 	if n < 0 {
 		return &r.known
 	}
-	known := r.data.idx.Stats(r.data.block, n)
+	known := r.idx.Stats(r.block, n)
 	r.known.nonNull = int(known.NonNull)
 	r.known.hasMinMax, r.known.minBits, r.known.maxBits = known.HasRange && !isText(c), known.Min, known.Max
 	r.known.hasSum, r.known.sumBits = known.HasSum, known.Sum
@@ -527,7 +549,7 @@ func (t *table) lookupSegment(f *segmentFile, id series.ID, time int64) (row mem
 			continue
 		}
 		d := t.lookupBlock(f, idx, b)
-		r := segmentRun{data: d}
+		r := segmentRun{idx: idx, block: b, data: d}
 		r.lo, r.hi = d.rowsOf(n)
 		times, err := r.times()
 		if err != nil {
