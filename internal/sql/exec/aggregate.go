@@ -107,7 +107,11 @@ func (o *aggregateOp) next(ctx context.Context) (*vec.Batch, error) {
 }
 
 func (o *aggregateOp) consume(ctx context.Context) error {
-	scan, ok := o.in.(*scanOp)
+	in := o.in
+	if m, ok := in.(*measured); ok {
+		in = m.operator
+	}
+	scan, ok := in.(*scanOp)
 	if ok && o.n.Pushed != nil && !o.f.run.opt.NoPushdown && scan.n.Spec.From < scan.n.Spec.To {
 		applied, err := scan.start(ctx, &o.n.Pushed.Spec)
 		if err != nil {

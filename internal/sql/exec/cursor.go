@@ -48,6 +48,7 @@ type Options struct {
 
 	BatchRows  int  // rows an operator aims at per batch; default 2048
 	NoPushdown bool // offer nothing to storage but columns and the time range
+	Analyze    bool // measure every operator, for [Cursor.Explain]
 }
 
 func (o Options) withDefaults() Options {
@@ -117,6 +118,12 @@ func (c *Cursor) Next(ctx context.Context) (*vec.Batch, error) {
 // Stats may be called at any time, also after Close and from other goroutines.
 func (c *Cursor) Stats() Stats {
 	return Stats{Storage: c.run.scanStats(), Rows: c.rows.Load(), PeakMemoryBytes: c.run.memory.peak.Load()}
+}
+
+// Explain returns the plan with what each operator gave and took so far, its inputs
+// included, and which offers storage did not take on. It needs Options.Analyze.
+func (c *Cursor) Explain() string {
+	return plan.FormatWith(c.run.query.Root, c.run.note)
 }
 
 // Close releases what the query holds. It may be called twice.

@@ -144,3 +144,23 @@ func TestLimitStopsTheScan(t *testing.T) {
 		t.Fatalf("%d rows, error %v", rows, err)
 	}
 }
+
+func TestExplainTellsRowsOfEachOperator(t *testing.T) {
+	t.Parallel()
+	l := engine(t, 3, 10)
+	check := func(sql string, want ...string) {
+		t.Helper()
+		c := open(t, l, sql, exec.Options{Analyze: true})
+		if _, err := drain(context.Background(), c); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(c.Explain(), w) {
+				t.Errorf("%s:\n%s\nlacks %q", sql, c.Explain(), w)
+			}
+		}
+	}
+	check("SELECT k, sum(i) FROM d.t WHERE f > 1 GROUP BY k ORDER BY 2", "Sort #1 (3 rows, ", "pushed down (3 rows, ", "(15 rows, ", "filtered by the executor)")
+	l.Push = true
+	check("SELECT k, sum(i) FROM d.t WHERE f > 1 GROUP BY k ORDER BY 2", "pushed down (3 rows, ", "(grouped by storage)")
+}

@@ -27,6 +27,7 @@ type run struct {
 	memory     account
 	shared     map[*plan.Shared]*sharedRows // of subplans without parameters
 	subqueries map[*plan.Subquery]*subqueryMemo
+	measures   map[plan.Node]*measure // nil without Options.Analyze
 
 	mu       sync.Mutex // guards the fields below
 	scanners []storage.Scanner
@@ -35,6 +36,9 @@ type run struct {
 
 func newRun(q *plan.Query, opt Options) *run {
 	r := &run{query: q, opt: opt, shared: map[*plan.Shared]*sharedRows{}, subqueries: map[*plan.Subquery]*subqueryMemo{}}
+	if opt.Analyze {
+		r.measures = map[plan.Node]*measure{}
+	}
 	r.memory.limit, r.memory.setting = opt.MemoryLimitBytes, opt.MemorySetting
 	return r
 }
@@ -151,6 +155,14 @@ func sizeText(bytes int64) string {
 
 // build makes the operator of n.
 func build(f *frame, n plan.Node) (operator, error) {
+	op, err := operatorOf(f, n)
+	if err != nil || f.run.measures == nil {
+		return op, err
+	}
+	return &measured{op, f.run.measureOf(n)}, nil
+}
+
+func operatorOf(f *frame, n plan.Node) (operator, error) {
 	switch n := n.(type) {
 	case *plan.Scan:
 		return newScan(f, n)

@@ -87,6 +87,9 @@ func (s *scanOp) scan(ctx context.Context, spec storage.ScanSpec, columns []int)
 	}
 	s.open, s.columns, s.applied = scanner, columns, scanner.Applied()
 	s.f.run.addScanner(scanner)
+	if s.f.run.measures != nil {
+		s.f.run.measureOf(s.n).applied = &s.applied
+	}
 	return nil
 }
 

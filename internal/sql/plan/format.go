@@ -11,27 +11,31 @@ import (
 
 // Format returns the plan below n as an indented tree, one node a line, as EXPLAIN
 // shows it. Columns are written by name above a scan as long as they keep one, else as #n.
-func Format(n Node) string {
+func Format(n Node) string { return FormatWith(n, func(Node) string { return "" }) }
+
+// FormatWith is Format with a note, such as what a node cost, behind each node.
+func FormatWith(n Node, note func(Node) string) string {
 	var b strings.Builder
-	format(&b, n, 0)
+	format(&b, n, 0, note)
 	return b.String()
 }
 
-func format(b *strings.Builder, n Node, depth int) {
+func format(b *strings.Builder, n Node, depth int, note func(Node) string) {
 	b.WriteString(strings.Repeat("  ", depth))
 	b.WriteString(describe(n))
+	b.WriteString(note(n))
 	b.WriteByte('\n')
 	exprsOf(n, func(e Expr) {
 		walkExpr(e, func(x Expr) bool {
 			if s, ok := x.(*Subquery); ok {
 				fmt.Fprintf(b, "%s· subquery of %d parameters\n", strings.Repeat("  ", depth+1), len(s.Params))
-				format(b, s.Plan, depth+2)
+				format(b, s.Plan, depth+2, note)
 			}
 			return true
 		})
 	})
 	for _, in := range Inputs(n) {
-		format(b, in, depth+1)
+		format(b, in, depth+1, note)
 	}
 }
 
