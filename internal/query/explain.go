@@ -25,7 +25,7 @@ func (s *Service) prepareExplain(ctx context.Context, r *result, stmt *syntax.Ex
 	if err := s.authorize(ctx, r.caller, "Select", q.Tables); err != nil {
 		return err
 	}
-	lines := strings.Split(strings.TrimRight(plan.Format(q.Root), "\n"), "\n")
+	lines := planLines(plan.Format(q.Root))
 	r.columns = varchars("Query Plan")
 	r.cut = cutter{src: newStatic(vec.OfStrs(lines, nil)), whole: true}
 	if !stmt.Analyze {
@@ -33,22 +33,27 @@ func (s *Service) prepareExplain(ctx context.Context, r *result, stmt *syntax.Ex
 		return nil
 	}
 	s.describeReads(r, q, now)
-	cursor, err := exec.Open(r.ctx, q, s.execOptions(now))
+	opt := s.execOptions(now)
+	opt.Analyze = true
+	cursor, err := exec.Open(r.ctx, q, opt)
 	if err != nil {
 		return err
 	}
-	r.cut.src = &analysis{cursorSource{cursor}, lines}
+	r.cut.src = &analysis{cursorSource: cursorSource{cursor}}
 	return nil
 }
 
-// analysis is a source that runs a query and gives its plan and what it cost.
+func planLines(text string) []string { return strings.Split(strings.TrimRight(text, "\n"), "\n") }
+
+// analysis is a source that runs a query and gives its plan, with what each operator
+// gave and took, and what it cost in all.
 type analysis struct {
 	cursorSource
-	lines []string // nil once given
+	given bool
 }
 
 func (a *analysis) Next(ctx context.Context) (*vec.Batch, error) {
-	if a.lines == nil {
+	if a.given {
 		return nil, nil
 	}
 	began := time.Now()
@@ -61,8 +66,8 @@ func (a *analysis) Next(ctx context.Context) (*vec.Batch, error) {
 			break
 		}
 	}
-	lines := append(a.lines, costLines(a.Cursor.Stats(), time.Since(began))...)
-	a.lines = nil
+	lines := append(planLines(a.Cursor.Explain()), costLines(a.Cursor.Stats(), time.Since(began))...)
+	a.given = true
 	return newStatic(vec.OfStrs(lines, nil)).Next(ctx)
 }
 
