@@ -10,6 +10,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/vec"
 )
 
 // result is one execution, from its start until it is forgotten.
@@ -27,6 +28,7 @@ type result struct {
 	client   clientKey // zero: none
 	maxRows  int       // of the first call
 	insights bool
+	params   map[string]vec.Value // of a stream
 	columns  []plan.OutputColumn
 	tables   []plan.TableRef
 	spans    []tableSpan // time ranges that the plan reads

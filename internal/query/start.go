@@ -86,7 +86,7 @@ func (s *Service) authorize(ctx context.Context, caller, action string, refs []p
 
 func (s *Service) prepareQuery(ctx context.Context, r *result, stmt *syntax.Query) error {
 	now := s.opts.Clock.Now()
-	q, err := s.build(stmt, now, nil)
+	q, err := s.build(stmt, now, r.params)
 	if err != nil {
 		return err
 	}

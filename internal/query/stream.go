@@ -1,0 +1,117 @@
+package query
+
+import (
+	"context"
+	"time"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/sql/syntax"
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// StreamRequest asks for all rows of a SELECT, without pages.
+type StreamRequest struct {
+	Caller   string
+	SQL      string
+	Params   map[string]vec.Value // of @name, by name without the @
+	Insights bool
+}
+
+// Stream is a running SELECT for other services: scheduled queries and exports. It
+// is not among the results that pages are cut from, takes none of their slots, and is used
+// by one goroutine. Whoever opens streams closes them before the Service.
+type Stream struct {
+	Columns []plan.OutputColumn
+
+	service *Service
+	r       *result
+	ctx     context.Context // of the execution: the opener's, with the time limit
+	failed  error
+}
+
+// Stream parses, plans, authorises and opens a SELECT; no row is read yet. The execution
+// ends with ctx, at its time limit, or at Close. Errors are those of [Service.Query].
+func (s *Service) Stream(ctx context.Context, req StreamRequest) (*Stream, error) {
+	stmt, err := parse(req.SQL)
+	if err != nil {
+		return nil, err
+	}
+	q, ok := stmt.(*syntax.Query)
+	if !ok {
+		return nil, fault.New(fault.Invalid, "Only SELECT can be used here.")
+	}
+	return s.stream(ctx, q, req)
+}
+
+func (s *Service) stream(ctx context.Context, q *syntax.Query, req StreamRequest) (*Stream, error) {
+	began := time.Now()
+	r := &result{
+		id: newID(), caller: req.Caller, sql: req.SQL, params: req.Params, insights: req.Insights, meter: func(int64) int64 { return 0 },
+	}
+	limit := fault.New(fault.Execution, "Query exceeded the time limit of %v.", s.opts.TimeLimit)
+	timed, stop := context.WithTimeoutCause(ctx, s.opts.TimeLimit, limit)
+	r.ctx, r.cancel = timed, func(error) { stop() }
+	if err := s.prepareQuery(ctx, r, q); err != nil {
+		stop()
+		s.observe(Observation{SQL: r.sql, Caller: r.caller, Tables: r.tables, Duration: time.Since(began), Err: err})
+		return nil, err
+	}
+	r.stats = r.cut.src.Stats
+	r.busy = time.Since(began)
+	return &Stream{Columns: r.columns, service: s, r: r, ctx: timed}, nil
+}
+
+// Next returns the next batch, which is not empty and stays valid, or nil at the end.
+// Errors: fault.Execution for what goes wrong while running, fault.Cancelled when the
+// opener's context is done.
+func (s *Stream) Next() (*vec.Batch, error) {
+	began := time.Now()
+	b, err := s.r.cut.src.Next(s.ctx)
+	s.r.busy += time.Since(began)
+	if err != nil {
+		if cause := context.Cause(s.ctx); cause != nil && fault.KindOf(cause) != fault.Internal {
+			err = cause // the time limit
+		}
+		s.failed = err
+		return nil, err
+	}
+	if b != nil {
+		s.r.rows += int64(b.Len)
+		if s.r.insights {
+			_, bytes := fitRows(b, b.Len, 1<<62)
+			s.r.bytes += bytes
+		}
+	}
+	return b, nil
+}
+
+// StreamStats is what a stream has cost so far.
+type StreamStats struct {
+	QueryID      string
+	Rows         int64
+	BytesScanned int64
+	BytesMetered int64
+	Insights     *Insights // when asked for
+}
+
+// Stats may be called until and after Close.
+func (s *Stream) Stats() StreamStats {
+	storage := s.r.stats()
+	out := StreamStats{QueryID: s.r.id, Rows: s.r.rows, BytesScanned: storage.BytesScanned, BytesMetered: s.r.meter(storage.BytesScanned)}
+	if s.r.insights {
+		out.Insights = s.r.insightsLocked(storage)
+	}
+	return out
+}
+
+// Close ends the execution. It is called once.
+func (s *Stream) Close() {
+	s.r.cancel(nil)
+	s.r.cut.close()
+	st := s.Stats()
+	s.service.observe(Observation{
+		QueryID: s.r.id, SQL: s.r.sql, Caller: s.r.caller, Tables: s.r.tables, Rows: st.Rows,
+		BytesScanned: st.BytesScanned, BytesMetered: st.BytesMetered, Duration: s.r.busy, Err: s.failed,
+	})
+}
