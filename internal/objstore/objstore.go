@@ -15,6 +15,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/vfs"
@@ -43,8 +45,8 @@ type Object interface {
 // Local returns a store in a folder of fsys. Each object is a file; unfinished ones are
 // named ".part" and removed when the store opens.
 func Local(fsys vfs.FS, dir string) (Store, error) {
-	s := &local{fsys, path.Clean(dir)}
-	if err := fsys.MkdirAll(dir); err != nil {
+	s := &local{fs: fsys, dir: path.Clean(dir), made: map[string]bool{}}
+	if err := s.makeDir(s.dir); err != nil {
 		return nil, err
 	}
 	if err := s.removeParts(); err != nil {
@@ -65,8 +67,12 @@ func NewMem() Store {
 const part = ".part"
 
 type local struct {
-	fs  vfs.FS
-	dir string
+	fs    vfs.FS
+	dir   string
+	parts atomic.Uint64 // numbers unfinished files: two may have one key
+
+	mu   sync.Mutex      // guards made
+	made map[string]bool // folders whose names are known to survive a crash
 }
 
 func (s *local) name(key string) (string, error) {
@@ -85,30 +91,34 @@ func (s *local) Put(ctx context.Context, key string, r io.Reader) error {
 	if err := s.makeDir(path.Dir(name)); err != nil {
 		return err
 	}
-	if err := s.write(ctx, name+part, r); err != nil {
-		s.fs.Remove(name + part)
-		return fmt.Errorf("put %s: %w", key, err)
+	unfinished := fmt.Sprintf("%s.%d%s", name, s.parts.Add(1), part)
+	err = s.write(ctx, unfinished, r)
+	if err == nil {
+		err = s.fs.Rename(unfinished, name)
 	}
-	if err := s.fs.Rename(name+part, name); err != nil {
-		return err
+	if err != nil {
+		s.fs.Remove(unfinished)
+		return fmt.Errorf("put %s: %w", key, err)
 	}
 	return s.fs.SyncDir(path.Dir(name))
 }
 
-// makeDir makes a folder whose name survives a crash.
+// makeDir makes a folder whose name survives a crash. That a folder is there does not
+// say so: another Put, or a process that was killed, may have made it and not come to
+// the sync.
 func (s *local) makeDir(dir string) error {
-	if _, err := s.fs.Stat(dir); err == nil {
+	s.mu.Lock()
+	made := s.made[dir]
+	s.mu.Unlock()
+	if made {
 		return nil
 	}
-	if err := s.fs.MkdirAll(dir); err != nil {
+	if err := vfs.MakeDir(s.fs, dir); err != nil {
 		return err
 	}
-	for dir != "." && dir != "/" {
-		dir = path.Dir(dir)
-		if err := s.fs.SyncDir(dir); err != nil {
-			return err
-		}
-	}
+	s.mu.Lock()
+	s.made[dir] = true
+	s.mu.Unlock()
 	return nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -61,6 +63,13 @@ func TestObjectsAreListedReadAndDeleted(t *testing.T) {
 }
 
 func TestPutIsDurableAndWholeOrNothing(t *testing.T) {
+	for seed := range uint64(5) {
+		putAndCrash(t, seed)
+	}
+}
+
+func putAndCrash(t *testing.T, seed uint64) {
+	t.Helper()
 	for n := 0; ; n++ {
 		mem := vfs.NewMem()
 		inject, _ := vfs.FailAfter(n, errors.New("power cut"))
@@ -68,7 +77,11 @@ func TestPutIsDurableAndWholeOrNothing(t *testing.T) {
 		if s, err := Local(vfs.Inject(mem, inject), "objects"); err == nil {
 			done = s.Put(context.Background(), "t/day/1", strings.NewReader("content")) == nil
 		}
-		s, err := Local(mem.Crash(nil), "objects")
+		var random *rand.Rand // seed 0: the least that survives
+		if seed > 0 {
+			random = rand.New(rand.NewPCG(seed, uint64(n)))
+		}
+		s, err := Local(mem.Crash(random), "objects")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,6 +92,39 @@ func TestPutIsDurableAndWholeOrNothing(t *testing.T) {
 		if done {
 			return
 		}
+	}
+}
+
+func TestAFolderThatAKilledProcessMadeIsMadeDurable(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.MkdirAll("objects/t") // and no sync
+	s, err := Local(mem, "objects")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "t/1", "content")
+	if s, err = Local(mem.Crash(nil), "objects"); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, s, "t/1"); got != "content" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+func TestConcurrentPutsOfOneKeyLeaveOneOfThemWhole(t *testing.T) {
+	s := NewMem()
+	texts := []string{strings.Repeat("a", 600<<10), strings.Repeat("b", 500<<10)}
+	var wg sync.WaitGroup
+	for _, text := range texts {
+		wg.Go(func() {
+			if err := s.Put(t.Context(), "k", strings.NewReader(text)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := read(t, s, "k"); !slices.Contains(texts, got) {
+		t.Fatalf("%d bytes that are neither object", len(got))
 	}
 }
 

@@ -3,6 +3,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -32,38 +33,73 @@ func NewMem() *Mem {
 	return &Mem{names: map[string]*node{".": root}, kept: map[string]*node{".": root}, locks: map[string]bool{}}
 }
 
-// Crash returns the file system as a crash now might leave it: names as of the last
-// SyncDir of their folder, content as of the last Sync. If random is not nil, each byte
-// range written since may survive or not: for every file a random choice between its
-// synced content, its current content, and a mix that tears it at a random place. The
-// receiver goes on unharmed, for a writer that has not noticed yet.
+// Crash returns the file system as a crash now might leave it. With random nil that is
+// the least that was promised: names as of the last SyncDir of their folder, content as of
+// the last Sync. Otherwise each change since may have reached the disk or not, by itself:
+// a name is there as it was or as it is, and a file has its synced content, its current
+// content, or a mix of both by sectors or up to a random place. A name in a folder that
+// did not survive is gone. The receiver goes on unharmed, for a writer that has not
+// noticed yet.
 func (m *Mem) Crash(random *rand.Rand) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	left := m.survivingNamesLocked(random)
+	names := slices.Sorted(maps.Keys(left)) // the same seed gives the same crash
 	after := NewMem()
-	names := make([]string, 0, len(m.kept))
-	for name := range m.kept {
-		names = append(names, name)
-	}
-	slices.Sort(names) // the same seed gives the same crash
+	copies := map[*node]*node{}
 	for _, name := range names {
-		n := m.kept[name]
-		copied := &node{dir: n.dir, data: survivor(n, random)}
-		copied.synced = slices.Clone(copied.data)
+		n := left[name]
+		if n == nil || name == "." || after.names[path.Dir(name)] == nil {
+			continue
+		}
+		copied := copies[n] // two names of one file after a rename that is half there
+		if copied == nil {
+			copied = &node{dir: n.dir, data: survivor(n, random)}
+			copied.synced = slices.Clone(copied.data)
+			copies[n] = copied
+		}
 		after.names[name], after.kept[name] = copied, copied
 	}
 	return after
 }
 
+// survivingNamesLocked picks, for each name that was or is, what it stands for after a
+// crash; nil for nothing.
+func (m *Mem) survivingNamesLocked(random *rand.Rand) map[string]*node {
+	left := maps.Clone(m.kept)
+	if random == nil {
+		return left
+	}
+	all := maps.Clone(m.kept)
+	maps.Copy(all, m.names)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if m.names[name] != m.kept[name] && random.IntN(2) == 0 {
+			left[name] = m.names[name]
+		}
+	}
+	return left
+}
+
+const sectorBytes = 512
+
 func survivor(n *node, random *rand.Rand) []byte {
 	if random == nil {
 		return slices.Clone(n.synced)
 	}
-	switch random.IntN(3) {
+	switch random.IntN(4) {
 	case 0:
 		return slices.Clone(n.synced)
 	case 1:
 		return slices.Clone(n.data)
+	case 2: // some sectors were written, in no order
+		mixed := make([]byte, max(len(n.synced), len(n.data)))
+		copy(mixed, n.synced)
+		for at := 0; at < len(n.data); at += sectorBytes {
+			if random.IntN(2) == 0 {
+				copy(mixed[at:min(at+sectorBytes, len(mixed))], n.data[at:])
+			}
+		}
+		return mixed
 	}
 	// The disk wrote some of what was new, up to a random place, and not the rest.
 	tear := random.IntN(len(n.data) + 1)

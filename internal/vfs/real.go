@@ -8,14 +8,27 @@ import (
 	"slices"
 )
 
-// Real returns the files below root on this machine. root is made if it is missing.
+// Real returns the files below root on this machine. root is made, durably, if it is
+// missing.
 func Real(root string) (FS, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
 	}
+	missing := []string{}
+	for dir := abs; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, dir)
+	}
 	if err := os.MkdirAll(abs, 0o755); err != nil {
 		return nil, err
+	}
+	for _, dir := range missing {
+		if err := syncDir(filepath.Dir(dir)); err != nil {
+			return nil, err
+		}
 	}
 	return realFS{abs}, nil
 }
@@ -63,8 +76,10 @@ func (r realFS) List(dir string) ([]string, error) {
 
 func (r realFS) Stat(name string) (fs.FileInfo, error) { return os.Stat(r.path(name)) }
 
-func (r realFS) SyncDir(dir string) error {
-	d, err := os.Open(r.path(dir))
+func (r realFS) SyncDir(dir string) error { return syncDir(r.path(dir)) }
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,10 @@
 // systems are safe for concurrent use; a File by one writer and any readers.
 package vfs
 
-import "io/fs"
+import (
+	"io/fs"
+	"path"
+)
 
 // FS is a file system. Errors are *fs.PathError or wrap fs.ErrNotExist,
 // fs.ErrExist and syscall.ENOSPC as the os package's do.
@@ -55,6 +58,22 @@ type File interface {
 
 // Unlocker gives a lock back.
 type Unlocker interface{ Unlock() error }
+
+// MakeDir makes a folder, and those above it, whose names survive a crash. It
+// syncs even where the folder exists: who made it may not have come so far.
+func MakeDir(fsys FS, dir string) error {
+	dir = path.Clean(dir)
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	for dir != "." && dir != "/" {
+		dir = path.Dir(dir)
+		if err := fsys.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // ErrLocked says that another process uses the folder.
 var ErrLocked = lockedError{}

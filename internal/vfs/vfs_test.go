@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -141,6 +142,40 @@ func TestACrashMayTearWhatWasNotSynced(t *testing.T) {
 	for _, want := range []string{"aaaaaaaa", "bbbbbbbb", "bbbbaaaa"} {
 		if !seen[want] {
 			t.Errorf("no crash in 200 left %q", want)
+		}
+	}
+}
+
+func TestACrashKeepsNoNameInAFolderThatIsGone(t *testing.T) {
+	m := NewMem()
+	m.MkdirAll("a/b")
+	put(t, m, "a/b/f", "synced")
+	m.SyncDir("a/b")
+	if after := m.Crash(nil); after.names["a/b/f"] != nil || after.names["a"] != nil {
+		t.Fatal("a file outlived its folder")
+	}
+	if err := MakeDir(m, "a/b"); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, m.Crash(nil), "a/b/f"); got != "synced" {
+		t.Fatalf("content %q", got)
+	}
+}
+
+func TestACrashMayKeepSomeOfTheNamesThatWereNotSynced(t *testing.T) {
+	m := NewMem()
+	put(t, m, "old", "o")
+	m.SyncDir(".")
+	m.Remove("old")
+	put(t, m, "new", "n")
+	seen := map[string]bool{}
+	for seed := range uint64(100) {
+		names, _ := m.Crash(rand.New(rand.NewPCG(seed, 0))).List(".")
+		seen[strings.Join(names, " ")] = true
+	}
+	for _, want := range []string{"", "old", "new", "new old"} {
+		if !seen[want] {
+			t.Errorf("no crash in 100 left %q", want)
 		}
 	}
 }

@@ -37,15 +37,15 @@ type onDisk struct {
 	name     string // full
 	base     Position
 	previous Position
+	salt     uint32
 }
 
 // recover replays the files and returns the position that follows the last frame.
 func (l *Log) recover(replay func(Position, byte, []byte) error) (Position, error) {
-	found, err := findFiles(l.opts.FS, l.opts.Dir)
+	found, next, err := findFiles(l.opts.FS, l.opts.Dir)
 	if err != nil {
 		return 0, err
 	}
-	next := Position(0)
 	for i, f := range found {
 		stop := Position(0)
 		last := i == len(found)-1
@@ -66,13 +66,13 @@ func (l *Log) recover(replay func(Position, byte, []byte) error) (Position, erro
 }
 
 // findFiles lists the log's files in order, with their headers checked. A last file that
-// a crash left without a header does not count.
-func findFiles(fsys vfs.FS, dir string) ([]onDisk, error) {
+// a crash left without a header has no frames, but its name still says how far positions
+// had come: next is at least that, or positions would be handed out twice.
+func findFiles(fsys vfs.FS, dir string) (found []onDisk, next Position, err error) {
 	names, err := fsys.List(dir)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var found []onDisk
 	for _, name := range names {
 		if base, ok := parseName(name); ok {
 			found = append(found, onDisk{name: path.Join(dir, name), base: base})
@@ -82,17 +82,18 @@ func findFiles(fsys vfs.FS, dir string) ([]onDisk, error) {
 	for i := range found {
 		torn, err := found[i].readHeader(fsys, i == len(found)-1)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if torn {
-			return found[:i], nil
+			return found[:i], found[i].base, nil
 		}
 	}
-	return found, nil
+	return found, 0, nil
 }
 
-// readHeader checks the header and notes the previous end. torn says that the file is
-// the last one, its header was never completed, and no frame is in it.
+// readHeader checks the header and notes what it says. torn says that the file is the
+// last one and its header was never completed: frames come after a header is on disk, so
+// there is nothing but zeros behind it.
 func (f *onDisk) readHeader(fsys vfs.FS, last bool) (torn bool, err error) {
 	in, err := fsys.Open(f.name)
 	if err != nil {
@@ -103,21 +104,37 @@ func (f *onDisk) readHeader(fsys vfs.FS, last bool) (torn bool, err error) {
 	if _, err := in.ReadAt(h, 0); err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
-	if bytes.Equal(h[:8], fileMagic[:]) && crc32.Checksum(h[:24], castagnoli) == binary.LittleEndian.Uint32(h[24:]) &&
+	if bytes.Equal(h[:8], fileMagic[:]) && crc32.Checksum(h[:28], castagnoli) == binary.LittleEndian.Uint32(h[28:]) &&
 		binary.LittleEndian.Uint64(h[8:]) == uint64(f.base) {
 		f.previous = Position(binary.LittleEndian.Uint64(h[16:]))
+		f.salt = binary.LittleEndian.Uint32(h[24:])
 		return false, nil
 	}
 	if last {
-		at, err := findFrame(in, headerBytes, 0)
-		if err != nil {
-			return false, err
-		}
-		if at < 0 {
-			return true, nil
+		if torn, err := onlyZeros(in, headerBytes); torn || err != nil {
+			return torn, err
 		}
 	}
 	return false, &CorruptError{f.name, 0, errors.New("the header is not one of a log file")}
+}
+
+// onlyZeros reports whether a file has nothing but zeros from off on.
+func onlyZeros(in vfs.File, off int64) (bool, error) {
+	buf := make([]byte, 1<<20)
+	zeros := make([]byte, len(buf))
+	for {
+		n, err := in.ReadAt(buf, off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return false, err
+		}
+		if !bytes.Equal(buf[:n], zeros[:n]) {
+			return false, nil
+		}
+		if n < len(buf) {
+			return true, nil
+		}
+		off += int64(n)
+	}
 }
 
 // replayFile replays the frames of a file up to position stop, or, in the last one, as
@@ -131,7 +148,7 @@ func (l *Log) replayFile(f onDisk, stop Position, last bool, replay func(Positio
 	off := int64(headerBytes)
 	position := func() Position { return f.base + Position(off-headerBytes) }
 	for last || position() < stop {
-		number, body, err := readFrame(in, off)
+		number, body, err := readFrame(in, f.salt, off)
 		if err != nil && !errors.As(err, new(*badFrame)) {
 			return 0, fmt.Errorf("read %s: %w", f.name, err)
 		}
@@ -140,7 +157,7 @@ func (l *Log) replayFile(f onDisk, stop Position, last bool, replay func(Positio
 		}
 		if err != nil {
 			if last {
-				behind, ferr := findFrame(in, off+8, l.number+1)
+				behind, ferr := findFrame(in, f.salt, off, l.number+1)
 				if ferr != nil {
 					return 0, ferr
 				}
@@ -171,63 +188,101 @@ type badFrame struct{ err error }
 
 func (e *badFrame) Error() string { return e.err.Error() }
 
-// readFrame reads the frame at off. Errors are *badFrame, or of reading.
-func readFrame(in vfs.File, off int64) (number uint64, body []byte, err error) {
+// frameHead is the header of a frame.
+type frameHead struct {
+	number uint64
+	length int64 // of the body
+	crc    uint32
+}
+
+// readHead reads the header of the frame at off. Errors are *badFrame, or of reading.
+func readHead(in vfs.File, off int64) (frameHead, error) {
 	var h [frameHeader]byte
 	if n, err := in.ReadAt(h[:], off); n < len(h) {
 		if err == nil || errors.Is(err, io.EOF) {
-			return 0, nil, &badFrame{errors.New("the file ends")}
+			return frameHead{}, &badFrame{errors.New("the file ends")}
 		}
-		return 0, nil, err
+		return frameHead{}, err
 	}
 	if binary.LittleEndian.Uint32(h[:]) != frameMagic {
-		return 0, nil, &badFrame{errors.New("no frame begins here")}
+		return frameHead{}, &badFrame{errors.New("no frame begins here")}
 	}
+	head := frameHead{binary.LittleEndian.Uint64(h[8:]), int64(binary.LittleEndian.Uint32(h[4:])), binary.LittleEndian.Uint32(h[16:])}
 	size, err := in.Size()
+	if err != nil {
+		return frameHead{}, err
+	}
+	if off+frameHeader+head.length > size {
+		return frameHead{}, &badFrame{fmt.Errorf("a frame of %d bytes passes the end of the file", head.length)}
+	}
+	return head, nil
+}
+
+// readBody reads and checks the body of the frame at off.
+func readBody(in vfs.File, salt uint32, off int64, head frameHead) ([]byte, error) {
+	body := make([]byte, head.length)
+	if _, err := in.ReadAt(body, off+frameHeader); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if got := frameCRC(salt, head.number, body); got != head.crc {
+		return nil, &badFrame{fmt.Errorf("checksum %08x, want %08x", got, head.crc)}
+	}
+	return body, nil
+}
+
+// readFrame reads the frame at off. Errors are *badFrame, or of reading.
+func readFrame(in vfs.File, salt uint32, off int64) (number uint64, body []byte, err error) {
+	head, err := readHead(in, off)
 	if err != nil {
 		return 0, nil, err
 	}
-	length := int64(binary.LittleEndian.Uint32(h[4:]))
-	if off+frameHeader+length > size {
-		return 0, nil, &badFrame{fmt.Errorf("a frame of %d bytes passes the end of the file", length)}
-	}
-	body = make([]byte, length)
-	if _, err := in.ReadAt(body, off+frameHeader); err != nil && !errors.Is(err, io.EOF) {
-		return 0, nil, err
-	}
-	number = binary.LittleEndian.Uint64(h[8:])
-	if got, want := frameCRC(number, body), binary.LittleEndian.Uint32(h[16:]); got != want {
-		return 0, nil, &badFrame{fmt.Errorf("checksum %08x, want %08x", got, want)}
-	}
-	return number, body, nil
+	body, err = readBody(in, salt, off, head)
+	return head.number, body, err
 }
 
-// findFrame returns the offset of the first good frame from off on whose number is at
-// least atLeast, or -1.
-func findFrame(in vfs.File, off int64, atLeast uint64) (int64, error) {
+// findFrame returns the offset of the first good frame behind the place from, where a frame
+// with number next should be, or -1.
+func findFrame(in vfs.File, salt uint32, from int64, next uint64) (int64, error) {
 	magic := binary.LittleEndian.AppendUint32(nil, frameMagic)
-	buf := make([]byte, 1<<20)
-	for off = off &^ 7; ; {
+	buf := make([]byte, 1<<20) // whole frame alignments
+	for off := from + 8; ; off += int64(len(buf)) {
 		n, err := in.ReadAt(buf, off)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return -1, err
 		}
-		for at := 0; ; {
-			k := bytes.Index(buf[at:n], magic)
-			if k < 0 {
+		for at := bytes.Index(buf[:n], magic); at >= 0; {
+			if ok, err := goodFrame(in, salt, off+int64(at), from, next); ok || err != nil {
+				return off + int64(at), err
+			}
+			more := bytes.Index(buf[at+1:n], magic)
+			if more < 0 {
 				break
 			}
-			at += k
-			if number, _, err := readFrame(in, off+int64(at)); err == nil && number >= atLeast {
-				return off + int64(at), nil
-			}
-			at++
+			at += 1 + more
 		}
 		if n < len(buf) {
 			return -1, nil
 		}
-		off += int64(n) &^ 7
 	}
+}
+
+// goodFrame reports whether there is a frame at off that can come after one with number
+// next at the place from. Its number is looked at first: a record may hold any number of
+// bytes that look like frames, and not each is worth a checksum.
+func goodFrame(in vfs.File, salt uint32, off, from int64, next uint64) (bool, error) {
+	if off%8 != 0 {
+		return false, nil
+	}
+	head, err := readHead(in, off)
+	if err == nil && head.number-next <= uint64(off-from)/(frameHeader+4) {
+		if _, err = readBody(in, salt, off, head); err == nil {
+			return true, nil
+		}
+	}
+	if err != nil && !errors.As(err, new(*badFrame)) {
+		return false, err
+	}
+	return false, nil
 }
 
 // eachRecord calls f for the records of a body that begins at position p.
@@ -264,7 +319,7 @@ func Dump(w io.Writer, fsys vfs.FS, name string) error {
 	fmt.Fprintf(w, "log file, base position %d, frames before end at %d\n", f.base, f.previous)
 	off := int64(headerBytes)
 	for {
-		number, body, err := readFrame(in, off)
+		number, body, err := readFrame(in, f.salt, off)
 		if err != nil {
 			fmt.Fprintf(w, "%10d  end: %v\n", off, err)
 			return nil

@@ -10,13 +10,15 @@
 //	header, 32 bytes                          frame, 8-byte aligned
 //	+----------------+----------------+      +------------+-----------+-----------+-----------+
 //	| "weirwal1"     | base       u64 |      | "FRAM" u32 | len   u32 | number    | crc   u32 |
-//	+----------------+-------+--------+      |            |           |      u64  |           |
-//	| previous end   | crc   | 0  u32 |      +------------+-----------+-----------+-----------+
-//	|           u64  | u32   |        |      | body, len bytes, then zeros to 8              |
-//	+----------------+-------+--------+      +-----------------------------------------------+
+//	+----------------+--------+-------+      |            |           |      u64  |           |
+//	| previous end   | salt   | crc   |      +------------+-----------+-----------+-----------+
+//	|           u64  |   u32  |   u32 |      | body, len bytes, then zeros to 8              |
+//	+----------------+--------+-------+      +-----------------------------------------------+
 //
 // Integers are little-endian. A body is records end to end: kind u8, length uvarint,
-// payload. The crc is CRC-32C over number, len and body. A frame is one group commit: one
+// payload. The header's crc is CRC-32C over the 28 bytes before it, a frame's over the
+// file's salt, number, len and body. The salt is random, so that bytes which a client made
+// up to look like a frame, within a record, are not one. A frame is one group commit: one
 // write and one fdatasync, and the next frame is not written before that returned. Numbers
 // count frames without a gap.
 //
@@ -40,6 +42,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"path"
 	"strconv"
 	"strings"
@@ -105,8 +108,10 @@ type Log struct {
 
 	// Of commitLoop alone.
 	out     vfs.File
-	end     int64 // offset in out of the next frame
+	salt    uint32 // of out
+	end     int64  // offset in out of the next frame
 	number  uint64
+	spare   []byte // of the batch written last, for the one after next
 	retried time.Time
 
 	done sync.WaitGroup
@@ -149,7 +154,7 @@ func Open(o Options, replay func(p Position, kind byte, payload []byte) error) (
 	o = o.withDefaults()
 	l := &Log{opts: o}
 	l.wake = sync.NewCond(&l.mu)
-	if err := o.FS.MkdirAll(o.Dir); err != nil {
+	if err := vfs.MakeDir(o.FS, o.Dir); err != nil {
 		return nil, err
 	}
 	next, err := l.recover(replay)
@@ -163,14 +168,21 @@ func Open(o Options, replay func(p Position, kind byte, payload []byte) error) (
 	if err := l.newFile(next, previous, 0); err != nil {
 		return nil, fmt.Errorf("begin a log file: %w", err)
 	}
-	l.pending = newBatch(l.files[len(l.files)-1].end)
+	l.pending = newBatch(l.files[len(l.files)-1].end, nil)
 	l.done.Go(l.commitLoop)
 	return l, nil
 }
 
-func newBatch(start Position) *batch {
-	return &batch{start: start, buf: make([]byte, frameHeader, 4<<10), done: make(chan struct{})}
+// newBatch makes an empty batch whose records go to buf, or to a new buffer.
+func newBatch(start Position, buf []byte) *batch {
+	if buf == nil {
+		buf = make([]byte, frameHeader, 64<<10)
+	}
+	return &batch{start: start, buf: buf[:frameHeader], done: make(chan struct{})}
 }
+
+// maxSpare bounds the buffers kept for later batches.
+const maxSpare = 4 << 20
 
 // Enqueue gives a record its place in the log. It copies payload and does not wait;
 // records become durable in the order of Enqueue. Errors: fault.Throttled when the
@@ -240,14 +252,16 @@ func (l *Log) TruncateBefore(p Position) error {
 		if err := l.opts.FS.Remove(path.Join(l.opts.Dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		// Each by itself: should a crash undo one removal and not the next, there
+		// would be a hole in the log.
+		if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
+			return err
+		}
 		l.mu.Lock()
 		l.files = l.files[1:]
 		l.mu.Unlock()
 	}
-	if n == 0 {
-		return nil
-	}
-	return l.opts.FS.SyncDir(l.opts.Dir)
+	return nil
 }
 
 // Close writes what is pending and closes the file. If nothing of the log is needed any
@@ -295,7 +309,7 @@ func (l *Log) commitLoop() {
 			return
 		}
 		failed := l.failed
-		l.pending = newBatch(b.start + Position(align(len(b.buf))))
+		l.pending = newBatch(b.start+Position(align(len(b.buf))), l.spare)
 		l.mu.Unlock()
 
 		if failed != nil {
@@ -305,6 +319,9 @@ func (l *Log) commitLoop() {
 			failed = l.commit(b)
 		}
 		l.finish(b, failed)
+		if l.spare = nil; cap(b.buf) <= maxSpare {
+			l.spare = b.buf
+		}
 	}
 }
 
@@ -338,7 +355,7 @@ func (l *Log) commit(b *batch) error {
 	binary.LittleEndian.PutUint32(frame, frameMagic)
 	binary.LittleEndian.PutUint32(frame[4:], uint32(len(b.buf)-frameHeader))
 	binary.LittleEndian.PutUint64(frame[8:], l.number+1)
-	binary.LittleEndian.PutUint32(frame[16:], frameCRC(l.number+1, b.buf[frameHeader:]))
+	binary.LittleEndian.PutUint32(frame[16:], frameCRC(l.salt, l.number+1, b.buf[frameHeader:]))
 	if _, err := l.out.WriteAt(frame, l.end); err != nil {
 		return err
 	}
@@ -350,10 +367,11 @@ func (l *Log) commit(b *batch) error {
 	return nil
 }
 
-func frameCRC(number uint64, body []byte) uint32 {
-	var head [12]byte
-	binary.LittleEndian.PutUint64(head[:], number)
-	binary.LittleEndian.PutUint32(head[8:], uint32(len(body)))
+func frameCRC(salt uint32, number uint64, body []byte) uint32 {
+	var head [16]byte
+	binary.LittleEndian.PutUint32(head[:], salt)
+	binary.LittleEndian.PutUint64(head[4:], number)
+	binary.LittleEndian.PutUint32(head[12:], uint32(len(body)))
 	return crc32.Update(crc32.Checksum(head[:], castagnoli), castagnoli, body)
 }
 
@@ -388,7 +406,8 @@ func (l *Log) newFile(base, previous Position, atLeast int64) error {
 	if err != nil {
 		return err
 	}
-	if err := l.prepare(f, base, previous, max(l.opts.FileBytes, headerBytes+atLeast)); err != nil {
+	salt := rand.Uint32()
+	if err := l.prepare(f, header(base, previous, salt), max(l.opts.FileBytes, headerBytes+atLeast)); err != nil {
 		f.Close()
 		l.opts.FS.Remove(full)
 		return err
@@ -396,18 +415,18 @@ func (l *Log) newFile(base, previous Position, atLeast int64) error {
 	if l.out != nil {
 		l.out.Close()
 	}
-	l.out, l.end = f, headerBytes
+	l.out, l.salt, l.end = f, salt, headerBytes
 	l.mu.Lock()
 	l.files = append(l.files, file{name, base, base})
 	l.mu.Unlock()
 	return nil
 }
 
-func (l *Log) prepare(f vfs.File, base, previous Position, size int64) error {
+func (l *Log) prepare(f vfs.File, header []byte, size int64) error {
 	if err := f.Preallocate(size); err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(header(base, previous), 0); err != nil {
+	if _, err := f.WriteAt(header, 0); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -416,12 +435,13 @@ func (l *Log) prepare(f vfs.File, base, previous Position, size int64) error {
 	return l.opts.FS.SyncDir(l.opts.Dir)
 }
 
-func header(base, previous Position) []byte {
+func header(base, previous Position, salt uint32) []byte {
 	h := make([]byte, headerBytes)
 	copy(h, fileMagic[:])
 	binary.LittleEndian.PutUint64(h[8:], uint64(base))
 	binary.LittleEndian.PutUint64(h[16:], uint64(previous))
-	binary.LittleEndian.PutUint32(h[24:], crc32.Checksum(h[:24], castagnoli))
+	binary.LittleEndian.PutUint32(h[24:], salt)
+	binary.LittleEndian.PutUint32(h[28:], crc32.Checksum(h[:28], castagnoli))
 	return h
 }
 

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -133,6 +134,102 @@ func workload(fsys vfs.FS) (acked []rec, finished bool) {
 		acked = append(acked, rec{p, 7, text})
 	}
 	return acked, true
+}
+
+// TestCrashAnywhereOfALifeKeepsPositionsAndRecords crashes before every operation of
+// a life of appending, truncating, closing and opening again. Positions are never handed out
+// twice: whoever keeps one, as a manifest does, must be able to rely on its order.
+func TestCrashAnywhereOfALifeKeepsPositionsAndRecords(t *testing.T) {
+	for seed := range uint64(4) {
+		for n := 0; ; n++ {
+			mem := vfs.NewMem()
+			inject, _ := vfs.FailAfter(n, errors.New("power cut"))
+			acked, needed, finished := life(vfs.Inject(mem, inject))
+			l, got, err := tryOpen(mem.Crash(rand.New(rand.NewPCG(seed, uint64(n)))), 300)
+			if err != nil {
+				t.Fatalf("seed %d, crash before operation %d: %v", seed, n, err)
+			}
+			for _, want := range acked {
+				if want.p >= needed && !slices.Contains(got, want) {
+					t.Fatalf("seed %d, crash before operation %d: %v is missing from %v", seed, n, want, got)
+				}
+			}
+			if more := add(t, l, "goes on"); len(acked) > 0 && more.p <= acked[len(acked)-1].p {
+				t.Fatalf("seed %d, crash before operation %d: position %d was handed out again, after %v", seed, n, more.p, acked)
+			}
+			if finished {
+				break
+			}
+		}
+	}
+}
+
+// life returns the records acknowledged and the position from which on they are needed.
+func life(fsys vfs.FS) (acked []rec, needed Position, finished bool) {
+	for round := range 4 {
+		l, _, err := tryOpen(fsys, 300)
+		if err != nil {
+			return acked, needed, false
+		}
+		for i := range 4 {
+			text := strings.Repeat("r", i*40) + fmt.Sprint(round)
+			p, err := l.Append(7, []byte(text))
+			if err != nil {
+				return acked, needed, false
+			}
+			acked = append(acked, rec{p, 7, text})
+		}
+		if round%2 == 0 {
+			needed = l.Mark()
+		} else {
+			needed = acked[len(acked)-2].p
+		}
+		if l.TruncateBefore(needed) != nil || l.Close() != nil {
+			return acked, needed, false
+		}
+	}
+	return acked, needed, true
+}
+
+func TestALastFileWithoutHeaderStillCarriesThePosition(t *testing.T) {
+	fsys := vfs.NewMem()
+	l, _ := open(t, fsys, 1<<12)
+	last := add(t, l, "flushed")
+	if err := errors.Join(l.TruncateBefore(l.Mark()), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	names, _ := fsys.List("log")
+	f, err := fsys.Create(path.Join("log", names[len(names)-1])) // as a crash while it is made anew
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	l, _ = open(t, fsys, 1<<12)
+	if next := add(t, l, "next"); next.p <= last.p {
+		t.Fatalf("position %d follows %d", next.p, last.p)
+	}
+}
+
+func TestBytesInARecordThatLookLikeAFrameAreNotOne(t *testing.T) {
+	fsys := vfs.NewMem()
+	l, _ := open(t, fsys, 1<<16)
+	kept := add(t, l, "kept")
+	// What a client could make up: everything but the salt of the file.
+	var forged []byte
+	for range 8 {
+		body := []byte("\x07\x02hi    ")
+		forged = binary.LittleEndian.AppendUint32(forged, frameMagic)
+		forged = binary.LittleEndian.AppendUint32(forged, uint32(len(body)))
+		forged = binary.LittleEndian.AppendUint64(forged, 3)
+		forged = binary.LittleEndian.AppendUint32(forged, frameCRC(0, 3, body))
+		forged = append(forged, body...)
+		forged = append(forged, 0) // another alignment each
+	}
+	torn := add(t, l, string(forged))
+	flip(t, fsys, int64(torn.p)+headerBytes+2)
+	if _, got := open(t, fsys, 1<<16); !slices.Equal(got, []rec{kept}) {
+		t.Fatalf("got %v", got)
+	}
 }
 
 func TestDamageBeforeTheEndIsLocated(t *testing.T) {
