@@ -212,7 +212,7 @@ func TestFullDiskRefusesWritesAndRecovers(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Logf("close: %v", err)
 		}
-		s = open(t, Options{FS: mem, Clock: h.clock})
+		s = open(t, Options{FS: mem, Clock: h.clock, LogFileBytes: 4 << 10})
 		if got, want := everything(t, s), everything(t, model); got != want {
 			t.Fatalf("reopened after %d operations and %d failures: got\n%s\nwant\n%s", n, failed, got, want)
 		}
