@@ -167,13 +167,24 @@ func (o *joinOp) hashKeys(ctx context.Context, keptBytes int64) error {
 		o.head[g] = -1
 	}
 	// Backwards, so that chains run forwards.
+	partial := mayNeverEqual(keys)
 	for i := o.kept.Len - 1; i >= 0; i-- {
 		o.chain[i] = -1
-		if !neverEqual(keys, i) {
+		if !partial || !neverEqual(keys, i) {
 			o.chain[i], o.head[groups[i]] = o.head[groups[i]], int32(i)
 		}
 	}
 	return nil
+}
+
+// mayNeverEqual reports whether neverEqual can be true for a row of keys.
+func mayNeverEqual(keys []*vec.Vector) bool {
+	for _, k := range keys {
+		if k.HasNulls() || k.Type.Kind == vec.Double {
+			return true
+		}
+	}
+	return false
 }
 
 // neverEqual reports whether row i has a key that = is true for nothing: null or NaN.
@@ -205,9 +216,11 @@ func (o *joinOp) fetch(ctx context.Context) error {
 		return err
 	}
 	o.groups = o.table.lookup(keys, b.Len, o.groups)
-	for i, g := range o.groups {
-		if g >= 0 && neverEqual(keys, i) {
-			o.groups[i] = -1
+	if mayNeverEqual(keys) {
+		for i, g := range o.groups {
+			if g >= 0 && neverEqual(keys, i) {
+				o.groups[i] = -1
+			}
 		}
 	}
 	return nil
@@ -217,7 +230,8 @@ func (o *joinOp) fetch(ctx context.Context) error {
 // returns the rows of the batch that had no match, if they are wanted, and lets go of it.
 func (o *joinOp) step(ctx context.Context) (*vec.Batch, error) {
 	limit := max(o.f.run.opt.BatchRows, 1)
-	var probeRows, buildRows []int32
+	room := min(limit, o.cur.Len)
+	probeRows, buildRows := make([]int32, 0, room), make([]int32, 0, room)
 	for len(probeRows) < limit && o.row < o.cur.Len {
 		if !o.started {
 			o.link, o.started = -1, true

@@ -185,19 +185,37 @@ func (o *topOp) gather(ctx context.Context) error {
 // take gathers the rows of b that may be among the first.
 func (o *topOp) take(b *vec.Batch, keys []*vec.Vector) {
 	k := &vec.Batch{Len: b.Len, Columns: keys}
-	if o.bound != nil {
-		rows := make([]int32, 0, 64)
-		for i := range b.Len {
-			if o.keys.compare(keys, i, o.bound, 0) < 0 {
-				rows = append(rows, int32(i))
-			}
-		}
+	if len(o.bound) > 0 {
+		rows := o.before(keys, b.Len)
 		if len(rows) < b.Len {
 			b, k = b.Gather(rows), k.Gather(rows)
 		}
 	}
 	o.rows.append(b)
 	o.key.append(k)
+}
+
+// before returns the rows of keys that are before the bound. Numbers in the first key
+// decide most rows.
+func (o *topOp) before(keys []*vec.Vector, n int) []int32 {
+	rows := make([]int32, 0, 64)
+	bound := normalize(o.bound[0].Flat(), o.keys.desc[0])
+	first := keys[0].Flat()
+	if s := first.Type.Kind.Storage(); s != vec.StoreInts && s != vec.StoreFloats || first.Nulls != nil || bound.nulls != nil && bound.nulls[0] {
+		for i := range n {
+			if o.keys.compare(keys, i, o.bound, 0) < 0 {
+				rows = append(rows, int32(i))
+			}
+		}
+		return rows
+	}
+	norm := normalize(first, o.keys.desc[0])
+	for i, v := range norm.vals[:n] {
+		if v < bound.vals[0] || v == bound.vals[0] && o.keys.compare(keys, i, o.bound, 0) < 0 {
+			rows = append(rows, int32(i))
+		}
+	}
+	return rows
 }
 
 // shrink sorts what is kept and drops all but the first n rows.
