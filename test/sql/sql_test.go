@@ -1,6 +1,6 @@
-// Package sql_test runs the scripts of this folder on the SQL engine alone. The
-// answers must not move with the backend, the size of batches, the optimizer or what
-// storage takes on.
+// Package sql_test runs the scripts of this folder: on the SQL engine alone over each
+// backend, and over the AWS API of a whole server. The answers must not move with the way,
+// the size of batches, the optimizer or what storage takes on.
 package sql_test
 
 import (
@@ -22,6 +22,7 @@ type variant struct {
 	name     string
 	l        sqltest.Local
 	embedded bool
+	segments bool // rows leave memory at once, for files
 }
 
 func variants() []variant {
@@ -30,16 +31,17 @@ func variants() []variant {
 		off[r.Name] = true
 	}
 	out := []variant{
-		{"naive", sqltest.Local{}, false},
-		{"pushing", sqltest.Local{Push: true}, false},
-		{"two-row batches", sqltest.Local{Push: true, Exec: exec.Options{BatchRows: 2}}, false},
-		{"no pushdown", sqltest.Local{Push: true, Exec: exec.Options{NoPushdown: true}}, false},
-		{"no rules", sqltest.Local{Push: true, Off: off}, false},
-		{"embedded", sqltest.Local{}, true},
-		{"embedded, two-row batches", sqltest.Local{Exec: exec.Options{BatchRows: 2}}, true},
+		{"naive", sqltest.Local{}, false, false},
+		{"pushing", sqltest.Local{Push: true}, false, false},
+		{"two-row batches", sqltest.Local{Push: true, Exec: exec.Options{BatchRows: 2}}, false, false},
+		{"no pushdown", sqltest.Local{Push: true, Exec: exec.Options{NoPushdown: true}}, false, false},
+		{"no rules", sqltest.Local{Push: true, Off: off}, false, false},
+		{"embedded", sqltest.Local{}, true, false},
+		{"embedded, two-row batches", sqltest.Local{Exec: exec.Options{BatchRows: 2}}, true, false},
+		{"embedded, in segments", sqltest.Local{}, true, true},
 	}
 	for name := range off {
-		out = append(out, variant{"without " + name, sqltest.Local{Push: true, Off: map[string]bool{name: true}}, false})
+		out = append(out, variant{"without " + name, sqltest.Local{Push: true, Off: map[string]bool{name: true}}, false, false})
 	}
 	return out
 }
@@ -58,7 +60,11 @@ func TestScripts(t *testing.T) {
 					l.Clock = clock.Manual(sqltest.Start)
 					l.Backend = storagetest.NewNaive(l.Clock)
 					if v.embedded {
-						store, err := embedded.Open(context.Background(), embedded.Options{FS: vfs.NewMem(), Clock: l.Clock})
+						o := embedded.Options{FS: vfs.NewMem(), Clock: l.Clock}
+						if v.segments {
+							o.LogLimitBytes = 1
+						}
+						store, err := embedded.Open(context.Background(), o)
 						if err != nil {
 							t.Fatal(err)
 						}
