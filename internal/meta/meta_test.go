@@ -59,6 +59,43 @@ func TestAFileInUseIsRefused(t *testing.T) {
 	}
 }
 
+func TestAnEmptiedFileIsDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "meta.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); fault.KindOf(err) != fault.Corrupt {
+		t.Fatalf("Open = %v, want fault.Corrupt: documents may have been there", err)
+	}
+}
+
+func TestOnlyTheOwnerMayReadAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "meta.db")
+	open(t, path).Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("mode %v, %v", info.Mode(), err)
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
+		t.Fatalf("left behind: %v", entries)
+	}
+}
+
+func TestDumpShowsDocumentsAndRefusesAFileInUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "meta.db")
+	s := open(t, path)
+	if err := s.Save("tables", "db/t", []byte(`{"a":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := Dump(&b, path); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("Dump of an open file = %v", err)
+	}
+	s.Close()
+	if err := Dump(&b, path); err != nil || b.String() != "tables: 1 documents\n  db/t  {\"a\":1}\n" {
+		t.Fatalf("Dump = %q, %v", b.String(), err)
+	}
+}
+
 func TestADamagedFileIsNamed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	s := open(t, path)

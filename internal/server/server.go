@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -35,6 +34,7 @@ import (
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/storage/embedded"
 	"github.com/weir-db/weir/internal/telemetry"
+	"github.com/weir-db/weir/internal/vfs"
 )
 
 // AuthMode says whose requests are taken.
@@ -128,7 +128,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 
-	if err := os.MkdirAll(o.DataDir, 0o755); err != nil {
+	if _, err := vfs.Real(o.DataDir); err != nil { // makes it, durably
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	s.store, err = embedded.Open(ctx, embedded.Options{
