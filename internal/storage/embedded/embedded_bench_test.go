@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -189,6 +190,52 @@ func BenchmarkOpen(b *testing.B) {
 		if drainScan(b, table, storage.ScanSpec{From: 0, To: math.MaxInt64, Aggregation: &storage.Aggregation{Aggs: []storage.Agg{{Func: storage.CountRows}}}}) == 0 {
 			b.Fatal("no rows")
 		}
+		s.Close()
+	}
+}
+
+// BenchmarkMillionSeries writes, flushes and reads a million series of few rows.
+func BenchmarkMillionSeries(b *testing.B) {
+	const devices = 1_000_000
+	for b.Loop() {
+		o := Options{Dir: b.TempDir(), Clock: clock.Manual(benchStart), MemoryLimitBytes: 8 << 30, LogLimitBytes: 8 << 30}
+		s := open(b, o)
+		s.CreateTable(context.Background(), benchID, benchPolicy)
+		table, _ := s.Table(benchID)
+		step := func(name string, do func()) {
+			begin := time.Now()
+			do()
+			b.ReportMetric(time.Since(begin).Seconds(), name+"-s")
+		}
+		step("write", func() { fillSensors(b, table, devices, 2) })
+		b.ReportMetric(float64(table.Stats().MemoryBytes)/devices, "memory-B/series")
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc)/devices, "heap-B/series")
+		count := storage.ScanSpec{From: 0, To: math.MaxInt64, Aggregation: &storage.Aggregation{Keys: []storage.GroupKey{{Column: "location"}}, Aggs: []storage.Agg{{Func: storage.Sum, Column: "measure_0"}}}}
+		one := storage.ScanSpec{From: 0, To: math.MaxInt64, Columns: []string{"measure_0"}, Where: []storage.Predicate{{Column: "device_id", Op: storage.Eq, Values: []vec.Value{vec.Str("device-777777")}}}}
+		step("scan", func() { drainScan(b, table, count) })
+		step("point", func() { drainScan(b, table, one) })
+		step("flush", func() {
+			if err := s.flushAll(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		})
+		b.ReportMetric(float64(table.Stats().MagneticBytes)/devices, "disk-B/series")
+		step("segment-scan", func() { drainScan(b, table, count) })
+		step("segment-point", func() { drainScan(b, table, one) })
+		step("segment-point2", func() { drainScan(b, table, one) })
+		step("write-after", func() {
+			rows := sensorRows(0, 1000, benchStart.Add(time.Minute), 3)
+			if _, err := table.Write(context.Background(), rows); err != nil {
+				b.Fatal(err)
+			}
+		})
+		s.Close()
+		step("open", func() { s = open(b, o) })
+		table, _ = s.Table(benchID)
+		step("first-scan", func() { drainScan(b, table, count) })
 		s.Close()
 	}
 }
