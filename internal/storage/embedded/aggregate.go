@@ -27,6 +27,10 @@ type grouping struct {
 
 func newGrouping(p *plan) *grouping {
 	g := &grouping{of: make([]uint32, len(p.ids))}
+	if one, ok := p.onlyKey(); ok {
+		g.byCode(p, one)
+		return g
+	}
 	byKey := map[string]uint32{}
 	var key []byte
 	for i, id := range p.ids {
@@ -48,6 +52,40 @@ func newGrouping(p *plan) *grouping {
 	}
 	g.oneEach = len(g.first) == len(p.ids)
 	return g
+}
+
+// onlyKey returns the key that is a dimension or the measure name, if there is just one.
+func (p *plan) onlyKey() (key *scanColumn, ok bool) {
+	for k := range p.keys {
+		if p.keys[k].Role != storage.TimeColumn {
+			if key != nil {
+				return nil, false
+			}
+			key = &p.keys[k]
+		}
+	}
+	return key, key != nil
+}
+
+// byCode groups by the codes of one key, through a table in place of a map.
+func (g *grouping) byCode(p *plan, key *scanColumn) {
+	n := len(p.series.Measures())
+	if key.Role == storage.Dimension {
+		n = len(key.dim.Values)
+	}
+	groups := make([]uint32, n+1) // by code, then for series without; group plus one
+	for i, id := range p.ids {
+		code, ok := key.code(p.series, id)
+		if !ok {
+			code = uint32(n)
+		}
+		if groups[code] == 0 {
+			g.first = append(g.first, id)
+			groups[code] = uint32(len(g.first))
+		}
+		g.of[i] = groups[code] - 1
+	}
+	g.oneEach = len(g.first) == len(p.ids)
 }
 
 // code returns a series' value of a dimension or measure name as a code, or false

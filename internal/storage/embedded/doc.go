@@ -1,2 +1,50 @@
-// Package embedded is the storage engine inside the server's process.
+// Package embedded is the storage engine inside the server's process: a log, a memory
+// store and immutable columnar segments. It implements the contract of package storage.
+//
+// # The way of a row
+//
+// Write judges rows by the window of acceptance, writes the rest as one record to the
+// log, waits for the sync that it shares with others, and applies the record: only
+// then are names, types and versions judged and the rows visible. Records are applied
+// in the order of the log, by whoever waits, so the state is a function of the log and
+// a replay comes to the same (table, record.go).
+//
+// Rows live in the table's active memory store, by series. A flush freezes the store,
+// writes a segment per day, names it in the manifest and lets the log forget the
+// records; a scan sees active, frozen and segments through one immutable view. Which
+// tier a row belongs to, memory or magnetic store, is a matter of its time only:
+// flushes are early, and retention is by the clock.
+//
+// # Reading
+//
+// A scan narrows by time (from predicates, retention and what was deleted), by series
+// (dimension predicates, once per distinct value) and by statistics. What it reads of
+// one series is runs: chunks of the memory store and blocks of segments, which are
+// merged only where they overlap in time, the highest version winning. Every offer of
+// a storage.ScanSpec is taken on. Aggregation works on runs too: rows of a series and
+// bin are neighbours, and a block within one bin is answered from its statistics.
+// Workers share the series among them.
+//
+// # Files
+//
+//	lock                     held while the store is open
+//	manifest                 tables, policies, columns, live segments (manifest.go)
+//	wal/                     the log (package wal); records in record.go
+//	segments/t1/<day>-<n>    segments (package segment) of the table with uid 1
+//
+// # Locks
+//
+// In this order: Store.flushMu, Store.segmentsMu, Store.manifestMu, table.applyMu,
+// table.submitMu, then those of single series, segments and the log. The disk is
+// written under the first three, and read under applyMu only to judge rows that are
+// older than what was flushed of their series. Scans take no lock for longer than it
+// takes to copy slice headers.
+//
+// # Trouble
+//
+// A log that cannot be written refuses writes (fault.Unavailable) until it can again;
+// rows that cannot be flushed stay in memory and log, and when memory is full writes
+// wait and then are refused (fault.Throttled). Damage of a segment is an error of the
+// scans that touch it, with name and offset; damage of the log or the manifest keeps
+// the store from opening.
 package embedded

@@ -99,6 +99,9 @@ func (t *table) nextMerge(now time.Time) []*segmentFile {
 			class := bits.Len64(uint64(max(seg.meta.Bytes, smallestSegment))) / 2
 			classes[class] = append(classes[class], seg)
 		}
+		if t.tooLong(segments) {
+			continue
+		}
 		if total <= mergeMaxBytes && now.UnixNano() > (day+1)*dayNs+int64(mergeAfterDayFor) {
 			return segments
 		}
@@ -109,6 +112,18 @@ func (t *table) nextMerge(now time.Time) []*segmentFile {
 		}
 	}
 	return nil
+}
+
+// tooLong reports whether one series may have so many rows in a day that a merge, which
+// holds all of them, would take more than its share of memory.
+func (t *table) tooLong(segments []*segmentFile) bool {
+	var rows, most int64
+	for _, seg := range segments {
+		rows += seg.meta.Rows
+		most = max(most, seg.meta.Series)
+	}
+	perRow := int64(8 * (len(t.observed.Load().Columns) + 2))
+	return rows/max(1, most)*perRow > t.store.opts.MemoryLimitBytes/8
 }
 
 func sizeOf(segments []*segmentFile) (bytes int64) {

@@ -29,7 +29,7 @@ type Options struct {
 	Clock            *clock.Clock // nil: the machine's
 	MemoryLimitBytes int64        // of rows in memory; default 1 GiB. From half of it on rows are flushed.
 	LogLimitBytes    int64        // of log that a restart would replay; default 256 MiB
-	LogFileBytes     int64        // of each file of the log; default 64 MiB
+	LogFileBytes     int64        // of each file of the log; default 64 MiB, at most half of LogLimitBytes
 	Log              *slog.Logger // nil: discard
 }
 
@@ -43,6 +43,11 @@ func (o Options) withDefaults() Options {
 	if o.LogLimitBytes <= 0 {
 		o.LogLimitBytes = 256 << 20
 	}
+	if o.LogFileBytes <= 0 {
+		o.LogFileBytes = 64 << 20
+	}
+	// Only whole files are deleted: a limit below two files would be passed for ever.
+	o.LogFileBytes = min(o.LogFileBytes, o.LogLimitBytes/2)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
