@@ -217,6 +217,10 @@ func (g *generator) selection(depth int, outer []column) (string, []column) {
 		}
 	default:
 		for range 1 + g.rng.IntN(4) {
+			if g.chance(12) {
+				add(g.window(columns))
+				continue
+			}
 			typ := g.pick("int", "double", "text", "bool", "time")
 			add(g.expr(all, typ, 2), typ)
 		}
@@ -404,6 +408,38 @@ func (g *generator) aggregate(columns []column) (string, string) {
 		return "round(avg(" + c + ")" + filter + ", 6)", "double"
 	}
 	return "sum(" + c + ")" + filter, typ
+}
+
+// window is a window function whose value does not depend on the order of peers.
+func (g *generator) window(columns []column) (string, string) {
+	order := g.pick("int", "text", "time")
+	over := " OVER (ORDER BY " + g.column(columns, order) + g.pick("", " DESC") + g.pick("", " NULLS FIRST")
+	if g.chance(70) {
+		over = " OVER (PARTITION BY " + g.column(columns, g.pick("text", "bool")) + over[len(" OVER ("):]
+		over = strings.Replace(over, "ORDER", " ORDER", 1)
+	}
+	switch g.rng.IntN(4) {
+	case 0:
+		over += g.pick(" RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING", " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING")
+	case 1:
+		if order == "int" && !strings.Contains(over, "NULLS FIRST") {
+			over += g.pick(" RANGE BETWEEN 1 PRECEDING AND 2 FOLLOWING", " RANGE BETWEEN 3 PRECEDING AND 1 PRECEDING")
+		}
+	}
+	over += ")"
+	typ := g.pick("int", "double")
+	c := g.column(columns, typ)
+	switch g.rng.IntN(6) {
+	case 0:
+		return g.pick("rank()", "dense_rank()") + over, "int"
+	case 1:
+		return "round(" + g.pick("percent_rank()", "cume_dist()") + over + ", 6)", "double"
+	case 2:
+		return "count(" + c + ")" + over, "int"
+	case 3:
+		return "round(avg(" + c + ")" + over + ", 6)", "double"
+	}
+	return g.pick("sum(", "min(", "max(") + c + ")" + over, typ
 }
 
 // subquery is a condition with a query in it, which may look at columns around it.
