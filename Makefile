@@ -21,8 +21,9 @@ FUZZTIME ?= 30s
 fuzz: ## every fuzz target for FUZZTIME
 	@GO=$(GO) FUZZTIME=$(FUZZTIME) sh test/fuzz.sh
 
-e2e: build ## real clients in other languages against the real binary
+e2e: build ## real clients in other languages against the real binary; the SQL engine against DuckDB
 	sh test/compat/run.sh
+	GO=$(GO) sh test/sql/duckdb/run.sh
 
 torture: build ## kill -9 loops: ROUNDS rounds
 	$(GO) run ./test/torture -rounds $(or $(ROUNDS),200) -bin ./weir

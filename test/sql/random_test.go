@@ -2,9 +2,11 @@ package sql_test
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +23,8 @@ import (
 
 var (
 	seed    = flag.Uint64("seed", 0, "replay one random query")
-	queries = flag.Int("queries", 400, "how many random queries to try")
+	queries = flag.Int("queries", 200, "how many random queries to try")
+	export  = flag.String("export", "", "file to write random queries and their answers into, for test/sql/duckdb")
 )
 
 // TestRandomQueriesGiveTheSameEverywhere runs random queries without optimizer and
@@ -60,6 +63,36 @@ func TestRandomQueriesGiveTheSameEverywhere(t *testing.T) {
 				q, _ := l.Plan(sql)
 				t.Errorf("-seed %d, %s: %s\n%s\ngot:\n%s\nwant:\n%s", s, name, sql, plan.Format(q.Root), strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
+		}
+	}
+}
+
+// TestExportRandomQueries writes random queries and their answers for another engine to check.
+func TestExportRandomQueries(t *testing.T) {
+	if *export == "" {
+		t.Skip("no -export")
+	}
+	f, err := os.Create(*export)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	l, out := randomEngine(t, sqltest.Local{}, false), json.NewEncoder(f)
+	data, err := l.Query(context.Background(), "SELECT a, b, measure_name, time, i, f, s, ok FROM d.r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Encode(map[string]any{"data": data.Rows}); err != nil {
+		t.Fatal(err)
+	}
+	for s := uint64(1); s <= uint64(*queries); s++ {
+		sql := (&generator{rng: rand.New(rand.NewPCG(s, 7))}).query(3)
+		r, err := l.Query(context.Background(), sql)
+		if err != nil {
+			t.Fatalf("-seed %d: %s\nfails: %v", s, sql, err)
+		}
+		if err := out.Encode(map[string]any{"seed": s, "sql": sql, "rows": r.Rows}); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -246,15 +246,14 @@ func (a *analyser) between(e *syntax.Between) (Expr, error) {
 		return nil, err
 	}
 	list := []syntax.Expr{e.X, e.Low, e.High}
-	args, t, ok, err := a.common(args, places(list))
+	same, _, ok, err := a.common(args, places(list))
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		types, _ := a.exprs(list)
-		return nil, errorAt(e.At, "Cannot check if %s is BETWEEN %s and %s", types[0].Type(), types[1].Type(), types[2].Type())
+		return nil, errorAt(e.At, "Cannot check if %s is BETWEEN %s and %s", args[0].Type(), args[1].Type(), args[2].Type())
 	}
-	_ = t
+	args = same
 	low, err := a.scalar(">=", e.At, args[:2], places(list[:2]))
 	if err != nil {
 		return nil, err
@@ -422,7 +421,7 @@ func (a *analyser) call(e *syntax.Call) (Expr, error) {
 	case reg.IsWindow(name):
 		return nil, errorAt(e.At, "Window function %s requires an OVER clause", name)
 	case e.Star, e.Distinct, e.Filter != nil, len(e.OrderBy) > 0:
-		if _, err := reg.Scalar(name, nil); err != nil && strings.HasSuffix(err.Error(), "not registered") {
+		if !reg.IsScalar(name) {
 			return nil, errorAt(e.At, "Function %s not registered", name)
 		}
 		return nil, errorAt(e.At, "%s is not an aggregate function: DISTINCT, ORDER BY, FILTER and * cannot be used with it", name)

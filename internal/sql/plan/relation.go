@@ -1,9 +1,6 @@
 package plan
 
 import (
-	"errors"
-	"strings"
-
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/sql/syntax"
@@ -410,10 +407,4 @@ func split(e Expr) []Expr {
 		return out
 	}
 	return []Expr{e}
-}
-
-// isNotRegistered reports whether err says that a function does not exist.
-func isNotRegistered(err error) bool {
-	var r *fn.ResolveError
-	return errors.As(err, &r) && strings.HasSuffix(r.Text, "not registered")
 }
