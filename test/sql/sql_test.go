@@ -13,7 +13,6 @@ import (
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/storage/embedded"
 	"github.com/weir-db/weir/internal/storage/storagetest"
-	"github.com/weir-db/weir/internal/vfs"
 	"github.com/weir-db/weir/test/sql/sqltest"
 )
 
@@ -60,7 +59,7 @@ func TestScripts(t *testing.T) {
 					l.Clock = clock.Manual(sqltest.Start)
 					l.Backend = storagetest.NewNaive(l.Clock)
 					if v.embedded {
-						o := embedded.Options{FS: vfs.NewMem(), Clock: l.Clock}
+						o := embedded.Options{Dir: t.TempDir(), Clock: l.Clock}
 						if v.segments {
 							o.LogLimitBytes = 1
 						}
