@@ -23,6 +23,7 @@ import (
 	"github.com/weir-db/weir/internal/awsapi/monitoring"
 	"github.com/weir-db/weir/internal/awsapi/timestream"
 	"github.com/weir-db/weir/internal/awsapi/wire"
+	"github.com/weir-db/weir/internal/batchload"
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/iam"
@@ -30,6 +31,7 @@ import (
 	"github.com/weir-db/weir/internal/iotrule"
 	"github.com/weir-db/weir/internal/meta"
 	"github.com/weir-db/weir/internal/mqtt"
+	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/query"
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/storage/embedded"
@@ -104,6 +106,7 @@ type Server struct {
 	meta    *meta.Store
 	queries *query.Service
 	broker  *mqtt.Broker
+	loads   *batchload.Service
 	http    *http.Server
 	serving sync.WaitGroup
 }
@@ -177,8 +180,25 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	rules.SetDeliver(s.broker.Deliver)
 
+	files, err := vfs.Real(filepath.Join(o.DataDir, "objects"))
+	if err != nil {
+		return nil, err
+	}
+	buckets, err := objstore.OpenBuckets(files, o.Clock.Now)
+	if err != nil {
+		return nil, err
+	}
+	// Batch load writes larger requests than a client may.
+	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: ingest.Limits{Records: 2000}, Observe: counts.ingested, Log: o.Log.With("part", "ingest")})
+	s.loads, err = batchload.Open(batchload.Options{
+		Documents: s.meta.Bucket("batchload"), Objects: loadObjects{buckets}, Writer: bulk, Catalog: cat, Clock: o.Clock, Log: o.Log.With("part", "batchload"),
+	})
+	if err != nil {
+		return nil, err
+	}
+
 	services := []*wire.Service{
-		timestream.New(timestream.Options{Catalog: cat, Ingest: records, Queries: s.queries, PublicHost: o.PublicHost}),
+		timestream.New(timestream.Options{Catalog: cat, Ingest: records, Queries: s.queries, Loads: s.loads, PublicHost: o.PublicHost}),
 		monitoring.Service(reg),
 		iamsts.IAM(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
 		iamsts.STS(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
@@ -267,6 +287,7 @@ func (s *Server) Close(ctx context.Context) error {
 		drain("aws", s.http.Shutdown)
 		s.http.Close() // whoever is left after the deadline
 	}
+	s.loads.Close()
 	s.queries.Close()
 	s.serving.Wait()
 	errs = append(errs, s.store.Close(), s.meta.Close())
@@ -282,6 +303,9 @@ func (s *Server) abandon() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		s.broker.Close(ctx)
+	}
+	if s.loads != nil {
+		s.loads.Close()
 	}
 	if s.queries != nil {
 		s.queries.Close()

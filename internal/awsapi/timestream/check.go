@@ -36,6 +36,7 @@ var patterns = map[string]string{
 	"bucket": `[a-z0-9][\.\-a-z0-9]{1,61}[a-z0-9]`,
 	"prefix": `[a-zA-Z0-9|!\-_*'\(\)]([a-zA-Z0-9]|[!\-_*'\(\)\/.])+`,
 	"id":     `[a-zA-Z0-9]+`,
+	"task":   `[A-Z0-9]+`,
 }
 
 // rules is a parsed tag.

@@ -34,11 +34,12 @@ type Queries interface {
 	Prepare(ctx context.Context, caller, sql string) (*query.Prepared, error)
 }
 
-// Options of the door. Catalog, Ingest and Queries are required.
+// Options of the door. All but PublicHost are required.
 type Options struct {
 	Catalog *catalog.Catalog
 	Ingest  *ingest.Service
 	Queries Queries
+	Loads   Loads
 
 	// PublicHost is the host[:port] that DescribeEndpoints tells, for servers
 	// behind a proxy; "" means the one that the caller used.
@@ -68,6 +69,11 @@ func New(o Options) *wire.Service {
 		"ListTables":       operation(s.listTables),
 		"WriteRecords":     s.writeRecords,
 
+		"CreateBatchLoadTask":   operation(s.createLoad),
+		"DescribeBatchLoadTask": operation(s.describeLoad),
+		"ListBatchLoadTasks":    operation(s.listLoads),
+		"ResumeBatchLoadTask":   operation(s.resumeLoad),
+
 		"Query":                   s.query,
 		"CancelQuery":             operation(s.cancelQuery),
 		"PrepareQuery":            operation(s.prepareQuery),
@@ -91,7 +97,6 @@ func New(o Options) *wire.Service {
 // later are the operations of the APIs that weir does not have yet.
 var later = []string{
 	"CreateScheduledQuery", "DescribeScheduledQuery", "ListScheduledQueries", "UpdateScheduledQuery", "DeleteScheduledQuery", "ExecuteScheduledQuery",
-	"CreateBatchLoadTask", "DescribeBatchLoadTask", "ListBatchLoadTasks", "ResumeBatchLoadTask",
 }
 
 func notSupported(_ context.Context, c *wire.Call) (wire.Response, error) {
