@@ -139,6 +139,8 @@ func (t *table) flushedWith(f *frozenStore) []int64 {
 
 // truncateLog deletes the files of the log that nothing needs any more.
 func (s *Store) truncateLog() error {
+	s.flushMu.Lock() // the log wants one call at a time
+	defer s.flushMu.Unlock()
 	// Records from here on may be on their way into tables.
 	until := s.log.Mark()
 	for _, t := range s.all() {

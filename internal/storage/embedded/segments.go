@@ -1,9 +1,11 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -28,6 +30,60 @@ type segmentFile struct {
 
 	loadMu sync.Mutex // held while the segment is opened
 	index  atomic.Pointer[segmentIndex]
+	used   atomic.Uint64 // when it was last asked for, by openSegments.clock
+}
+
+// openSegments bounds the memory of open segments: past the limit the ones that are
+// longest out of use are closed, and opened again when they are needed.
+type openSegments struct {
+	limit int64
+	clock atomic.Uint64
+
+	mu    sync.Mutex // guards the fields below; taken before a segment's mu
+	files map[*segmentFile]int64
+	bytes int64
+}
+
+// add counts an open segment and closes others until the limit is kept. Segments in
+// use stay, whatever the limit.
+func (o *openSegments) add(f *segmentFile, bytes int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.files[f] = bytes
+	o.bytes += bytes
+	if o.bytes <= o.limit {
+		return
+	}
+	idle := slices.SortedFunc(maps.Keys(o.files), func(a, b *segmentFile) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
+	for _, other := range idle {
+		if o.bytes <= o.limit {
+			return
+		}
+		if other != f && other.closeIdle() {
+			o.bytes -= o.files[other]
+			delete(o.files, other)
+		}
+	}
+}
+
+func (o *openSegments) remove(f *segmentFile) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.bytes -= o.files[f]
+	delete(o.files, f)
+}
+
+// closeIdle closes the segment if nobody holds it.
+func (f *segmentFile) closeIdle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refs > 0 || f.done {
+		return false
+	}
+	if idx := f.index.Swap(nil); idx != nil {
+		idx.Close()
+	}
+	return true
 }
 
 // segmentIndex is an open segment with its series and columns as the table knows them.
@@ -85,6 +141,7 @@ func (f *segmentFile) delete() {
 
 func (f *segmentFile) close() {
 	if idx := f.index.Swap(nil); idx != nil {
+		f.store.open.remove(f)
 		idx.Close()
 	}
 }
@@ -97,6 +154,7 @@ func (f *segmentFile) suspect(err error) bool {
 
 // load opens the segment and makes its series and columns known; the caller holds it.
 func (f *segmentFile) load(t *table) (*segmentIndex, error) {
+	f.used.Store(f.store.open.clock.Add(1))
 	if idx := f.index.Load(); idx != nil {
 		return idx, nil
 	}
@@ -115,7 +173,14 @@ func (f *segmentFile) load(t *table) (*segmentIndex, error) {
 		return nil, err
 	}
 	f.index.Store(idx)
+	f.store.open.add(f, idx.memory())
 	return idx, nil
+}
+
+// memory is about what an open segment takes.
+func (idx *segmentIndex) memory() int64 {
+	const perChunk, perBlock, perSeries = 88, 64, 32
+	return int64(idx.NumBlocks())*int64(perBlock+perChunk*(2+len(idx.Columns()))) + perSeries*int64(len(idx.ids)) + 4*int64(len(idx.at))
 }
 
 // resolveBatch is how many series are looked up under one lock.
@@ -505,10 +570,10 @@ func (r *segmentRun) bounds(c memstore.Col) *blockStats {
 }
 
 // lookupBlocks bounds the blocks kept for judging versions.
-const lookupBlocks = 128
+const lookupBlocks = 64
 
 type lookupKey struct {
-	file  *segmentFile
+	idx   *segmentIndex // as opened: a closed one cannot be read any more
 	block int
 }
 
@@ -548,7 +613,7 @@ func (t *table) lookupSegment(f *segmentFile, id series.ID, time int64) (row mem
 		if block := idx.Block(b); time < block.MinTime || time > block.MaxTime {
 			continue
 		}
-		d := t.lookupBlock(f, idx, b)
+		d := t.lookupBlock(idx, b)
 		r := segmentRun{idx: idx, block: b, data: d}
 		r.lo, r.hi = d.rowsOf(n)
 		times, err := r.times()
@@ -565,8 +630,8 @@ func (t *table) lookupSegment(f *segmentFile, id series.ID, time int64) (row mem
 	return row, false, nil
 }
 
-func (t *table) lookupBlock(f *segmentFile, idx *segmentIndex, block int) *blockData {
-	key := lookupKey{f, block}
+func (t *table) lookupBlock(idx *segmentIndex, block int) *blockData {
+	key := lookupKey{idx, block}
 	d := t.lookups[key]
 	if d != nil {
 		return d

@@ -263,3 +263,21 @@ func TestWritesGoOnDuringFlushes(t *testing.T) {
 		t.Errorf("%d rows, want %d", len(got), writers*requests*20)
 	}
 }
+
+func TestMissingLogIsRefused(t *testing.T) {
+	t.Parallel()
+	s, mem, clk := twoDays(t)
+	s.Close()
+	names, err := mem.List("wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if err := mem.Remove("wal/" + name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(context.Background(), Options{FS: mem, Clock: clk, LogFileBytes: 1 << 20}); !fault.Is(err, fault.Corrupt) {
+		t.Errorf("open: %v, want corrupt", err)
+	}
+}

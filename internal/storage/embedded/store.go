@@ -67,6 +67,7 @@ type Store struct {
 
 	objects     objstore.Store
 	nextSegment atomic.Uint64 // number of the latest segment
+	open        openSegments
 
 	memory atomic.Int64 // bytes in all tables' memory stores
 
@@ -101,6 +102,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
 		}
 	}
+	s.open.limit, s.open.files = o.MemoryLimitBytes/8, map[*segmentFile]int64{}
 	var err error
 	if s.lock, err = s.fs.Lock("lock"); errors.Is(err, vfs.ErrLocked) {
 		return nil, fault.Wrap(fault.Conflict, err, "The data folder %s is in use by another process.", o.Dir)
@@ -148,7 +150,24 @@ func (s *Store) recover(ctx context.Context) error {
 			}
 			return s.replay(ctx, byUID, p, kind, payload)
 		})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.checkLog()
+}
+
+// checkLog refuses a log that ends before what was flushed from it: new records
+// would be taken for flushed ones at the next start.
+func (s *Store) checkLog() error {
+	end := s.log.Mark()
+	for i := range s.manifest.Tables {
+		if m := &s.manifest.Tables[i]; m.Flushed > end {
+			s.log.Close()
+			return fault.New(fault.Corrupt, "Files of the log are missing: it ends at %d, and the table %s.%s was flushed up to %d.",
+				end, m.ID.Database, m.ID.Table, m.Flushed)
+		}
+	}
+	return nil
 }
 
 // replay applies one record of the log as it was applied when it was written.
