@@ -107,3 +107,19 @@ func BenchmarkPlan(b *testing.B) {
 		})
 	}
 }
+
+func TestEveryRuleIsInTheDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/sql.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{plan.ShareCTEs}
+	for _, r := range plan.Rules {
+		names = append(names, r.Name)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(text), "| `"+name+"` |") {
+			t.Errorf("docs/sql.md does not tell what the rule %s does", name)
+		}
+	}
+}
