@@ -33,6 +33,7 @@ var commands = []command{
 	{"demo", "a server, simulated devices, the usual questions and their answers", runDemo},
 	{"sql", "ask a server in SQL, as a shell or with one statement", runSQL},
 	{"inspect", "print a file that the server wrote, and check it", runInspect},
+	{"check", "verify every checksum of a data folder", runCheck},
 	{"version", "print the version", runVersion},
 }
 

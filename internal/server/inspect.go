@@ -1,8 +1,14 @@
 package server
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
+	"github.com/weir-db/weir/internal/meta"
 	"github.com/weir-db/weir/internal/storage/embedded"
 	"github.com/weir-db/weir/internal/vfs"
 )
@@ -14,4 +20,20 @@ func InspectStoreFile(w io.Writer, dir, name string) error {
 		return err
 	}
 	return embedded.Inspect(w, fsys, name)
+}
+
+// CheckFolder verifies a data folder that no server has open: see embedded.Check.
+func CheckFolder(ctx context.Context, w io.Writer, dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "store")); err != nil {
+		return fmt.Errorf("%s is no data folder: %w", dir, err)
+	}
+	documents := meta.Dump(io.Discard, filepath.Join(dir, "meta.db"))
+	if documents == nil {
+		fmt.Fprintln(w, "documents: whole")
+	}
+	fsys, err := vfs.Real(filepath.Join(dir, "store"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(documents, embedded.Check(ctx, w, fsys))
 }

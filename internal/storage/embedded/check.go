@@ -1,0 +1,73 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/objstore"
+	"github.com/weir-db/weir/internal/storage/embedded/segment"
+	"github.com/weir-db/weir/internal/storage/embedded/wal"
+	"github.com/weir-db/weir/internal/vfs"
+)
+
+// Check verifies a store that nobody has open: the manifest, every frame of the log, every
+// checksum of every segment, and that segments are what the manifest says. It prints what it
+// looked at to w and returns all damage, joined; nil means that the store is whole.
+func Check(ctx context.Context, w io.Writer, fsys vfs.FS) error {
+	lock, err := fsys.Lock("lock")
+	if errors.Is(err, vfs.ErrLocked) {
+		return fault.Wrap(fault.Conflict, err, "The data folder is in use; stop the server first.")
+	} else if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	m, err := readManifest(fsys)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	records, err := wal.Verify(readOnly{fsys}, "wal")
+	errs = append(errs, err)
+	fmt.Fprintf(w, "log: %d records\n", records)
+	objects, err := objstore.Local(readOnly{fsys}, "segments")
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, t := range m.Tables {
+		rows := int64(0)
+		for _, meta := range t.Segments {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			known[meta.Name] = true
+			rows += meta.Rows
+			errs = append(errs, checkSegment(ctx, objects, meta))
+		}
+		fmt.Fprintf(w, "table %s.%s: %d segments, %d rows\n", t.ID.Database, t.ID.Table, len(t.Segments), rows)
+	}
+	keys, err := objects.List(ctx, "")
+	errs = append(errs, err)
+	for _, k := range keys {
+		if !known[k] {
+			fmt.Fprintf(w, "segment %s belongs to no table; the next start deletes it\n", k)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkSegment(ctx context.Context, objects objstore.Store, meta segmentMeta) error {
+	r, err := segment.Open(ctx, objects, meta.Name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if r.Rows() != meta.Rows || int64(r.NumSeries()) != meta.Series || r.SizeBytes() != meta.Bytes {
+		return fault.New(fault.Corrupt, "The segment %s has %d rows, %d series and %d bytes; the manifest says %d, %d and %d.",
+			meta.Name, r.Rows(), r.NumSeries(), r.SizeBytes(), meta.Rows, meta.Series, meta.Bytes)
+	}
+	return r.Check()
+}
