@@ -117,3 +117,7 @@ func checkTag(t Tag) error {
 func tagRune(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsSpace(r) || strings.ContainsRune("+-=._:/@", r)
 }
+
+// MergeTags returns old, sorted by key, with tags added or replaced, by the rules of
+// every taggable resource of Timestream. Errors: fault.Invalid, fault.Quota for too many.
+func MergeTags(old, tags []Tag) ([]Tag, error) { return mergeTags(old, tags) }

@@ -1,0 +1,34 @@
+// Package schedule is scheduled queries: when each is due, its run through query and its
+// rows through a mapping into ingest, the history of its runs, and what is told of them: an
+// error report object and a notification (Timestream guide, "Using scheduled queries";
+// reference/api.md, section 15).
+//
+// # When
+//
+// Schedules live on the injected clock. While the clock is frozen, every invocation that it
+// is moved over runs, in order, so a test that advances it by a day sees a day's work. While
+// it runs by itself, an invocation that comes due during a run of the same query is
+// replaced by later ones, so a query slower than its schedule does not lag ever further
+// behind. What came due while no server ran is skipped; the next invocation on the
+// schedule is the next run. [Service.Execute] runs any invocation again.
+//
+// # Runs
+//
+// Runs of one query follow each other; different queries run side by side, up to
+// [Options.Parallel]. Records carry the run's trigger time (ms) as their version, and
+// trigger times of a query only grow, so a later run of the same invocation replaces what an
+// earlier one wrote. What was asked for by Execute, and a scheduled run that began, are on
+// disk before they run: after a crash they run again, with the same outcome.
+//
+// A run ends in one of three ways. All rows are stored: success. Some rows cannot be
+// mapped or stored, or the store refuses work for now even when asked again: a failure, with a
+// report of what is missing. The query or its target is wrong (what AWS answers with a 4xx):
+// a failure without a report, after which the query is disabled.
+//
+// # Documents
+//
+// Each query is one JSON document in [Documents] under its ARN's last part, name and
+// suffix, with its state, last run, last five failures and unfinished runs.
+//
+// A Service is safe for concurrent use.
+package schedule

@@ -1,0 +1,227 @@
+package schedule
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weir-db/weir/internal/arn"
+	"github.com/weir-db/weir/internal/catalog"
+	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/ingest"
+	"github.com/weir-db/weir/internal/query"
+)
+
+// Documents keeps the queries, JSON texts by key: a meta.Bucket.
+type Documents interface {
+	// Each calls f for every document, in any order. f may keep doc.
+	Each(f func(key string, doc []byte) error) error
+	// Apply makes all changes durable or none; a nil document deletes its key.
+	Apply(changes map[string][]byte) error
+}
+
+// Reports takes error reports.
+type Reports interface {
+	// Put stores an object durably; a bucket that does not exist is an error.
+	Put(ctx context.Context, bucket, key string, body []byte) error
+}
+
+// Notifier takes notifications.
+type Notifier interface {
+	// Publish hands a message with string attributes to a topic. It does not wait for
+	// the topic's subscribers.
+	Publish(ctx context.Context, topicARN string, body []byte, attributes map[string]string) error
+}
+
+// Options configure a Service. Catalog, Queries and Ingest are required.
+type Options struct {
+	Catalog   *catalog.Catalog
+	Queries   *query.Service
+	Ingest    *ingest.Service
+	Documents Documents    // nil: nothing is kept, for tests
+	Clock     *clock.Clock // nil: the machine's
+	Region    string       // in ARNs; "us-east-1"
+	AccountID string       // in ARNs; "000000000000"
+
+	Reports Reports  // nil: reports cannot be written, and failures say so
+	Notify  Notifier // nil: nobody is told
+
+	// AssumeRole returns the ARN that a role's queries run as; its error disables
+	// the query. nil: the role's own ARN, for any role.
+	AssumeRole func(ctx context.Context, roleARN string) (string, error)
+
+	MaxQueries int           // quota; 10000
+	MaxPending int           // runs that one query can wait for; 1000
+	Parallel   int           // runs at one time; 4
+	RetryAfter time.Duration // before work that was refused for now is tried again, on the machine's clock; 200 ms
+	Log        *slog.Logger  // nil: discard
+}
+
+func (o Options) withDefaults() Options {
+	def(&o.Region, "us-east-1")
+	def(&o.AccountID, "000000000000")
+	def(&o.MaxQueries, 10_000)
+	def(&o.MaxPending, 1000)
+	def(&o.Parallel, 4)
+	def(&o.RetryAfter, 200*time.Millisecond)
+	if o.Clock == nil {
+		o.Clock = clock.New()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Service holds the scheduled queries and runs them. See [Open].
+type Service struct {
+	opts   Options
+	slots  chan struct{} // one is held by each run
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // the loop and the workers
+
+	changing sync.Mutex // held across a change's write to disk; taken before mu
+
+	mu      sync.Mutex // guards the fields below and those of entries
+	byARN   map[string]*entry
+	byName  map[string]*entry
+	wake    context.CancelFunc // ends the loop's wait
+	changed chan struct{}      // closed and replaced when a run ends
+}
+
+// entry is a query in the service.
+type entry struct {
+	doc     *document // replaced, never modified
+	when    *expression
+	working bool // a worker runs or is about to run what is due
+	removed bool
+	ctx     context.Context // of the runs; ends with the query's deletion
+	cancel  context.CancelFunc
+}
+
+// Open returns a Service with the queries that its documents hold and begins to run
+// them. What a crash interrupted runs again; what came due meanwhile is skipped. A document that
+// is no scheduled query is damage (fault.Corrupt).
+func Open(o Options) (*Service, error) {
+	o = o.withDefaults()
+	s := &Service{
+		opts: o, slots: make(chan struct{}, o.Parallel), byARN: map[string]*entry{}, byName: map[string]*entry{}, changed: make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if o.Documents != nil {
+		if err := o.Documents.Each(s.load); err != nil {
+			return nil, err
+		}
+	}
+	s.wg.Go(s.loop)
+	return s, nil
+}
+
+func (s *Service) load(key string, text []byte) error {
+	var doc document
+	err := json.Unmarshal(text, &doc)
+	if err == nil && idOf(doc.ARN) != key {
+		err = fmt.Errorf("it is about %q", doc.ARN)
+	}
+	var when *expression
+	if err == nil {
+		when, err = parseExpression(doc.Expression)
+	}
+	if err != nil {
+		return fault.Wrap(fault.Corrupt, err, "the document %q of a scheduled query cannot be read", key)
+	}
+	if doc.Enabled {
+		// Only what an idle server would still run: the next one on the schedule.
+		if now := s.opts.Clock.Now(); !doc.Next.After(now) {
+			doc.Next = when.next(now, doc.Created)
+		}
+	}
+	s.addLocked(&doc, when)
+	return nil
+}
+
+func (s *Service) addLocked(doc *document, when *expression) *entry {
+	e := &entry{doc: doc, when: when}
+	e.ctx, e.cancel = context.WithCancel(s.ctx)
+	s.byARN[doc.ARN], s.byName[doc.Name] = e, e
+	return e
+}
+
+// Close stops. Runs that are going on are cut short, and run again after the next Open.
+func (s *Service) Close() {
+	s.cancel()
+	s.wg.Wait()
+}
+
+// save makes a document durable; the caller holds changing.
+func (s *Service) save(doc *document) error {
+	if s.opts.Documents == nil {
+		return nil
+	}
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	return s.opts.Documents.Apply(map[string][]byte{idOf(doc.ARN): text})
+}
+
+// assume returns whom a role's queries run as.
+func (s *Service) assume(ctx context.Context, role string) (string, error) {
+	if s.opts.AssumeRole == nil {
+		return role, nil
+	}
+	return s.opts.AssumeRole(ctx, role)
+}
+
+// Query returns the query of that ARN; the error is fault.NotFound.
+func (s *Service) Query(arn string) (*Query, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byARN[arn]; e != nil {
+		return &e.doc.Query, nil
+	}
+	return nil, notFound(arn)
+}
+
+func notFound(arn string) error {
+	return fault.New(fault.NotFound, "The scheduled query %s does not exist.", arn)
+}
+
+// Is reports whether an ARN names a scheduled query, one that exists or not.
+func Is(arnText string) bool {
+	a, err := arn.Parse(arnText)
+	return err == nil && a.Service == "timestream" && idOf(arnText) != ""
+}
+
+// Queries returns up to max queries whose names follow after, in order of their names, and
+// whether there are more.
+func (s *Service) Queries(after string, max int) (list []*Query, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := slices.Sorted(maps.Keys(s.byName))
+	at, found := slices.BinarySearch(names, after)
+	if found {
+		at++
+	}
+	for _, name := range names[at:] {
+		if len(list) == max {
+			return list, true
+		}
+		list = append(list, &s.byName[name].doc.Query)
+	}
+	return list, false
+}
