@@ -9,16 +9,17 @@
 // is moved over runs, in order, so a test that advances it by a day sees a day's work. While
 // it runs by itself, an invocation that comes due during a run of the same query is
 // replaced by later ones, so a query slower than its schedule does not lag ever further
-// behind. What came due while no server ran is skipped; the next invocation on the
-// schedule is the next run. [Service.Execute] runs any invocation again.
+// behind. After a start, the first invocation that was not done runs, which a crash may
+// have interrupted; those that came due after it while no server ran are skipped.
+// [Service.Execute] runs any invocation again.
 //
 // # Runs
 //
 // Runs of one query follow each other; different queries run side by side, up to
 // [Options.Parallel]. Records carry the run's trigger time (ms) as their version, and
 // trigger times of a query only grow, so a later run of the same invocation replaces what an
-// earlier one wrote. What was asked for by Execute, and a scheduled run that began, are on
-// disk before they run: after a crash they run again, with the same outcome.
+// earlier one wrote. What was asked for by Execute is on disk before it runs, and a scheduled
+// run is due on disk until it is done: after a crash they run again, with the same outcome.
 //
 // A run ends in one of three ways. All rows are stored: success. Some rows cannot be
 // mapped or stored, or the store refuses work for now even when asked again: a failure, with a

@@ -90,8 +90,8 @@ func (s *Service) runIn(e *entry, q *Query, t task, trigger time.Time) *Run {
 	return s.execute(e.ctx, q, t, trigger)
 }
 
-// step notes the run that ended (nil: none did) and takes what is to run next, in one
-// write. A nil task means nothing.
+// step notes the run that ended (nil: none did), durably, and takes what is to run next. A
+// nil task means nothing.
 func (s *Service) step(e *entry, done *Run) (*task, time.Time, *Query) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -113,7 +113,9 @@ func (s *Service) step(e *entry, done *Run) (*task, time.Time, *Query) {
 		}
 		next.LastTrigger = trigger
 	}
-	if !e.removed && (done != nil || t != nil) {
+	if !e.removed && done != nil {
+		// That a scheduled run began needs no write: until it is done the disk says that it
+		// is due, and load makes of that what a crash needs.
 		if err := s.save(&next); err != nil {
 			// The schedule goes on in memory; what the disk says leads to a run too many.
 			s.opts.Log.Error("scheduled query: state not saved", "query", next.Name, "err", err)

@@ -114,7 +114,7 @@ type entry struct {
 }
 
 // Open returns a Service with the queries that its documents hold and begins to run
-// them. What a crash interrupted runs again; what came due meanwhile is skipped. A document that
+// them; see the package comment for what came due meanwhile. A document that
 // is no scheduled query is damage (fault.Corrupt).
 func Open(o Options) (*Service, error) {
 	o = o.withDefaults()
@@ -144,11 +144,10 @@ func (s *Service) load(key string, text []byte) error {
 	if err != nil {
 		return fault.Wrap(fault.Corrupt, err, "the document %q of a scheduled query cannot be read", key)
 	}
-	if doc.Enabled {
-		// Only what an idle server would still run: the next one on the schedule.
-		if now := s.opts.Clock.Now(); !doc.Next.After(now) {
-			doc.Next = when.next(now, doc.Created)
-		}
+	if now := s.opts.Clock.Now(); doc.Enabled && !doc.Next.IsZero() && !doc.Next.After(now) {
+		// It may have begun, and written with this trigger time or an earlier one.
+		doc.Pending = append(doc.Pending, task{Invocation: doc.Next})
+		doc.Previous, doc.Next, doc.LastTrigger = doc.Next, when.next(now, doc.Created), now
 	}
 	s.addLocked(&doc, when)
 	return nil

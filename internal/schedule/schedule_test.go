@@ -438,7 +438,9 @@ func TestCreateRefusesWhatCannotRun(t *testing.T) {
 	refuse("schedule expression 'hourly'", func(d *schedule.Definition) { d.Expression = "hourly" })
 	refuse("Column 'nothing' does not exist", func(d *schedule.Definition) { d.SQL = "SELECT nothing FROM d.raw" })
 	refuse("Only SELECT", func(d *schedule.Definition) { d.SQL = "SHOW DATABASES" })
-	refuse("parameter @other", func(d *schedule.Definition) { d.SQL = "SELECT device, time AS hour, 1e0 AS mean, 1 AS n FROM d.raw WHERE time < @other" })
+	refuse("parameter @other", func(d *schedule.Definition) {
+		d.SQL = "SELECT device, time AS hour, 1e0 AS mean, 1 AS n FROM d.raw WHERE time < @other"
+	})
 	refuse("The table none does not exist.", func(d *schedule.Definition) { d.Target.Table = "none" })
 	refuse("The database none does not exist.", func(d *schedule.Definition) { d.Target.Database = "none" })
 	refuse("'x', which the target configuration uses as the time column, is not a column", func(d *schedule.Definition) { d.Target.TimeColumn = "x" })
@@ -452,7 +454,9 @@ func TestCreateRefusesWhatCannotRun(t *testing.T) {
 	refuse("exactly one of", func(d *schedule.Definition) {
 		d.Target.Mixed = []schedule.Mixed{{Column: "mean", Type: ingest.Double}}
 	})
-	refuse("is ambiguous", func(d *schedule.Definition) { d.SQL = strings.Replace(d.SQL, "COUNT(*) AS n", "COUNT(*) AS n, 1 AS n", 1) })
+	refuse("is ambiguous", func(d *schedule.Definition) {
+		d.SQL = strings.Replace(d.SQL, "COUNT(*) AS n", "COUNT(*) AS n, 1 AS n", 1)
+	})
 	mixed := func(m schedule.Mixed) func(d *schedule.Definition) {
 		return func(d *schedule.Definition) { d.Target.Multi, d.Target.Mixed = nil, []schedule.Mixed{m} }
 	}
@@ -493,7 +497,7 @@ func TestATokenMakesCreateIdempotentForEightHours(t *testing.T) {
 	check(t, "tags", got, []catalog.Tag{{Key: "k", Value: "2"}})
 }
 
-func TestRestartKeepsQueriesAndSkipsWhatCameDue(t *testing.T) {
+func TestRestartRunsTheFirstMissedInvocationAndSkipsTheRest(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, clock.Manual(start))
 	e.write("a", "temperature", "1", start.Add(time.Minute))
@@ -506,7 +510,7 @@ func TestRestartKeepsQueriesAndSkipsWhatCameDue(t *testing.T) {
 	after := e.describe(q.ARN)
 	check(t, "next", after.Next, time.Date(2026, 1, 2, 2, 0, 0, 0, time.UTC))
 	next := *after
-	next.Next = before.Next
+	next.Next, next.Previous, next.LastRun = before.Next, before.Previous, before.LastRun
 	asJSON := func(q *schedule.Query) string {
 		text, err := json.Marshal(q)
 		e.must(text, err)
@@ -514,7 +518,7 @@ func TestRestartKeepsQueriesAndSkipsWhatCameDue(t *testing.T) {
 	}
 	check(t, "all else", asJSON(&next), asJSON(before))
 	e.settle()
-	check(t, "nothing ran", e.describe(q.ARN).Previous, before.Previous)
+	check(t, "one ran", e.describe(q.ARN).LastRun.Invocation, time.Date(2026, 1, 1, 2, 0, 0, 0, time.UTC))
 	e.advance(time.Hour)
 	check(t, "then the next", e.describe(q.ARN).Previous, time.Date(2026, 1, 2, 2, 0, 0, 0, time.UTC))
 }

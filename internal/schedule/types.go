@@ -123,5 +123,5 @@ type document struct {
 	Token       string `json:",omitempty"` // ClientToken of its creation
 	Fingerprint string // of the definition and the tags, to tell a retry from another request
 	LastTrigger time.Time
-	Pending     []task `json:",omitempty"` // in order; the first one runs
+	Pending     []task `json:",omitempty"` // in order; the first one may be running
 }
