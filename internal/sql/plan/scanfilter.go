@@ -255,6 +255,11 @@ func (s *Scan) simple(c Expr) (storage.Predicate, bool) {
 }
 
 func (s *Scan) compare(x Expr, op storage.Op, values ...vec.Value) (storage.Predicate, bool) {
+	if cast, ok := x.(*Cast); ok && cast.To.Kind == vec.Double && cast.X.Type().Kind == vec.Bigint && len(values) == 1 {
+		if op, values[0], ok = asBigint(op, values[0].Float); ok {
+			return s.compare(cast.X, op, values...)
+		}
+	}
 	c, ok := x.(*Column)
 	if !ok || s.Roles[c.Index] == storage.TimeColumn || nested(c.T) {
 		return storage.Predicate{}, false
@@ -266,6 +271,27 @@ func (s *Scan) compare(x Expr, op storage.Op, values ...vec.Value) (storage.Pred
 		values[i].Type = c.T
 	}
 	return storage.Predicate{Column: s.Spec.Columns[c.Index], Op: op, Values: values}, true
+}
+
+// asBigint returns the comparison of a bigint x that means CAST(x AS double) op f. For f below
+// 2^53 the cast of x and x itself are on the same side of f.
+func asBigint(op storage.Op, f float64) (storage.Op, vec.Value, bool) {
+	if !(math.Abs(f) < 1<<53) {
+		return op, vec.Value{}, false
+	}
+	bound := math.Floor(f)
+	switch op {
+	case storage.Gt, storage.Le: // x > 2.5 is x > 2
+	case storage.Ge, storage.Lt: // x >= 2.5 is x >= 3
+		bound = math.Ceil(f)
+	case storage.Eq, storage.Ne:
+		if bound != f {
+			return op, vec.Value{}, false
+		}
+	default:
+		return op, vec.Value{}, false
+	}
+	return op, vec.Int(vec.BigintType, int64(bound)), true
 }
 
 // match is c as a function of one dimension or of the measure name, which storage
