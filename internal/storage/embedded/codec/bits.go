@@ -16,16 +16,14 @@ func corrupt(format string, args ...any) error {
 // packedBytes is the size of n values of width bits.
 func packedBytes(n, width int) int { return (n*width + 7) / 8 }
 
-// appendPacked appends the low width bits of each value, end to end, lowest first.
+// appendPacked appends the low width bits of each value; vals have no higher ones. Whole
+// groups are packed in lanes, the rest end to end, lowest bit first.
 func appendPacked(dst []byte, vals []uint64, width int) []byte {
 	if width == 0 {
 		return dst
 	}
-	if width == 64 {
-		for _, v := range vals {
-			dst = binary.LittleEndian.AppendUint64(dst, v)
-		}
-		return dst
+	for ; len(vals) >= laneGroup; vals = vals[laneGroup:] {
+		dst = packLanes(dst, vals, width)
 	}
 	var acc uint64
 	bits := 0
@@ -51,55 +49,54 @@ func unpack(dst []int64, src []byte, width int, base int64) ([]byte, error) {
 	if len(src) < size {
 		return nil, corrupt("%d bytes of packed values, want %d", len(src), size)
 	}
-	rest := src[size:]
-	switch {
-	case width == 0:
+	src, rest := src[:size], src[size:]
+	if width == 0 {
 		for i := range dst {
 			dst[i] = base
 		}
 		return rest, nil
-	case width > 56:
-		unpackWide(dst, src[:size], width, base)
-		return rest, nil
 	}
-	// A load of eight bytes at any bit offset below 8 holds a whole value. The last few
-	// values are read from a copy, so that no load passes the end.
-	mask := uint64(1)<<width - 1
-	bulk := 0
-	if size >= 8 {
-		bulk = min(len(dst), (size-8)*8/width)
+	for len(dst) >= laneGroup {
+		unpackLanes((*[laneGroup]int64)(dst), src, width, base)
+		dst, src = dst[laneGroup:], src[laneGroup/8*width:]
 	}
-	bit := 0
-	for i := range dst[:bulk] {
-		w := binary.LittleEndian.Uint64(src[bit>>3:])
-		dst[i] = int64(w>>(bit&7)&mask) + base
-		bit += width
-	}
-	if bulk == len(dst) {
-		return rest, nil
-	}
-	start := bit >> 3
-	tail := make([]byte, size-start+8)
-	copy(tail, src[start:size])
-	bit -= start * 8
-	for i := bulk; i < len(dst); i++ {
-		w := binary.LittleEndian.Uint64(tail[bit>>3:])
-		dst[i] = int64(w>>(bit&7)&mask) + base
-		bit += width
-	}
+	unpackRest(dst, src, width, base)
 	return rest, nil
 }
 
-func unpackWide(dst []int64, src []byte, width int, base int64) {
-	padded := make([]byte, len(src)+16)
-	copy(padded, src)
-	mask := uint64(1)<<width - 1 // width 64: all ones, since 1<<64 is 0
-	for i, bit := 0, 0; i < len(dst); i, bit = i+1, bit+width {
-		at, shift := bit>>3, bit&7
-		w := binary.LittleEndian.Uint64(padded[at:]) >> shift
-		if shift > 0 {
-			w |= uint64(padded[at+8]) << (64 - shift)
+// unpackRest reads values that are packed end to end.
+func unpackRest(dst []int64, src []byte, width int, base int64) {
+	mask := ^uint64(0) >> (64 - width)
+	if width <= 57 {
+		// A load of eight bytes at any bit offset below 8 holds a whole value, and eight
+		// values take width bytes, so their places within them repeat.
+		var at [8]int
+		var shift [8]uint
+		for i := range at {
+			at[i], shift[i] = i*width>>3, uint(i*width&7)
 		}
-		dst[i] = int64(w&mask) + base
+		for len(dst) >= 8 && len(src) >= width+8 {
+			out := (*[8]int64)(dst)
+			out[0] = int64(binary.LittleEndian.Uint64(src)&mask) + base
+			out[1] = int64(binary.LittleEndian.Uint64(src[at[1]:])>>(shift[1]&63)&mask) + base
+			out[2] = int64(binary.LittleEndian.Uint64(src[at[2]:])>>(shift[2]&63)&mask) + base
+			out[3] = int64(binary.LittleEndian.Uint64(src[at[3]:])>>(shift[3]&63)&mask) + base
+			out[4] = int64(binary.LittleEndian.Uint64(src[at[4]:])>>(shift[4]&63)&mask) + base
+			out[5] = int64(binary.LittleEndian.Uint64(src[at[5]:])>>(shift[5]&63)&mask) + base
+			out[6] = int64(binary.LittleEndian.Uint64(src[at[6]:])>>(shift[6]&63)&mask) + base
+			out[7] = int64(binary.LittleEndian.Uint64(src[at[7]:])>>(shift[7]&63)&mask) + base
+			dst, src = dst[8:], src[width:]
+		}
 	}
+	for i := range dst {
+		dst[i] = int64(bitsAt(src, i*width)&mask) + base
+	}
+}
+
+// bitsAt returns the 64 bits from a bit offset on, with zeros past the end.
+func bitsAt(src []byte, bit int) uint64 {
+	var b [16]byte // no load passes the end
+	copy(b[:9], src[bit>>3:])
+	shift := bit & 7
+	return binary.LittleEndian.Uint64(b[:])>>shift | uint64(b[8])<<(64-shift)
 }

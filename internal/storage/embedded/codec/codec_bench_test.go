@@ -6,57 +6,78 @@ import (
 	"testing"
 )
 
-func BenchmarkDecode(b *testing.B) {
+// floatShapes and intShapes are blocks as devices fill them.
+func floatShapes() map[string][]float64 {
 	r := rand.New(rand.NewPCG(1, 2))
-	walk := make([]float64, 1024)
-	v := 20.0
+	shapes := map[string][]float64{}
+	walk, v := make([]float64, 1024), 20.0
+	whole, full := make([]float64, 1024), make([]float64, 1024)
 	for i := range walk {
 		v += r.NormFloat64() * 0.05
 		walk[i] = math.Round(v*100) / 100
-	}
-	whole := make([]float64, 1024)
-	for i := range whole {
 		whole[i] = float64(r.IntN(100))
+		full[i] = v
 	}
-	times := series(1024, func(r *rand.Rand, i int) int64 { return 1_700_000_000_000_000_000 + int64(i)*10e9 + r.Int64N(5e6) })
-	var d FloatDecoder
-	for _, c := range []struct {
-		name string
-		vals []float64
-	}{{"two decimals", walk}, {"whole numbers", whole}} {
-		b.Run(c.name, func(b *testing.B) {
-			src := AppendFloats(nil, c.vals, nil)
-			dst := make([]float64, len(c.vals))
+	shapes["two-decimals"], shapes["whole-numbers"], shapes["full-precision"] = walk, whole, full
+	return shapes
+}
+
+func intShapes() map[string][]int64 {
+	const day = 1_700_000_000_000_000_000
+	total := int64(0)
+	return map[string][]int64{
+		"times-regular": series(1024, func(_ *rand.Rand, i int) int64 { return day + int64(i)*10e9 }),
+		"times-jitter":  series(1024, func(r *rand.Rand, i int) int64 { return day + int64(i)*10e9 + r.Int64N(5e6) }),
+		"times-gaps":    series(1024, func(r *rand.Rand, i int) int64 { return day + int64(i)*10e9 + int64(i/100)*3600e9 }),
+		"counter":       series(1024, func(r *rand.Rand, _ int) int64 { total += r.Int64N(100_000); return total }),
+	}
+}
+
+func report(b *testing.B, encoded []byte) {
+	b.ReportMetric(float64(len(encoded))/1024, "B/value")
+	b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for name, vals := range floatShapes() {
+		b.Run("shape="+name, func(b *testing.B) {
+			var d FloatDecoder
+			src, dst := AppendFloats(nil, vals, nil), make([]float64, len(vals))
 			for b.Loop() {
 				d.Decode(dst, src)
 			}
-			b.ReportMetric(float64(len(src))/1024, "B/value")
-			b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+			report(b, src)
 		})
 	}
-	b.Run("timestamps with jitter", func(b *testing.B) {
-		src := AppendInts(nil, times)
-		dst := make([]int64, len(times))
-		for b.Loop() {
-			DecodeInts(dst, src)
-		}
-		b.ReportMetric(float64(len(src))/1024, "B/value")
-		b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
-	})
+	for name, vals := range intShapes() {
+		b.Run("shape="+name, func(b *testing.B) {
+			src, dst := AppendInts(nil, vals), make([]int64, len(vals))
+			for b.Loop() {
+				DecodeInts(dst, src)
+			}
+			report(b, src)
+		})
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {
-	r := rand.New(rand.NewPCG(1, 2))
-	walk := make([]float64, 1024)
-	v := 20.0
-	for i := range walk {
-		v += r.NormFloat64() * 0.05
-		walk[i] = math.Round(v*100) / 100
+	for name, vals := range floatShapes() {
+		b.Run("shape="+name, func(b *testing.B) {
+			var hint FloatHint
+			var dst []byte
+			for b.Loop() {
+				dst = AppendFloats(dst[:0], vals, &hint)
+			}
+			report(b, dst)
+		})
 	}
-	var hint FloatHint
-	var dst []byte
-	for b.Loop() {
-		dst = AppendFloats(dst[:0], walk, &hint)
+	for name, vals := range intShapes() {
+		b.Run("shape="+name, func(b *testing.B) {
+			var dst []byte
+			for b.Loop() {
+				dst = AppendInts(dst[:0], vals)
+			}
+			report(b, dst)
+		})
 	}
-	b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
 }

@@ -64,14 +64,46 @@ func TestIntegersComeBackAndAreSmall(t *testing.T) {
 	check("timestamps with 5 ms jitter", series(1024, func(r *rand.Rand, i int) int64 { return day + int64(i)*10e9 + r.Int64N(5e6)*1000/1000 }), 1024*23/8+64)
 	check("small numbers", series(1024, func(r *rand.Rand, _ int) int64 { return r.Int64N(100) }), 1024*7/8+16)
 	check("extremes", []int64{math.MaxInt64, math.MinInt64, 0, -1, math.MaxInt64}, 56)
-	for width := range 65 {
-		vals := series(131, func(r *rand.Rand, _ int) int64 {
-			if width == 0 {
-				return 3
+	// An outlier at either end costs itself, not the width of all others.
+	outliers := series(1024, func(r *rand.Rand, i int) int64 { return int64(i)*10 + r.Int64N(8) })
+	for _, i := range []int{100, 300, 500} {
+		outliers[i] -= 1 << 40
+	}
+	check("values with outliers", outliers, 1024*5/8+96)
+}
+
+func TestEveryWidthAndCountComesBack(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, n := range []int{1, 7, 8, 9, 131, 511, 512, 513, 1024, 1027, 1536} {
+		for width := range 65 {
+			vals := make([]uint64, n)
+			want := make([]int64, n)
+			base := r.Int64()
+			for i := range vals {
+				vals[i] = r.Uint64() >> 1 >> (63 - max(width-1, 0))
+				if width == 0 {
+					vals[i] = 0
+				} else if width == 64 {
+					vals[i] = r.Uint64()
+				}
+				want[i] = int64(vals[i]) + base
 			}
-			return int64(r.Uint64() >> (64 - width))
-		})
-		roundInts(t, vals)
+			b := appendPacked(nil, vals, width)
+			if len(b) != packedBytes(n, width) {
+				t.Fatalf("%d values of %d bits take %d bytes, want %d", n, width, len(b), packedBytes(n, width))
+			}
+			got := make([]int64, n)
+			rest, err := unpack(got, append(b, '!'), width, base)
+			if err != nil || string(rest) != "!" || !slices.Equal(got, want) {
+				t.Fatalf("%d values of %d bits: rest %q, %v", n, width, rest, err)
+			}
+			if n > 1 && width > 0 {
+				if _, err := unpack(got, b[:len(b)-1], width, 0); !errors.Is(err, ErrCorrupt) {
+					t.Fatalf("%d values of %d bits, cut short: %v", n, width, err)
+				}
+			}
+			roundInts(t, want)
+		}
 	}
 }
 

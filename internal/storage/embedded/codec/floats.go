@@ -3,6 +3,8 @@ package codec
 import (
 	"encoding/binary"
 	"math"
+	"slices"
+	"sync"
 )
 
 const (
@@ -68,14 +70,21 @@ func AppendFloats(dst []byte, vals []float64, hint *FloatHint) []byte {
 	return dst
 }
 
+// Adding this and taking it away again rounds a double of less than 2^51 to an integer.
+const rounder = 3 << 51
+
 // scaled returns the integer i with v == i / 10^e to the bit, if there is one.
 func scaled(v float64, e int) (int64, bool) {
-	f := math.Round(v * powers[e])
-	if !(math.Abs(f) < 1<<53) { // NaN and infinities too
+	f := float64(v * powers[e])
+	switch {
+	case math.Abs(f) < 1<<51:
+		f = f + rounder - rounder
+	case math.Abs(f) < 1<<53:
+		f = math.Round(f)
+	default: // NaN and infinities too
 		return 0, false
 	}
-	i := int64(f)
-	return i, math.Float64bits(float64(i)/powers[e]) == math.Float64bits(v)
+	return int64(f), math.Float64bits(f/powers[e]) == math.Float64bits(v)
 }
 
 // findExponent returns the least exponent that fits nearly all of a sample of values.
@@ -105,10 +114,15 @@ func findExponent(vals []float64, hint *FloatHint) (int, bool) {
 	return need, misses*4 <= (len(vals)+step-1)/step
 }
 
+var floatScratches = sync.Pool{New: func() any { return new([]int64) }}
+
 // appendDecimal fails when more than a quarter of the values are not decimals of the
 // exponent.
 func appendDecimal(dst []byte, vals []float64, e int) ([]byte, bool) {
-	ints := make([]int64, len(vals))
+	buf := floatScratches.Get().(*[]int64)
+	defer floatScratches.Put(buf)
+	*buf = slices.Grow((*buf)[:0], len(vals))[:len(vals)]
+	ints := *buf
 	var exceptions []int
 	before := int64(0)
 	for i, v := range vals {

@@ -9,9 +9,10 @@
 //
 //	integers   form u8, then
 //	  0 raw        8 bytes each, little-endian
-//	  1 frame      base zigzag, width u8, value-base packed
-//	  2 delta      first zigzag, least delta zigzag, width u8, exceptions, delta-least packed
-//	  3 line       first zigzag, step zigzag, least residual zigzag, width u8, residuals packed
+//	  4 frame      base zigzag, width u8, value-base packed
+//	  5 delta      first zigzag, least delta zigzag, width u8, exceptions, delta-least packed;
+//	               the first value's delta is the least one
+//	  6 line       first zigzag, step zigzag, least residual zigzag, width u8, residuals packed
 //	doubles    form u8, then
 //	  0 raw        8 bytes each
 //	  1 constant   8 bytes
@@ -24,7 +25,9 @@
 //
 // Constant integers and regular timestamps are a frame and a delta of width 0. Exceptions
 // are a count (uvarint) and pairs of position (uvarint, counted from the one before) and
-// value. Widths are in bits, packed end to end from the lowest bit on.
+// value. Widths are in bits. Each 512 values are packed in eight lanes (value i in lane
+// i mod 8; 64-bit words of the lanes take turns), the rest end to end from the lowest bit on.
+// Forms 1 to 3 were those of a layout that was never released.
 //
 // All functions may be called concurrently.
 package codec
@@ -33,33 +36,44 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
+	"sync"
 )
 
 const (
-	intRaw = iota
-	intFrame
-	intDelta
-	intLine
+	intRaw   = 0
+	intFrame = 4
+	intDelta = 5
+	intLine  = 6
 )
+
+// scratch is what encoding a block needs besides the block.
+type scratch struct {
+	deltas, residuals []int64
+	packed            []uint64
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // AppendInts appends vals, encoded.
 func AppendInts(dst []byte, vals []int64) []byte {
 	if len(vals) == 0 {
 		return dst
 	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
 	lo, hi := slices.Min(vals), slices.Max(vals)
 	frameWidth := bits.Len64(uint64(hi) - uint64(lo))
 	if frameWidth == 0 || len(vals) < 3 {
-		return appendFrame(dst, vals, lo, frameWidth)
+		return s.appendFrame(dst, vals, lo, frameWidth)
 	}
-	best, size := intFrame, packedBytes(len(vals), frameWidth)
-	d := planDelta(vals)
+	form, size := intFrame, packedBytes(len(vals), frameWidth)
+	d := s.planDelta(vals)
 	if d.size < size-size/64 {
-		best, size = intDelta, d.size
+		form, size = intDelta, d.size
 	}
-	line := planLine(vals)
+	line := s.planLine(vals)
 	if line.ok && line.size < size-size/64 {
-		best, size = intLine, line.size
+		form, size = intLine, line.size
 	}
 	switch {
 	case size >= 8*len(vals):
@@ -68,92 +82,115 @@ func AppendInts(dst []byte, vals []int64) []byte {
 			dst = binary.LittleEndian.AppendUint64(dst, uint64(v))
 		}
 		return dst
-	case best == intDelta:
-		return d.append(dst, vals)
-	case best == intLine:
-		return line.append(dst, vals)
+	case form == intDelta:
+		return s.appendDelta(dst, vals[0], d)
+	case form == intLine:
+		return s.appendLine(dst, vals[0], line)
 	}
-	return appendFrame(dst, vals, lo, frameWidth)
+	return s.appendFrame(dst, vals, lo, frameWidth)
 }
 
-func appendFrame(dst []byte, vals []int64, base int64, width int) []byte {
+func (s *scratch) appendFrame(dst []byte, vals []int64, base int64, width int) []byte {
 	dst = append(dst, intFrame)
 	dst = binary.AppendVarint(dst, base)
 	dst = append(dst, byte(width))
-	return appendPacked(dst, minus(vals, base), width)
+	return appendPacked(dst, s.above(vals, base), width)
 }
 
-// minus returns vals - base, modulo 2^64.
-func minus(vals []int64, base int64) []uint64 {
-	out := make([]uint64, len(vals))
+// above returns vals - base, modulo 2^64, valid until the next call.
+func (s *scratch) above(vals []int64, base int64) []uint64 {
+	s.packed = slices.Grow(s.packed[:0], len(vals))[:len(vals)]
 	for i, v := range vals {
-		out[i] = uint64(v) - uint64(base)
+		s.packed[i] = uint64(v) - uint64(base)
 	}
-	return out
-}
-
-// deltas returns the differences of neighbours, modulo 2^64.
-func deltas(vals []int64) []int64 {
-	out := make([]int64, len(vals)-1)
-	for i := range out {
-		out[i] = vals[i+1] - vals[i]
-	}
-	return out
+	return s.packed
 }
 
 // deltaPlan is how a block is stored as differences: most in width bits above least,
 // the others as exceptions.
 type deltaPlan struct {
-	deltas []int64
-	least  int64
-	width  int
-	size   int // estimated bytes
+	least int64
+	width int
+	size  int // estimated bytes
 }
 
 // exceptionBytes is what one exception costs: its position and a value of typical size.
 const exceptionBytes = 6
 
-// planDelta picks base and width so that packed values and exceptions together are small.
-func planDelta(vals []int64) deltaPlan {
-	d := deltaPlan{deltas: deltas(vals)}
-	sorted := slices.Clone(d.deltas)
-	slices.Sort(sorted)
-	n := len(sorted)
-	d.size = 1 << 30
-	// Exceptions are taken from the ends of the sorted differences: at most n/8 of them,
-	// tried in doubling steps at either end.
-	for low := 0; low <= n/16; low = max(1, 2*low) {
-		for high := 0; high <= n/16; high = max(1, 2*high) {
-			least := sorted[low]
-			width := bits.Len64(uint64(sorted[n-1-high]) - uint64(least))
-			size := packedBytes(n, width) + (low+high)*exceptionBytes
-			if size < d.size {
-				d.least, d.width, d.size = least, width, size
-			}
+// planDelta computes the differences of neighbours, modulo 2^64, with 0 for the first
+// value, and picks base and width so that packed values and exceptions together are small.
+func (s *scratch) planDelta(vals []int64) deltaPlan {
+	n := len(vals)
+	s.deltas = slices.Grow(s.deltas[:0], n)[:n]
+	least := vals[1] - vals[0]
+	for i := 1; i < n; i++ {
+		d := vals[i] - vals[i-1]
+		s.deltas[i] = d
+		least = min(least, d)
+	}
+	plan := s.planAbove(least)
+	// A few small outliers would make all others wide: a base above them may be better. A
+	// sample says where that is.
+	const samples = 32
+	var sample [samples]int64
+	for i := range sample {
+		sample[i] = s.deltas[1+i*(n-1)/samples]
+	}
+	slices.Sort(sample[:])
+	for _, base := range []int64{sample[1], sample[samples/8]} {
+		if base == least {
+			continue
+		}
+		if p := s.planAbove(base); p.size < plan.size {
+			plan = p
 		}
 	}
-	return d
+	s.deltas[0] = plan.least
+	return plan
 }
 
-func (d deltaPlan) append(dst []byte, vals []int64) []byte {
+// planAbove picks the width for differences above a base; those below are exceptions.
+func (s *scratch) planAbove(least int64) deltaPlan {
+	var counts [65]int // of differences by width
+	for _, d := range s.deltas[1:] {
+		if d < least {
+			counts[64]++
+			continue
+		}
+		counts[bits.Len64(uint64(d)-uint64(least))]++
+	}
+	n := len(s.deltas)
+	plan := deltaPlan{least: least, size: 1 << 30}
+	exceptions := 0
+	for width := 64; width >= 0 && exceptions <= n/8; width-- {
+		if size := packedBytes(n, width) + exceptions*exceptionBytes; size < plan.size {
+			plan.width, plan.size = width, size
+		}
+		exceptions += counts[width]
+	}
+	return plan
+}
+
+func (s *scratch) appendDelta(dst []byte, first int64, d deltaPlan) []byte {
 	dst = append(dst, intDelta)
-	dst = binary.AppendVarint(dst, vals[0])
+	dst = binary.AppendVarint(dst, first)
 	dst = binary.AppendVarint(dst, d.least)
 	dst = append(dst, byte(d.width))
-	packed := minus(d.deltas, d.least)
-	var exceptions []int
-	for i, p := range packed {
+	packed := s.above(s.deltas, d.least)
+	count := 0
+	for _, p := range packed {
 		if bits.Len64(p) > d.width {
-			exceptions = append(exceptions, i)
-			packed[i] = 0
+			count++
 		}
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(exceptions)))
+	dst = binary.AppendUvarint(dst, uint64(count))
 	before := 0
-	for _, i := range exceptions {
-		dst = binary.AppendUvarint(dst, uint64(i-before))
-		dst = binary.AppendVarint(dst, d.deltas[i])
-		before = i
+	for i, p := range packed {
+		if count > 0 && bits.Len64(p) > d.width {
+			dst = binary.AppendUvarint(dst, uint64(i-before))
+			dst = binary.AppendVarint(dst, s.deltas[i])
+			packed[i], before = 0, i
+		}
 	}
 	return appendPacked(dst, packed, d.width)
 }
@@ -161,37 +198,42 @@ func (d deltaPlan) append(dst []byte, vals []int64) []byte {
 // linePlan stores the distance of each value from a straight line, which suits
 // timestamps with jitter: it does not add up as differences do.
 type linePlan struct {
-	step      int64
-	least     int64
-	width     int
-	size      int
-	residuals []int64
-	ok        bool
+	step  int64
+	least int64
+	width int
+	size  int
+	ok    bool
 }
 
-func planLine(vals []int64) linePlan {
+func (s *scratch) planLine(vals []int64) linePlan {
 	n := int64(len(vals))
 	span := vals[n-1] - vals[0]
 	if span <= 0 || span>>62 != 0 {
 		return linePlan{}
 	}
-	l := linePlan{step: span / (n - 1), residuals: make([]int64, n), ok: true}
+	l := linePlan{step: span / (n - 1), ok: true}
+	s.residuals = slices.Grow(s.residuals[:0], len(vals))[:n]
+	least, most := int64(0), int64(0)
+	at := vals[0]
 	for i, v := range vals {
-		l.residuals[i] = v - vals[0] - l.step*int64(i)
+		r := v - at
+		s.residuals[i] = r
+		least, most = min(least, r), max(most, r)
+		at += l.step
 	}
-	l.least = slices.Min(l.residuals)
-	l.width = bits.Len64(uint64(slices.Max(l.residuals)) - uint64(l.least))
+	l.least = least
+	l.width = bits.Len64(uint64(most) - uint64(least))
 	l.size = packedBytes(len(vals), l.width)
 	return l
 }
 
-func (l linePlan) append(dst []byte, vals []int64) []byte {
+func (s *scratch) appendLine(dst []byte, first int64, l linePlan) []byte {
 	dst = append(dst, intLine)
-	dst = binary.AppendVarint(dst, vals[0])
+	dst = binary.AppendVarint(dst, first)
 	dst = binary.AppendVarint(dst, l.step)
 	dst = binary.AppendVarint(dst, l.least)
 	dst = append(dst, byte(l.width))
-	return appendPacked(dst, minus(l.residuals, l.least), l.width)
+	return appendPacked(dst, s.above(s.residuals, l.least), l.width)
 }
 
 // DecodeInts fills dst and returns what follows the block.
@@ -217,8 +259,10 @@ func DecodeInts(dst []int64, src []byte) ([]byte, error) {
 			return nil, r.err
 		}
 		rest, err := unpack(dst, r.src, width, first+least)
+		at := int64(0)
 		for i := range dst {
-			dst[i] += step * int64(i)
+			dst[i] += at
+			at += step
 		}
 		return rest, err
 	default:
@@ -239,7 +283,7 @@ func decodeRaw(dst []int64, r reader) ([]byte, error) {
 
 func decodeDelta(dst []int64, r reader) ([]byte, error) {
 	first, least, width := r.varint(), r.varint(), r.width()
-	count := r.count(len(dst) - 1)
+	count := r.count(len(dst))
 	exceptions := r // read again once the packed values are there
 	for range count {
 		r.uvarint()
@@ -248,20 +292,20 @@ func decodeDelta(dst []int64, r reader) ([]byte, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	rest, err := unpack(dst[1:], r.src, width, least)
+	rest, err := unpack(dst, r.src, width, least)
 	if err != nil {
 		return nil, err
 	}
 	at := uint64(0)
 	for range count {
 		at += exceptions.uvarint()
-		if at >= uint64(len(dst)-1) {
-			return nil, corrupt("exception at position %d of %d", at, len(dst)-1)
+		if at >= uint64(len(dst)) {
+			return nil, corrupt("exception at position %d of %d", at, len(dst))
 		}
-		dst[1+at] = exceptions.varint()
+		dst[at] = exceptions.varint()
 	}
+	dst[0] = first
 	sum := first
-	dst[0] = sum
 	for i, d := range dst[1:] {
 		sum += d
 		dst[1+i] = sum

@@ -207,7 +207,9 @@ func (r *Reader) section(at, length int64, crc uint32) ([]byte, error) {
 	if n <= 0 || size > maxSection {
 		return nil, r.corrupt(at, fmt.Errorf("a section of %d bytes", size))
 	}
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxSection))
+	// Not more memory than announced, whatever the compressed bytes say; less than a
+	// window of zstd is not worth the distinction.
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(max(size, 16<<20)))
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +244,7 @@ func (r *Reader) readInto(b []byte, at int64, crc uint32) error {
 }
 
 func (r *Reader) parseIndex(b []byte, n int) error {
-	if n > len(b)*MaxBlockRows+1 {
+	if n > len(b)/8 { // each has at least two checksums
 		return fmt.Errorf("%d blocks in an index of %d bytes", n, len(b))
 	}
 	ints := func(count int) ([]int64, error) {
@@ -258,9 +260,12 @@ func (r *Reader) parseIndex(b []byte, n int) error {
 	if err := errors.Join(e1, e2, e3, e4); err != nil {
 		return err
 	}
-	total, rest, err := takeCount(b, n*MaxBlockRows)
+	total, rest, err := takeCount(b, int(min(int64(n)*MaxBlockRows, r.rows)))
 	if err != nil {
 		return err
+	}
+	if r.series > total {
+		return fmt.Errorf("%d series in %d runs", r.series, total)
 	}
 	b = rest
 	series, e1 := ints(total)
@@ -306,7 +311,7 @@ func (r *Reader) makeBlocks(rows, mins, spans, runs, series, counts []int64) err
 
 func (r *Reader) parseChunks(b []byte, n int) error {
 	per := chunksPerBlock(len(r.columns))
-	if n > 0 && per > len(b)*MaxBlockRows {
+	if n > 0 && per > len(b)/(4*n) { // a checksum each
 		return fmt.Errorf("%d columns in an index of %d bytes", len(r.columns), len(b))
 	}
 	r.chunks = make([]chunk, n*per)

@@ -331,7 +331,7 @@ func FuzzDecode(f *testing.F) {
 		kinds := []vec.Kind{vec.Double, vec.Bigint, vec.Boolean, vec.Varchar}
 		decodeData(b, kinds[uint(kind)%4], n, &d, &buf.floats)
 		decodeSeries(b, n, func(int, SeriesInfo) error { return nil })
-		r := &Reader{columns: columns, series: n}
+		r := &Reader{columns: columns, series: n, rows: MaxBlockRows}
 		r.parseIndex(b, n)
 		new(Reader).parseFooter(b, 1<<20)
 	})
