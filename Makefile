@@ -28,5 +28,5 @@ e2e: build ## real clients in other languages against the real binary; the SQL e
 torture: build ## kill -9 loops: ROUNDS rounds
 	$(GO) run ./test/torture -rounds $(or $(ROUNDS),200) -bin ./weir
 
-bench: build ## the measurements of docs/benchmarks.md
-	cd bench && $(GO) run . -bin ../weir
+bench: build ## the measurements of docs/benchmarks.md; PEERS=victoriametrics,duckdb measures those too
+	cd bench && $(GO) run . -bin ../weir $(if $(PEERS),-peers $(PEERS)) $(BENCHFLAGS)

@@ -1,160 +1,136 @@
 // Command bench measures weir from outside, over the wire, as docs/benchmarks.md
 // reports it: start-up, ingest through WriteRecords with every answer durable, the
-// usual IoT questions over HTTP, size on disk, and opening a large store.
+// usual questions over HTTP, size on disk, a million series, and opening a large store.
 //
-// It starts the server binary itself, on a fresh folder, with signatures checked. Client and
-// server share the machine. Figures vary from run to run on shared machines; compare
-// ratios within one run.
+// It starts the server binary itself, on fresh folders, with signatures checked. Peers are
+// measured in the same run, in turns: loads one after the other within each repeat, queries
+// one draw for each engine before the next draw. Client and servers share the machine; figures
+// vary from run to run on shared machines, so compare ratios within one run.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
-	"time"
 )
 
 type settings struct {
-	bin      string
-	conns    int
-	rounds   int
-	scale    int
-	workload string
-	keep     string
-	profile  string
+	bin     string
+	conns   int
+	rounds  int
+	repeats int
+	scale   int
+	parts   []string
+	peers   []string
+	json    string
+	profile string
+
+	victoriaMetrics, influxDB, clickHouse, python string
+}
+
+// part is a group of measurements that can be asked for by name.
+type part struct {
+	name, what string
+	run        func(ctx context.Context, b *bench) error
+}
+
+var parts = []part{
+	{"start", "from exec to the first answer, and what the process holds then", benchStart},
+	{"cpu", "100 hosts × 10 s × 24 h, ten values a row: ingest, size, twelve classes of queries", benchCPU},
+	{"single", "the same data as one single-measure record per value, a row a request", benchSingle},
+	{"hosts", "4,000 hosts × 10 s × 1 h: ingest, size", benchHosts},
+	{"iot", "1,000 devices × 60 s × 24 h, three values a row: ingest, size, seven classes of queries", benchIoT},
+	{"wide", "a million devices: memory per series, last values", benchWide},
+	{"open", "opening a store of ten million rows, in order and after kill -9", benchOpen},
 }
 
 func main() {
 	var s settings
-	flag.StringVar(&s.bin, "bin", "../weir", "server `binary`")
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	flag.StringVar(&s.bin, "bin", "../weir", "weir `binary`")
 	flag.IntVar(&s.conns, "conns", 2, "connections that write")
 	flag.IntVar(&s.rounds, "rounds", 60, "draws per query class, after 5 to warm up")
-	flag.IntVar(&s.scale, "scale", 1, "hours or devices divided by this, for a quick look")
-	flag.StringVar(&s.workload, "workload", "start,cpu-gateway,cpu-device,iot", "what to run, of start, cpu-gateway, cpu-device, iot")
-	flag.StringVar(&s.keep, "keep", "", "data `folder` to use and keep (default: a temporary one)")
+	flag.IntVar(&s.repeats, "repeats", 3, "loads per engine; the median counts")
+	flag.IntVar(&s.scale, "scale", 1, "steps and devices divided by this, for a quick look")
+	list := flag.String("parts", strings.Join(names, ","), "what to measure")
+	peerList := flag.String("peers", "", "who else to measure, of victoriametrics, influxdb, clickhouse, duckdb, chdb")
+	flag.StringVar(&s.json, "json", "", "`file` for the results in JSON")
+	flag.StringVar(&s.profile, "profile", "", "`folder` for CPU profiles of weir; builds it with profiling from ../cmd/weir")
+	flag.StringVar(&s.victoriaMetrics, "victoriametrics", "", "VictoriaMetrics `binary` (default: victoria-metrics in the PATH)")
+	flag.StringVar(&s.influxDB, "influxd", "", "InfluxDB 1.x `binary` (default: influxd in the PATH)")
+	flag.StringVar(&s.clickHouse, "clickhouse", "", "ClickHouse `binary` (default: clickhouse-server in the PATH)")
+	flag.StringVar(&s.python, "python", "python3", "interpreter `binary` with the modules duckdb and chdb")
 	flag.Parse()
+	s.parts = strings.Split(*list, ",")
+	if *peerList != "" {
+		s.peers = strings.Split(*peerList, ",")
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, s); err != nil {
+	if err := run(ctx, &s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, s settings) error {
-	known := []string{"start", "cpu-gateway", "cpu-device", "iot"}
-	for _, w := range strings.Split(s.workload, ",") {
-		if !slices.Contains(known, w) {
-			return fmt.Errorf("unknown workload %q; there are %s", w, strings.Join(known, ", "))
+func run(ctx context.Context, s *settings) error {
+	for _, name := range s.parts {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+			return fmt.Errorf("unknown part %q; there are:%s", name, partHelp())
 		}
-		var err error
-		switch w {
-		case "start":
-			err = benchStart(ctx, s)
-		case "cpu-gateway":
-			err = benchIngest(ctx, s, w, cpuWorkload(s.scale), gateway)
-		case "cpu-device":
-			err = benchIngest(ctx, s, w, cpuWorkload(s.scale), device)
-		case "iot":
-			err = benchIngest(ctx, s, w, iotWorkload(s.scale), gateway)
+	}
+	b := &bench{settings: s, report: newReport(os.Stdout)}
+	for _, name := range s.peers {
+		start, ok := peers[name]
+		if !ok {
+			return fmt.Errorf("unknown peer %q; there are victoriametrics, influxdb, clickhouse, duckdb, chdb", name)
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", w, err)
+		_, err := start(s)
+		var m missing
+		switch {
+		case errors.As(err, &m):
+			fmt.Fprintln(os.Stderr, "bench: measured without", m)
+		case err != nil:
+			return err
+		default:
+			b.peers = append(b.peers, name)
 		}
+	}
+	if s.profile != "" {
+		if err := b.buildProfiling(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(s.bin); err != nil {
+		return fmt.Errorf("no weir binary: %w; make build, or give its path with -bin", err)
+	}
+	for _, p := range parts {
+		if !slices.Contains(s.parts, p.name) {
+			continue
+		}
+		if err := p.run(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	b.report.tables(os.Stdout)
+	if s.json != "" {
+		return b.report.writeJSON(s.json)
 	}
 	return nil
 }
 
-// benchStart measures the time from exec to the first answer of SELECT 1 on an empty
-// store, and what the process holds then.
-func benchStart(ctx context.Context, s settings) error {
-	var took []time.Duration
-	var rss int64
-	for range 9 {
-		dir, err := os.MkdirTemp("", "weir-bench")
-		if err != nil {
-			return err
-		}
-		began := time.Now()
-		srv, err := startServer(s.bin, dir)
-		if err != nil {
-			return err
-		}
-		if _, err := srv.query(ctx, "SELECT 1"); err != nil {
-			return err
-		}
-		took = append(took, time.Since(began))
-		rss = max(rss, srv.memory("VmHWM"))
-		if err := srv.stop(); err != nil {
-			return err
-		}
-		os.RemoveAll(dir)
+func partHelp() string {
+	var b strings.Builder
+	for _, p := range parts {
+		fmt.Fprintf(&b, "\n  %-8s %s", p.name, p.what)
 	}
-	fmt.Printf("start: first SELECT 1 after %v median (%v max), resident peak %.1f MiB\n", median(took), slices.Max(took), mib(rss))
-	return nil
-}
-
-// benchIngest writes a workload, asks the queries that belong to it, and opens the store again.
-func benchIngest(ctx context.Context, s settings, name string, w workload, shape shape) error {
-	dir := s.keep
-	if dir == "" {
-		var err error
-		if dir, err = os.MkdirTemp("", "weir-bench"); err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-	}
-	srv, err := startServer(s.bin, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { srv.stop() }() // whichever runs at the end
-	if err := srv.createTable(ctx, w.table); err != nil {
-		return err
-	}
-	bodies := w.render(shape)
-	cpu := srv.cpu()
-	began := time.Now()
-	if err := srv.writeAll(ctx, bodies, s.conns); err != nil {
-		return err
-	}
-	took := time.Since(began)
-	used := srv.cpu() - cpu
-	rows, values := float64(w.rows()), float64(w.rows()*len(w.measures))
-	fmt.Printf("%s: %.0f rows in %v: %.0f rows/s, %.2f M values/s, %.2f M values per server CPU second, peak %.0f MiB\n",
-		name, rows, took.Round(time.Millisecond), rows/took.Seconds(), values/took.Seconds()/1e6, values/used.Seconds()/1e6, mib(srv.memory("VmHWM")))
-	if err := askAll(ctx, srv, w, s.rounds); err != nil {
-		return err
-	}
-	if err := srv.stop(); err != nil {
-		return err
-	}
-	size := diskUsage(dir)
-	began = time.Now()
-	if srv, err = startServer(s.bin, dir); err != nil {
-		return err
-	}
-	answer, err := srv.query(ctx, "SELECT count(*) FROM bench."+w.table)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%s: %.3f bytes per value on disk; reopened and counted %s rows in %v\n", name, float64(size)/values, answer.first(), time.Since(began).Round(time.Millisecond))
-	if answer.first() != fmt.Sprint(w.rows()) {
-		return fmt.Errorf("counted %s rows, wrote %d", answer.first(), w.rows())
-	}
-	return askAll(ctx, srv, w, s.rounds)
-}
-
-func mib(b int64) float64 { return float64(b) / (1 << 20) }
-
-func median(d []time.Duration) time.Duration { return percentile(d, 0.5) }
-
-func percentile(d []time.Duration, p float64) time.Duration {
-	d = slices.Clone(d)
-	slices.Sort(d)
-	return d[min(len(d)-1, int(p*float64(len(d))))]
+	return b.String()
 }
