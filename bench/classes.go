@@ -249,7 +249,7 @@ func iotClasses() []class {
 	fixed := func(span time.Duration) func(*rand.Rand, *workload) draw {
 		return func(_ *rand.Rand, w *workload) draw { return w.last(span) }
 	}
-	byHour := func(name string, goal float64, where func(d *draw) string, sel func(d *draw) string) class {
+	byHour := func(name string, goal float64, where, flux, sel func(d *draw) string) class {
 		return class{
 			name: name, goal: goal,
 			draw: func(r *rand.Rand, w *workload) draw { return w.window(r, 23*time.Hour, 1) },
@@ -262,10 +262,11 @@ func iotClasses() []class {
 				return promQuery{fmt.Sprintf(`union(alias(avg(avg_over_time(%s)), "avg"), alias(min(min_over_time(%[1]s)), "min"), alias(max(max_over_time(%[1]s)), "max"))`, m), d.from, d.to, time.Hour}
 			},
 			flux: func(d *draw) string {
-				return fmt.Sprintf("SELECT mean(temperature), min(temperature), max(temperature) FROM %s WHERE %s AND %s GROUP BY time(1h)", d.w.table, where(d), d.fluxSpan())
+				return fmt.Sprintf("SELECT mean(temperature), min(temperature), max(temperature) FROM %s WHERE %s AND %s GROUP BY time(1h)", d.w.table, flux(d), d.fluxSpan())
 			},
 		}
 	}
+	site := func(d *draw) string { return "location = '" + d.site + "'" }
 	return []class{
 		{
 			name: "latest reading, last hour", goal: 10, // the article's first query
@@ -294,8 +295,8 @@ func iotClasses() []class {
 				return fmt.Sprintf("SELECT last(temperature) FROM %s GROUP BY device_id", d.w.table)
 			},
 		},
-		byHour("one device by hour", 0.4, (*draw).one, func(d *draw) string { return fmt.Sprintf(`device_id="%s"`, d.names[0]) }),
-		byHour("one site by hour", 5, func(d *draw) string { return "location = '" + d.site + "'" }, func(d *draw) string { return fmt.Sprintf(`location="%s"`, d.site) }),
+		byHour("one device by hour", 0.4, (*draw).one, (*draw).fluxOne, func(d *draw) string { return fmt.Sprintf(`device_id="%s"`, d.names[0]) }),
+		byHour("one site by hour", 5, site, site, func(d *draw) string { return fmt.Sprintf(`location="%s"`, d.site) }),
 		{
 			name: "15-minute averages",
 			draw: fixed(24 * time.Hour),
