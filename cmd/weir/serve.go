@@ -100,9 +100,10 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	default:
 		return o, usagef("--log-format %s: want text or json", f.logFormat)
 	}
-	// The limit is for the process: a quarter may be rows that wait to be flushed, the rest is for
-	// queries, series and the collector's headroom.
+	// The limit is for the process: a quarter may be rows that wait to be flushed, half of it what
+	// queries keep, the rest is for series and the collector's headroom.
 	o.MemoryLimitBytes = int64(f.memory) / 4
+	o.QueriesMemoryBytes = int64(f.memory) / 2
 	o.QueryMemoryLimitBytes = int64(f.queryMemory)
 	o.MaxBodyBytes = int64(f.maxBody)
 	debug.SetMemoryLimit(int64(f.memory))

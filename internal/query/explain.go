@@ -113,10 +113,10 @@ func (s *Service) spansOf(root plan.Node, now time.Time) []tableSpan {
 	return spans
 }
 
-// insightsLocked describes how much of the tables the query has read so far
+// insightsOf describes how much of the tables the query has read so far
 // (QueryInsightsResponse). Storage counts over all tables together, so the coverage is that
 // of the query and told of the table with the widest time range.
-func (r *result) insightsLocked(stats storage.ScanStats) *Insights {
+func (r *result) insightsOf(stats storage.ScanStats) *Insights {
 	in := &Insights{
 		Tables: int64(len(r.tables)), OutputRows: r.rows, OutputBytes: r.bytes,
 		PartitionKey: []string{storage.MeasureNameColumn},

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,15 +51,53 @@ type env struct {
 	catalog *catalog.Catalog
 	clock   *clock.Clock
 
+	faults faults
+
 	mu    sync.Mutex
 	ended []query.Observation
+}
+
+// faults is what can be wrong with the tables of an env.
+type faults struct {
+	broken atomic.Bool                   // scans panic
+	stuck  atomic.Pointer[chan struct{}] // scans wait until it is closed or their context is done
+}
+
+// backend is the naive one, with faults.
+type backend struct {
+	*storagetest.Naive
+	faults *faults
+}
+
+func (b backend) Table(id storage.TableID) (storage.Table, error) {
+	t, err := b.Naive.Table(id)
+	return faultyTable{t, b.faults}, err
+}
+
+type faultyTable struct {
+	storage.Table
+	faults *faults
+}
+
+func (t faultyTable) Scan(ctx context.Context, spec storage.ScanSpec) (storage.Scanner, error) {
+	if t.faults.broken.Load() {
+		panic("broken")
+	}
+	if stuck := t.faults.stuck.Load(); stuck != nil {
+		select {
+		case <-*stuck:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return t.Table.Scan(ctx, spec)
 }
 
 func newEnv(t testing.TB, series, rows int, o query.Options) *env {
 	t.Helper()
 	e := &env{t: t, clock: clock.Manual(start)}
 	var err error
-	e.catalog, err = catalog.Open(context.Background(), catalog.Options{Backend: storagetest.NewNaive(e.clock), Clock: e.clock})
+	e.catalog, err = catalog.Open(context.Background(), catalog.Options{Backend: backend{storagetest.NewNaive(e.clock), &e.faults}, Clock: e.clock})
 	if err != nil {
 		t.Fatal(err)
 	}

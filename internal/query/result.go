@@ -215,22 +215,26 @@ func (s *Service) make(r *result, maxRows int, lastKept bool) {
 	}
 }
 
-// cutPage waits for a slot and cuts a page from the source. A bug that panics ends the
-// query and not the server.
-func (s *Service) cutPage(r *result, maxRows int) (p *piece, err error) {
+// cutPage waits for a slot and cuts a page from the source.
+func (s *Service) cutPage(r *result, maxRows int) (*piece, error) {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	case <-r.ctx.Done():
 		return nil, context.Cause(r.ctx)
 	}
+	return survive(func() (*piece, error) { return r.cut.next(r.ctx, maxRows, s.opts.PageBytes, s.opts.Patience) })
+}
+
+// survive calls f, and makes an error of a bug that panics: it is to end the query, and
+// not the server.
+func survive[T any](f func() (T, error)) (v T, err error) {
 	defer func() {
-		if e := recover(); e != nil {
-			s.opts.Log.Error("a query panicked", "query_id", r.id, "err", e, "stack", string(debug.Stack()))
-			p, err = nil, fmt.Errorf("bug: query %s panicked: %v", r.id, e)
+		if p := recover(); p != nil {
+			err = fmt.Errorf("bug: a query panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return r.cut.next(r.ctx, maxRows, s.opts.PageBytes, s.opts.Patience)
+	return f()
 }
 
 // handOut gives p as the next page. It is called with the lock held and gives it back.
@@ -268,7 +272,7 @@ func (s *Service) pageLocked(r *result, p *piece) *Page {
 		BytesScanned: stats.BytesScanned, BytesMetered: r.meter(stats.BytesScanned),
 	}
 	if r.insights {
-		page.Insights = r.insightsLocked(stats)
+		page.Insights = r.insightsOf(stats)
 	}
 	if !p.last {
 		page.NextToken = tokenFor(r.id, r.number+1)

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/sql/plan"
 )
@@ -33,6 +34,7 @@ type Options struct {
 	RetainFor        time.Duration // a result that nobody reads, or a page kept for a retry; default 1 h (Query API)
 	Grace            time.Duration // a query goes on after its last caller has left; default 1 min
 	MemoryLimitBytes int64         // of one query's operators; default 1 GiB
+	TotalMemoryBytes int64         // of all queries' operators; default 2 GiB
 	RetainBytes      int64         // of pages kept for retries, all queries; default 64 MiB
 	MaxOpen          int           // results with pages left; default 1000
 	Parallel         int           // pages being made at once; default 16 per processor
@@ -49,6 +51,7 @@ func (o Options) withDefaults() Options {
 	def(&o.RetainFor, time.Hour)
 	def(&o.Grace, time.Minute)
 	def(&o.MemoryLimitBytes, 1<<30)
+	def(&o.TotalMemoryBytes, 2<<30)
 	def(&o.RetainBytes, 64<<20)
 	def(&o.MaxOpen, 1000)
 	def(&o.Parallel, 16*runtime.GOMAXPROCS(0))
@@ -83,6 +86,7 @@ type Service struct {
 	opts     Options
 	disabled map[string]bool
 	slots    chan struct{} // one is held while a page is made
+	memory   *exec.Budget  // of all queries
 
 	mu        sync.Mutex // guards the fields below, and those of results that say so
 	results   map[string]*result
@@ -105,6 +109,7 @@ func New(o Options) *Service {
 		opts:     o,
 		disabled: map[string]bool{},
 		slots:    make(chan struct{}, o.Parallel),
+		memory:   &exec.Budget{LimitBytes: o.TotalMemoryBytes, Setting: "--memory-limit"},
 		results:  map[string]*result{},
 		clients:  map[clientKey]*result{},
 		kept:     list.New(),

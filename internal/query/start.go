@@ -127,6 +127,7 @@ func (s *Service) execOptions(now time.Time) exec.Options {
 		Now:              now,
 		MemoryLimitBytes: s.opts.MemoryLimitBytes,
 		MemorySetting:    "--query-memory-limit",
+		Budget:           s.memory,
 	}
 }
 

@@ -67,7 +67,7 @@ func (s *Service) stream(ctx context.Context, q *syntax.Query, req StreamRequest
 // opener's context is done.
 func (s *Stream) Next() (*vec.Batch, error) {
 	began := time.Now()
-	b, err := s.r.cut.src.Next(s.ctx)
+	b, err := survive(func() (*vec.Batch, error) { return s.r.cut.src.Next(s.ctx) })
 	s.r.busy += time.Since(began)
 	if err != nil {
 		if cause := context.Cause(s.ctx); cause != nil && fault.KindOf(cause) != fault.Internal {
@@ -100,7 +100,7 @@ func (s *Stream) Stats() StreamStats {
 	storage := s.r.stats()
 	out := StreamStats{QueryID: s.r.id, Rows: s.r.rows, BytesScanned: storage.BytesScanned, BytesMetered: s.r.meter(storage.BytesScanned)}
 	if s.r.insights {
-		out.Insights = s.r.insightsLocked(storage)
+		out.Insights = s.r.insightsOf(storage)
 	}
 	return out
 }

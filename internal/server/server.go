@@ -67,6 +67,7 @@ type Options struct {
 
 	MemoryLimitBytes      int64  // of rows in memory; default 1 GiB
 	QueryMemoryLimitBytes int64  // of one query; default 1 GiB
+	QueriesMemoryBytes    int64  // of all queries together; default 2 GiB
 	MaxBodyBytes          int64  // of a request; default 4 MiB
 	PublicHost            string // host[:port] that DescribeEndpoints tells; default: the one the caller used
 
@@ -82,6 +83,7 @@ func (o Options) withDefaults() Options {
 	set(&o.AccountID, "000000000000")
 	set(&o.MemoryLimitBytes, 1<<30)
 	set(&o.QueryMemoryLimitBytes, 1<<30)
+	set(&o.QueriesMemoryBytes, 2<<30)
 	if o.Clock == nil {
 		o.Clock = clock.New()
 	}
@@ -161,7 +163,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	records := ingest.New(ingest.Options{Catalog: cat, Observe: counts.ingested, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
 		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Observe: counts.queried,
-		MemoryLimitBytes: o.QueryMemoryLimitBytes, Log: o.Log.With("part", "query"),
+		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Log: o.Log.With("part", "query"),
 	})
 	rules, err := iotrule.Open(iotrule.Options{
 		Writer: records, Documents: s.meta.Bucket("iot.rule"), Clock: o.Clock,

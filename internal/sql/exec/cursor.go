@@ -45,6 +45,8 @@ type Options struct {
 	// MemorySetting names the setting behind MemoryLimitBytes in the error that a query
 	// over it gets; default "the query memory limit".
 	MemorySetting string
+	// Budget is shared by all queries of a server; nil: there is no limit on them together.
+	Budget *Budget
 
 	BatchRows  int  // rows an operator aims at per batch; default 2048
 	NoPushdown bool // offer nothing to storage but columns and the time range

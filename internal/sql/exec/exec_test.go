@@ -94,6 +94,31 @@ func TestQueryUnderItsMemoryLimitGivesBackWhatItHeld(t *testing.T) {
 	}
 }
 
+func TestQueriesShareABudgetAndGiveItBack(t *testing.T) {
+	t.Parallel()
+	l := engine(t, 10, 200)
+	budget := &exec.Budget{LimitBytes: 300 << 10, Setting: "--memory-limit"}
+	opt := exec.Options{Budget: budget, BatchRows: 64}
+	const sorted = "SELECT * FROM d.t ORDER BY f"
+	first := open(t, l, sorted, opt)
+	if _, err := first.Next(t.Context()); err != nil || budget.Used() == 0 {
+		t.Fatalf("a query alone: %v, %d bytes used", err, budget.Used())
+	}
+	second := open(t, l, sorted, opt)
+	_, err := drain(t.Context(), second)
+	if fault.KindOf(err) != fault.Throttled || !strings.Contains(fmt.Sprint(err), "common memory limit of 300 KiB; try again later or raise --memory-limit") {
+		t.Errorf("the second at a time: %v", err)
+	}
+	second.Close()
+	first.Close()
+	if budget.Used() != 0 {
+		t.Errorf("%d bytes are used by closed queries", budget.Used())
+	}
+	if rows, err := drain(t.Context(), open(t, l, sorted, opt)); err != nil || rows != 2000 {
+		t.Errorf("later: %d rows, %v", rows, err)
+	}
+}
+
 func TestCancelledQueryEndsSoon(t *testing.T) {
 	t.Parallel()
 	l := engine(t, 20, 200)

@@ -39,7 +39,7 @@ func newRun(q *plan.Query, opt Options) *run {
 	if opt.Analyze {
 		r.measures = map[plan.Node]*measure{}
 	}
-	r.memory.limit, r.memory.setting = opt.MemoryLimitBytes, opt.MemorySetting
+	r.memory.limit, r.memory.setting, r.memory.budget = opt.MemoryLimitBytes, opt.MemorySetting, opt.Budget
 	return r
 }
 
@@ -93,6 +93,7 @@ func (r *run) close() {
 		r.dropScanner(s)
 	}
 	r.shared, r.subqueries = nil, nil
+	_ = r.memory.grow(-r.memory.used)
 }
 
 // frame is what the operators of one plan instance see: the query, and the
@@ -108,21 +109,45 @@ type frame struct {
 type account struct {
 	limit   int64
 	setting string
+	budget  *Budget // of the server, or nil
 	used    int64
 	peak    atomic.Int64
 }
 
 // grow charges bytes (fewer than none: gives them back), and fails once the sum is
-// over the limit.
+// over a limit. They count until they are given back even so.
 func (a *account) grow(bytes int64) error {
 	a.used += bytes
 	if a.used > a.peak.Load() {
 		a.peak.Store(a.used)
 	}
-	if bytes > 0 && a.used > a.limit {
+	crowded := a.budget.grow(bytes)
+	switch {
+	case bytes <= 0:
+		return nil
+	case a.used > a.limit:
 		return fault.New(fault.Execution, "Query exceeded its memory limit of %s; raise %s or narrow the query", sizeText(a.limit), a.setting)
 	}
-	return nil
+	return crowded
+}
+
+// Budget is the memory that several queries may keep together. It is safe for concurrent use.
+type Budget struct {
+	LimitBytes int64
+	Setting    string // names the setting behind it in the error of the query that is one too many
+
+	used atomic.Int64
+}
+
+// Used returns the bytes that queries keep now.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// grow is account.grow for all queries; a nil budget has no limit.
+func (b *Budget) grow(bytes int64) error {
+	if b == nil || b.used.Add(bytes) <= b.LimitBytes || bytes <= 0 {
+		return nil
+	}
+	return fault.New(fault.Throttled, "The queries that run now exceed their common memory limit of %s; try again later or raise %s", sizeText(b.LimitBytes), b.Setting)
 }
 
 // charge is one operator's part of an account.
