@@ -29,6 +29,9 @@ import (
 type Options struct {
 	Services []*wire.Service
 
+	// Objects is S3, which streams and answers by itself; nil: there is none.
+	Objects ObjectDoor
+
 	// Auth says who calls; nil takes every caller as the root of AccountID.
 	Auth Authenticator
 	// Authorize is asked before each operation runs; nil allows everything.
@@ -77,6 +80,13 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// ObjectDoor is a service whose bodies are too large for a [wire.Call]: it authenticates,
+// authorises and counts what it claims.
+type ObjectDoor interface {
+	Claims(r *http.Request) bool
+	http.Handler
+}
+
 // Authorizer decides whether c.Caller may run c.Operation. A refusal is a fault
 // of kind Denied, worded as AWS does. It sees the call before its input is
 // decoded; operations ask again about the resources they touch.
@@ -117,6 +127,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method == http.MethodOptions {
 		preflight(w, r)
+		return
+	}
+	if h.isForObjects(r) {
+		h.opt.Objects.ServeHTTP(w, r)
 		return
 	}
 	body, err := h.readBody(w, r)

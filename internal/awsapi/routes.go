@@ -267,9 +267,27 @@ func (h *Handler) Claims(r *http.Request) bool {
 	if r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, "X-Amz-Signature") || r.URL.Query().Has("Action") {
 		return true
 	}
+	return h.isForObjects(r) || h.routes.matches(r)
+}
+
+// isForObjects reports whether a request is for S3. A path of another service that happens to be a
+// bucket's name is S3's only if the request is signed for it.
+func (h *Handler) isForObjects(r *http.Request) bool {
+	d := h.opt.Objects
+	return d != nil && d.Claims(r) && (scopeOf(r) != nil || !h.routes.matches(r))
+}
+
+// SignedFor reports whether a request says that it is signed for a service, by its signing name.
+func SignedFor(r *http.Request, service string) bool {
+	s := scopeOf(r)
+	return s != nil && s.Service == service
+}
+
+// matches reports whether some REST route takes the request.
+func (rt *routes) matches(r *http.Request) bool {
 	segments := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
-	for i := range h.routes.rest {
-		if h.routes.rest[i].match(r.Method, segments) >= 0 {
+	for i := range rt.rest {
+		if rt.rest[i].match(r.Method, segments) >= 0 {
 			return true
 		}
 	}

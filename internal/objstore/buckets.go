@@ -221,6 +221,10 @@ func notThere(err error) bool {
 type Writer struct {
 	Attributes // may be changed until Commit
 
+	// Condition, if set, decides at Commit whether the object may take the place of old; ok is
+	// false if there is none. Nothing else changes the key meanwhile.
+	Condition func(old ObjectInfo, ok bool) error
+
 	b           *Buckets
 	ctx         context.Context
 	bucket, key string
@@ -301,7 +305,7 @@ func (w *Writer) Commit() (ObjectInfo, error) {
 	if info.ETag == "" {
 		info.ETag = hex.EncodeToString(w.MD5())
 	}
-	if err := w.b.place(w.bucket, w.tmp, info); err != nil {
+	if err := w.b.place(w.bucket, w.tmp, info, w.Condition); err != nil {
 		return ObjectInfo{}, fmt.Errorf("store object %s/%s: %w", w.bucket, w.key, err)
 	}
 	w.done = true
@@ -314,14 +318,20 @@ func (b *Buckets) stripe(bucket, key string) *sync.Mutex {
 }
 
 // place moves a finished file to its key, its attributes first.
-func (b *Buckets) place(bucket, tmp string, info ObjectInfo) error {
+func (b *Buckets) place(bucket, tmp string, info ObjectInfo, condition func(ObjectInfo, bool) error) error {
 	mu := b.stripe(bucket, info.Key)
 	mu.Lock()
 	defer mu.Unlock()
 	file := b.locate(bucket, info.Key)
 	versions := []ObjectInfo{info}
-	if old, ok := b.stored(file); ok {
+	old, ok := b.stored(file)
+	if ok {
 		versions = append(versions, old)
+	}
+	if condition != nil {
+		if err := condition(old, ok); err != nil {
+			return err
+		}
 	}
 	doc, err := json.Marshal(versions)
 	if err != nil {

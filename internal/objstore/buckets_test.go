@@ -279,11 +279,11 @@ func TestUploadsAreMadeOfParts(t *testing.T) {
 		parts []Part
 		want  error
 	}{{[]Part{last, one}, ErrPartOrder}, {[]Part{one, one}, ErrPartOrder}, {[]Part{{Number: 2, ETag: one.ETag}}, ErrPart}, {nil, ErrPart}} {
-		if _, err := b.CompleteUpload(t.Context(), u, c.parts); !errors.Is(err, c.want) {
+		if _, err := b.CompleteUpload(t.Context(), u, c.parts, nil); !errors.Is(err, c.want) {
 			t.Errorf("%v: %v", c.parts, err)
 		}
 	}
-	info, err := b.CompleteUpload(t.Context(), u, []Part{one, last})
+	info, err := b.CompleteUpload(t.Context(), u, []Part{one, last}, nil)
 	if err != nil || info.SizeBytes != MinPartSize+3 || !strings.HasSuffix(info.ETag, "-2") || info.ContentType != "x/y" {
 		t.Fatalf("%+v, %v", info, err)
 	}

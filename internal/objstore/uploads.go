@@ -213,8 +213,8 @@ func (b *Buckets) Parts(u Upload) ([]Part, error) {
 }
 
 // CompleteUpload makes the object of the named parts (Number and ETag count), in that order, and ends the upload.
-// Errors: ErrPartOrder, ErrPart, ErrPartSize, of kind Invalid.
-func (b *Buckets) CompleteUpload(ctx context.Context, u Upload, named []Part) (ObjectInfo, error) {
+// The condition is that of [Writer], or nil. Errors: ErrPartOrder, ErrPart, ErrPartSize, of kind Invalid.
+func (b *Buckets) CompleteUpload(ctx context.Context, u Upload, named []Part, condition func(ObjectInfo, bool) error) (ObjectInfo, error) {
 	have, err := b.Parts(u)
 	if err != nil {
 		return ObjectInfo{}, err
@@ -228,6 +228,7 @@ func (b *Buckets) CompleteUpload(ctx context.Context, u Upload, named []Part) (O
 		return ObjectInfo{}, err
 	}
 	defer w.Abort()
+	w.Condition = condition
 	sums := md5.New()
 	buf := make([]byte, 256<<10)
 	for _, p := range chosen {

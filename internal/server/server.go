@@ -21,6 +21,7 @@ import (
 	"github.com/weir-db/weir/internal/awsapi/iamsts"
 	"github.com/weir-db/weir/internal/awsapi/iot"
 	"github.com/weir-db/weir/internal/awsapi/monitoring"
+	"github.com/weir-db/weir/internal/awsapi/s3"
 	"github.com/weir-db/weir/internal/awsapi/timestream"
 	"github.com/weir-db/weir/internal/awsapi/wire"
 	"github.com/weir-db/weir/internal/batchload"
@@ -145,6 +146,10 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if s.meta, err = meta.Open(filepath.Join(o.DataDir, "meta.db")); err != nil {
 		return nil, err
 	}
+	buckets, err := openBuckets(o)
+	if err != nil {
+		return nil, err
+	}
 	reg := telemetry.New(telemetry.Options{Now: o.Clock.Now})
 	cat, err := catalog.Open(ctx, catalog.Options{
 		Documents: s.meta.Bucket("catalog"), Backend: s.store, Clock: o.Clock, Region: o.Region, Account: o.AccountID,
@@ -206,8 +211,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		iamsts.STS(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
 	}
 	services = append(services, iot.New(iot.Options{Rules: rules, Broker: s.broker})...)
+	objects := s3.Options{
+		Buckets: buckets, AccountID: o.AccountID, Region: o.Region, PublicHost: o.PublicHost, Telemetry: reg, Log: o.Log.With("part", "s3"),
+	}
+	if signed {
+		objects.Keys = principals
+	}
 	api, err := awsapi.New(awsapi.Options{
-		Services: services, Auth: authenticator(signed, o.AccountID, principals), Region: o.Region, AccountID: o.AccountID,
+		Services: services, Objects: s3.New(objects), Auth: authenticator(signed, o.AccountID, principals), Region: o.Region, AccountID: o.AccountID,
 		MaxBodyBytes: o.MaxBodyBytes, AnyOrigin: signed, Telemetry: reg, Log: o.Log.With("part", "aws"),
 	})
 	if err != nil {
@@ -216,6 +227,15 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.serve(s.handler(api, reg))
 	o.Log.Info("ready", "dur", time.Since(began).Round(time.Microsecond), "data", o.DataDir, "auth", authName(signed))
 	return s, nil
+}
+
+// openBuckets opens the objects that clients, UNLOAD and reports put into the data folder.
+func openBuckets(o Options) (*objstore.Buckets, error) {
+	fsys, err := vfs.Real(filepath.Join(o.DataDir, "objects"))
+	if err != nil {
+		return nil, fmt.Errorf("objects: %w", err)
+	}
+	return objstore.OpenBuckets(fsys, o.Clock.Now)
 }
 
 func authName(signed bool) string {
