@@ -187,14 +187,6 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	rules.SetDeliver(s.broker.Deliver)
 
-	files, err := vfs.Real(filepath.Join(o.DataDir, "objects"))
-	if err != nil {
-		return nil, err
-	}
-	buckets, err := objstore.OpenBuckets(files, o.Clock.Now)
-	if err != nil {
-		return nil, err
-	}
 	// Batch load writes larger requests than a client may.
 	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: ingest.Limits{Records: 2000}, Observe: counts.ingested, Log: o.Log.With("part", "ingest")})
 	s.loads, err = batchload.Open(batchload.Options{
