@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -227,5 +229,46 @@ func TestFolderInUseIsAClearError(t *testing.T) {
 	defer s.Close()
 	if _, err := Open(context.Background(), Options{Dir: dir}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("second open: %v", err)
+	}
+}
+
+func TestFullMemoryThrottlesUntilRowsCanBeFlushed(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	full.Store(true)
+	fsys := vfs.Inject(vfs.NewMem(), func(op vfs.Op, name string) error {
+		if full.Load() && op == vfs.OpWrite && strings.HasPrefix(name, "segments/") {
+			return vfs.DiskFull
+		}
+		return nil
+	})
+	s := open(t, Options{FS: fsys, Clock: clock.Manual(benchStart), MemoryLimitBytes: 256 << 10, LogFileBytes: 1 << 20, admitTimeout: time.Millisecond})
+	defer s.Close()
+	if err := s.CreateTable(context.Background(), benchID, benchPolicy); err != nil {
+		t.Fatal(err)
+	}
+	table, _ := s.Table(benchID)
+	write := func(n int) error {
+		_, err := table.Write(context.Background(), sensorRows(0, 100, benchStart.Add(-time.Duration(n)*time.Second), 4))
+		return err
+	}
+	acknowledged := 0
+	var err error
+	for acknowledged < 1000 && err == nil {
+		if err = write(acknowledged); err == nil {
+			acknowledged++
+		}
+	}
+	if !fault.Is(err, fault.Throttled) {
+		t.Fatalf("after %d writes: %v, want throttled", acknowledged, err)
+	}
+	full.Store(false)
+	for err != nil {
+		if err = s.flushAll(context.Background()); err == nil {
+			err = write(acknowledged)
+		}
+	}
+	if got := len(storagetest.Answer(t, table, storage.ScanSpec{From: 0, To: storage.AllTime.To, Columns: []string{"time"}})); got != 100*(acknowledged+1) {
+		t.Errorf("%d rows, want %d", got, 100*(acknowledged+1))
 	}
 }

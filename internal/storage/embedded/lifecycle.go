@@ -32,15 +32,12 @@ func (s *Store) freed(bytes int64) {
 	s.roomMu.Unlock()
 }
 
-// admitTimeout is how long a write waits for memory.
-const admitTimeout = 10 * time.Second
-
 // admit lets a write in once memory is below its limit.
 func (s *Store) admit(ctx context.Context) error {
 	if s.memory.Load() <= s.opts.MemoryLimitBytes {
 		return nil
 	}
-	timeout := time.NewTimer(admitTimeout)
+	timeout := time.NewTimer(s.opts.admitTimeout)
 	defer timeout.Stop()
 	for {
 		s.roomMu.Lock()

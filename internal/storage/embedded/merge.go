@@ -138,7 +138,7 @@ func sizeOf(segments []*segmentFile) (bytes int64) {
 func (s *Store) mergeLocked(ctx context.Context, t *table, inputs []*segmentFile) error {
 	begin := time.Now()
 	p := &plan{table: t, view: &view{}, schema: t.observed.Load()}
-	ok, err := p.readSegments(inputs)
+	ok, err := p.readSegments(ctx, inputs)
 	if !ok {
 		return s.mergeFailed(t, inputs, err)
 	}

@@ -131,62 +131,22 @@ func decodeRecord(payload []byte) (*rowsRecord, error) {
 	d := &decoder{rest: payload}
 	r := &rowsRecord{tableUID: d.uvarint(), memory: d.varint()}
 	for range d.count(3) {
-		role, kind := storage.Role(d.byte()), vec.Kind(d.byte())
-		if role > storage.Attribute || kind.Storage() == vec.StoreNone || kind.Storage() == vec.StoreNested {
-			d.fail("column of role %d and kind %d", role, kind)
-		}
-		r.rows.Columns = append(r.rows.Columns, storage.Column{Name: d.text(), Type: vec.Type{Kind: kind}, Role: role})
+		r.rows.Columns = append(r.rows.Columns, d.column())
 	}
-	type seriesInfo struct {
-		measure string
-		dims    []storage.Dim
-		key     []byte
-	}
-	var known []seriesInfo
+	var known []recordSeries
 	for range d.count(2) {
-		names := make([]string, d.count(1))
-		for i := range names {
-			names[i] = d.text()
-		}
-		s := seriesInfo{key: []byte(d.text())}
-		var err error
-		if s.measure, s.dims, err = series.ParseKey(s.key); err != nil {
-			d.fail("%v", err)
-		}
-		if len(names) > 0 {
-			if s.dims, err = reorder(s.dims, names); err != nil {
-				d.fail("%v", err)
-			}
-		}
-		known = append(known, s)
+		known = append(known, d.series())
 	}
 	previous := int64(0)
 	for range d.count(4) {
-		ref := d.uvarint()
-		row := storage.Row{Multi: ref&1 != 0, TimeNs: previous + d.varint()}
+		ref, row := d.row(r.rows.Columns, previous)
 		previous = row.TimeNs
-		row.Version = int64(d.uvarint())
-		for range d.count(2) {
-			v := storage.Val{Column: int32(d.uvarint())}
-			switch {
-			case v.Column < 0 || int(v.Column) >= len(r.rows.Columns):
-				d.fail("value of column %d of %d", v.Column, len(r.rows.Columns))
-			case r.rows.Columns[v.Column].Type.Kind == vec.Varchar:
-				v.Str = d.text()
-			default:
-				v.Bits = d.bits()
-			}
-			row.Values = append(row.Values, v)
-		}
-		if ref>>1 >= uint64(len(known)) {
-			d.fail("row of series %d of %d", ref>>1, len(known))
+		if ref >= uint64(len(known)) {
+			d.fail("row of series %d of %d", ref, len(known))
 			break
 		}
-		s := &known[ref>>1]
+		s := &known[ref]
 		row.Measure, row.Dimensions = s.measure, s.dims
-		if !row.Multi && len(row.Values) != 1 {
-			d.fail("single-measure row of %d values", len(row.Values))
-		}
 		r.rows.Rows = append(r.rows.Rows, row)
 		r.keys.Bytes = append(r.keys.Bytes, s.key...)
 		r.keys.Ends = append(r.keys.Ends, len(r.keys.Bytes))
@@ -195,6 +155,59 @@ func decodeRecord(payload []byte) (*rowsRecord, error) {
 		d.fail("%d bytes too many", len(d.rest))
 	}
 	return r, d.err
+}
+
+// recordSeries is a series of a record.
+type recordSeries struct {
+	measure string
+	dims    []storage.Dim // in the order of the request
+	key     []byte
+}
+
+func (d *decoder) column() storage.Column {
+	role, kind := storage.Role(d.byte()), vec.Kind(d.byte())
+	if role > storage.Attribute || kind.Storage() == vec.StoreNone || kind.Storage() == vec.StoreNested {
+		d.fail("column of role %d and kind %d", role, kind)
+	}
+	return storage.Column{Name: d.text(), Type: vec.Type{Kind: kind}, Role: role}
+}
+
+func (d *decoder) series() recordSeries {
+	names := make([]string, d.count(1))
+	for i := range names {
+		names[i] = d.text()
+	}
+	s := recordSeries{key: []byte(d.text())}
+	var err error
+	if s.measure, s.dims, err = series.ParseKey(s.key); err == nil && len(names) > 0 {
+		s.dims, err = reorder(s.dims, names)
+	}
+	if err != nil {
+		d.fail("%v", err)
+	}
+	return s
+}
+
+// row reads a row and the number of its series.
+func (d *decoder) row(columns []storage.Column, previous int64) (series uint64, row storage.Row) {
+	ref := d.uvarint()
+	row = storage.Row{Multi: ref&1 != 0, TimeNs: previous + d.varint(), Version: int64(d.uvarint())}
+	for range d.count(2) {
+		v := storage.Val{Column: int32(d.uvarint())}
+		switch {
+		case v.Column < 0 || int(v.Column) >= len(columns):
+			d.fail("value of column %d of %d", v.Column, len(columns))
+		case columns[v.Column].Type.Kind == vec.Varchar:
+			v.Str = d.text()
+		default:
+			v.Bits = d.bits()
+		}
+		row.Values = append(row.Values, v)
+	}
+	if !row.Multi && len(row.Values) != 1 {
+		d.fail("single-measure row of %d values", len(row.Values))
+	}
+	return ref >> 1, row
 }
 
 func reorder(dims []storage.Dim, names []string) ([]storage.Dim, error) {

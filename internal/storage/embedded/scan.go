@@ -47,11 +47,11 @@ type scanColumn struct {
 }
 
 // Scan implements [storage.Table].
-func (t *table) Scan(_ context.Context, spec storage.ScanSpec) (storage.Scanner, error) {
+func (t *table) Scan(ctx context.Context, spec storage.ScanSpec) (storage.Scanner, error) {
 	if t.dropped.Load() {
 		return nil, t.gone()
 	}
-	p, err := t.plan(&spec)
+	p, err := t.plan(ctx, &spec)
 	if err != nil {
 		return nil, err
 	}
@@ -67,18 +67,18 @@ func (t *table) Scan(_ context.Context, spec storage.ScanSpec) (storage.Scanner,
 	return newRowScanner(p, applied), nil
 }
 
-func (t *table) plan(spec *storage.ScanSpec) (*plan, error) {
+func (t *table) plan(ctx context.Context, spec *storage.ScanSpec) (*plan, error) {
 	rules := t.rules.Load()
 	p := &plan{table: t, schema: t.observed.Load(), limit: spec.Limit,
 		from: max(spec.From, rules.low, rules.policy.Expiry(t.store.clock.Now())), to: spec.To}
-	if err := p.prepare(spec); err != nil {
+	if err := p.prepare(ctx, spec); err != nil {
 		p.release()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *plan) prepare(spec *storage.ScanSpec) error {
+func (p *plan) prepare(ctx context.Context, spec *storage.ScanSpec) error {
 	testTime := make([]bool, len(spec.Where))
 	for i := range spec.Where {
 		if w := &spec.Where[i]; w.Column == storage.TimeColumnName {
@@ -88,7 +88,7 @@ func (p *plan) prepare(spec *storage.ScanSpec) error {
 	// Opening segments registers their series, so the view of these comes after.
 	p.view = &view{}
 	if p.from < p.to {
-		if err := p.openSegments(); err != nil {
+		if err := p.openSegments(ctx); err != nil {
 			return err
 		}
 	}

@@ -153,7 +153,8 @@ func (f *segmentFile) suspect(err error) bool {
 }
 
 // load opens the segment and makes its series and columns known; the caller holds it.
-func (f *segmentFile) load(t *table) (*segmentIndex, error) {
+// A cancelled load is begun anew by the next caller.
+func (f *segmentFile) load(ctx context.Context, t *table) (*segmentIndex, error) {
 	f.used.Store(f.store.open.clock.Add(1))
 	if idx := f.index.Load(); idx != nil {
 		return idx, nil
@@ -163,12 +164,12 @@ func (f *segmentFile) load(t *table) (*segmentIndex, error) {
 	if idx := f.index.Load(); idx != nil {
 		return idx, nil
 	}
-	r, err := segment.Open(context.Background(), f.store.objects, f.meta.Name)
+	r, err := segment.Open(ctx, f.store.objects, f.meta.Name)
 	if err != nil {
 		return nil, err
 	}
 	idx := &segmentIndex{Reader: r}
-	if err := errors.Join(idx.resolveSeries(t.registry), idx.resolveColumns(t.observed.Load())); err != nil {
+	if err := errors.Join(idx.resolveSeries(ctx, t.registry), idx.resolveColumns(t.observed.Load())); err != nil {
 		r.Close()
 		return nil, err
 	}
@@ -186,9 +187,12 @@ func (idx *segmentIndex) memory() int64 {
 // resolveBatch is how many series are looked up under one lock.
 const resolveBatch = 1024
 
-func (idx *segmentIndex) resolveSeries(registry *series.Registry) error {
+func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Registry) error {
 	var keys series.Keys
 	flush := func() (err error) {
+		if err := ctx.Err(); err != nil {
+			return cancelled(err)
+		}
 		idx.ids, err = registry.Resolve(idx.ids, &keys)
 		keys.Bytes, keys.Ends = keys.Bytes[:0], keys.Ends[:0]
 		return err
@@ -258,7 +262,7 @@ type segmentScan struct {
 }
 
 // openSegments takes the view and holds its segments that overlap the time range.
-func (p *plan) openSegments() error {
+func (p *plan) openSegments(ctx context.Context) error {
 	for {
 		p.view = p.table.view.Load()
 		var overlap []*segmentFile
@@ -268,7 +272,7 @@ func (p *plan) openSegments() error {
 			}
 		}
 		p.stats.segmentsSkipped.Store(int64(len(p.view.segments) - len(overlap)))
-		ok, err := p.readSegments(overlap)
+		ok, err := p.readSegments(ctx, overlap)
 		if ok || err != nil {
 			return err
 		}
@@ -277,13 +281,13 @@ func (p *plan) openSegments() error {
 }
 
 // readSegments holds and opens segments, all or none; ok is false if one is gone.
-func (p *plan) readSegments(files []*segmentFile) (ok bool, err error) {
+func (p *plan) readSegments(ctx context.Context, files []*segmentFile) (ok bool, err error) {
 	for _, f := range files {
 		if !f.acquire() {
 			p.release()
 			return false, nil
 		}
-		idx, err := f.load(p.table)
+		idx, err := f.load(ctx, p.table)
 		if err != nil {
 			f.release()
 			p.release()
@@ -600,7 +604,7 @@ func (t *table) lookupSegments(v *view, id series.ID, time int64) (memstore.Row,
 }
 
 func (t *table) lookupSegment(f *segmentFile, id series.ID, time int64) (row memstore.Row, ok bool, err error) {
-	idx, err := f.load(t)
+	idx, err := f.load(context.Background(), t)
 	if err != nil {
 		return row, false, err
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/fault"
@@ -31,6 +32,8 @@ type Options struct {
 	LogLimitBytes    int64        // of log that a restart would replay; default 256 MiB
 	LogFileBytes     int64        // of each file of the log; default 64 MiB, at most half of LogLimitBytes
 	Log              *slog.Logger // nil: discard
+
+	admitTimeout time.Duration // how long a write waits for memory; default 10 s
 }
 
 func (o Options) withDefaults() Options {
@@ -42,6 +45,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LogLimitBytes <= 0 {
 		o.LogLimitBytes = 256 << 20
+	}
+	if o.admitTimeout <= 0 {
+		o.admitTimeout = 10 * time.Second
 	}
 	if o.LogFileBytes <= 0 {
 		o.LogFileBytes = 64 << 20
