@@ -34,6 +34,7 @@ import (
 	"github.com/weir-db/weir/internal/mqtt"
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/query"
+	"github.com/weir-db/weir/internal/schedule"
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/storage/embedded"
 	"github.com/weir-db/weir/internal/telemetry"
@@ -110,8 +111,10 @@ type Server struct {
 	queries *query.Service
 	broker  *mqtt.Broker
 	loads   *batchload.Service
-	http    *http.Server
-	serving sync.WaitGroup
+
+	scheduled *schedule.Service
+	http      *http.Server
+	serving   sync.WaitGroup
 }
 
 // Start opens the data folder and the listeners and begins to serve. When it returns,
@@ -196,8 +199,16 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 
+	s.scheduled, err = schedule.Open(schedule.Options{
+		Catalog: cat, Queries: s.queries, Ingest: records, Documents: s.meta.Bucket("schedule"), Clock: o.Clock,
+		Region: o.Region, AccountID: o.AccountID, Reports: loadObjects{buckets}, Log: o.Log.With("part", "schedule"),
+	})
+	if err != nil {
+		return nil, err
+	}
+
 	services := []*wire.Service{
-		timestream.New(timestream.Options{Catalog: cat, Ingest: records, Queries: s.queries, Loads: s.loads, PublicHost: o.PublicHost}),
+		timestream.New(timestream.Options{Catalog: cat, Ingest: records, Queries: s.queries, Loads: s.loads, Scheduled: s.scheduled, PublicHost: o.PublicHost}),
 		monitoring.Service(reg),
 		iamsts.IAM(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
 		iamsts.STS(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
@@ -301,6 +312,7 @@ func (s *Server) Close(ctx context.Context) error {
 		drain("aws", s.http.Shutdown)
 		s.http.Close() // whoever is left after the deadline
 	}
+	s.scheduled.Close()
 	s.loads.Close()
 	s.queries.Close()
 	s.serving.Wait()
@@ -317,6 +329,9 @@ func (s *Server) abandon() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		s.broker.Close(ctx)
+	}
+	if s.scheduled != nil {
+		s.scheduled.Close()
 	}
 	if s.loads != nil {
 		s.loads.Close()

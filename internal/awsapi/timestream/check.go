@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/constraint"
@@ -139,7 +140,9 @@ func checkMember(v *constraint.Violations, m reflect.Value, r *rules, path strin
 		case reflect.Int64:
 			r.integer(v, e.Int(), path)
 		case reflect.Struct:
-			checkStruct(v, e, path+".")
+			if e.Type() != timeType {
+				checkStruct(v, e, path+".")
+			}
 		}
 		return
 	default:
@@ -149,6 +152,8 @@ func checkMember(v *constraint.Violations, m reflect.Value, r *rules, path strin
 		v.Null(path)
 	}
 }
+
+var timeType = reflect.TypeFor[time.Time]()
 
 func checkItem(v *constraint.Violations, item reflect.Value, path string) {
 	if item.Kind() == reflect.Struct {

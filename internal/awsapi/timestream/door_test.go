@@ -220,7 +220,6 @@ func TestControlPlaneErrors(t *testing.T) {
 	d.refuses("ListDatabases", `{"MaxResults":"1"}`, 400, serialize, "MaxResults")
 	d.refuses("TagResource", `{"ResourceARN":"arn:x","Tags":[]}`, 404, notFound, "arn:x")
 	d.refuses("TagResource", `{"ResourceARN":"arn:x"}`, 400, framework, "Value null at 'tags'")
-	d.refuses("ListScheduledQueries", `{}`, 400, validation, "not supported by weir yet")
 	d.refuses("CreateDatabase", `{"DatabaseName":5}`, 400, serialize, "DatabaseName must be a string")
 	d.refuses("CreateDatabase", `{`, 400, serialize, "")
 }

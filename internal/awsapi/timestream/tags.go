@@ -6,6 +6,7 @@ import (
 
 	"github.com/weir-db/weir/internal/awsapi/wire"
 	"github.com/weir-db/weir/internal/catalog"
+	"github.com/weir-db/weir/internal/schedule"
 )
 
 type tagIn struct {
@@ -27,6 +28,9 @@ type tagResourceIn struct {
 }
 
 func (s *service) tagResource(ctx context.Context, _ *wire.Call, in *tagResourceIn) (any, error) {
+	if schedule.Is(*in.ResourceARN) {
+		return nil, s.Scheduled.Tag(*in.ResourceARN, tagsOf(in.Tags))
+	}
 	return nil, s.Catalog.Tag(ctx, *in.ResourceARN, tagsOf(in.Tags))
 }
 
@@ -36,6 +40,9 @@ type untagResourceIn struct {
 }
 
 func (s *service) untagResource(ctx context.Context, _ *wire.Call, in *untagResourceIn) (any, error) {
+	if schedule.Is(*in.ResourceARN) {
+		return nil, s.Scheduled.Untag(*in.ResourceARN, in.TagKeys)
+	}
 	return nil, s.Catalog.Untag(ctx, *in.ResourceARN, in.TagKeys)
 }
 
@@ -62,7 +69,11 @@ func (s *service) listTags(_ context.Context, _ *wire.Call, in *listTagsIn) (any
 	if err != nil {
 		return nil, err
 	}
-	tags, err := s.Catalog.Tags(*in.ResourceARN)
+	tagsOf := s.Catalog.Tags
+	if schedule.Is(*in.ResourceARN) {
+		tagsOf = s.Scheduled.Tags
+	}
+	tags, err := tagsOf(*in.ResourceARN)
 	if err != nil {
 		return nil, err
 	}

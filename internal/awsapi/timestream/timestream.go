@@ -21,6 +21,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/ingest"
 	"github.com/weir-db/weir/internal/query"
+	"github.com/weir-db/weir/internal/schedule"
 )
 
 // Queries is what the door needs of the query service.
@@ -40,6 +41,8 @@ type Options struct {
 	Ingest  *ingest.Service
 	Queries Queries
 	Loads   Loads
+
+	Scheduled *schedule.Service
 
 	// PublicHost is the host[:port] that DescribeEndpoints tells, for servers
 	// behind a proxy; "" means the one that the caller used.
@@ -74,14 +77,18 @@ func New(o Options) *wire.Service {
 		"ListBatchLoadTasks":    operation(s.listLoads),
 		"ResumeBatchLoadTask":   operation(s.resumeLoad),
 
+		"CreateScheduledQuery":   operation(s.createScheduledQuery),
+		"DescribeScheduledQuery": operation(s.describeScheduledQuery),
+		"ListScheduledQueries":   operation(s.listScheduledQueries),
+		"UpdateScheduledQuery":   operation(s.updateScheduledQuery),
+		"DeleteScheduledQuery":   operation(s.deleteScheduledQuery),
+		"ExecuteScheduledQuery":  operation(s.executeScheduledQuery),
+
 		"Query":                   s.query,
 		"CancelQuery":             operation(s.cancelQuery),
 		"PrepareQuery":            operation(s.prepareQuery),
 		"DescribeAccountSettings": operation(s.describeAccountSettings),
 		"UpdateAccountSettings":   operation(s.updateAccountSettings),
-	}
-	for _, name := range later {
-		operations[name] = notSupported
 	}
 	return &wire.Service{
 		Name:            "timestream",
@@ -92,15 +99,6 @@ func New(o Options) *wire.Service {
 		Operations:      operations,
 		Errors:          wire.TimestreamErrors,
 	}
-}
-
-// later are the operations of the APIs that weir does not have yet.
-var later = []string{
-	"CreateScheduledQuery", "DescribeScheduledQuery", "ListScheduledQueries", "UpdateScheduledQuery", "DeleteScheduledQuery", "ExecuteScheduledQuery",
-}
-
-func notSupported(_ context.Context, c *wire.Call) (wire.Response, error) {
-	return wire.Response{}, fault.New(fault.Invalid, "The operation %s is not supported by weir yet.", c.Operation)
 }
 
 // operation makes a handler of a function from an input, whose tags are checked
