@@ -2,6 +2,7 @@ package vec
 
 import (
 	"math"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -195,5 +196,45 @@ func BenchmarkAppendTimestamp(b *testing.B) {
 	buf := make([]byte, 0, 64)
 	for b.Loop() {
 		buf = AppendText(buf[:0], v, 0)
+	}
+}
+
+func TestShortDecimalsReadAsStrconvWritesThem(t *testing.T) {
+	t.Parallel()
+	check := func(f float64) {
+		t.Helper()
+		want := strconv.FormatFloat(f, 'f', -1, 64)
+		if !strings.Contains(want, ".") {
+			want += ".0"
+		}
+		if got := string(AppendDouble(nil, f)); got != want {
+			t.Fatalf("AppendDouble(%v) = %s, want %s", f, got, want)
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200_000 {
+		f := float64(r.Int64N(2e11)-1e11) / 1e4 / math.Pow10(r.IntN(6))
+		for _, f := range []float64{f, math.Nextafter(f, 1e9), math.Nextafter(f, -1e9)} {
+			if a := math.Abs(f); a >= 1e-3 && a < 1e7 {
+				check(f)
+			}
+		}
+	}
+	for _, f := range []float64{0, 1, -1, 0.1, 0.001, 0.0010000000000000002, 9999999.9999, 9999999.999999998, 99.99, 1234.5678, 1e6, -0.25} {
+		check(f)
+	}
+}
+
+func BenchmarkAppendDouble(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		f    float64
+	}{{"whole", 73}, {"two places", 21.37}, {"full precision", 21.373333333333335}} {
+		b.Run(c.name, func(b *testing.B) {
+			var dst []byte
+			for b.Loop() {
+				dst = AppendDouble(dst[:0], c.f)
+			}
+		})
 	}
 }

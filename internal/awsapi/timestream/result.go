@@ -67,19 +67,58 @@ func columnName(name string, i int) string {
 
 // appendRows appends the rows of a batch, separated by commas.
 func appendRows(dst []byte, b *vec.Batch) []byte {
+	var few [32]repeats
+	columns := few[:0]
+	for _, col := range b.Columns {
+		columns = append(columns, repeats{v: col})
+	}
 	for i := range b.Len {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"Data":[`...)
-		for k, col := range b.Columns {
+		for k := range columns {
 			if k > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendDatum(dst, col, i)
+			dst = columns[k].appendDatum(dst, i)
 		}
 		dst = append(dst, "]}"...)
 	}
+	return dst
+}
+
+// repeats is a column whose rows often have the value of the row before, as dimensions
+// have: rows come by series. It remembers where the datum before stands in the answer.
+type repeats struct {
+	v        *vec.Vector
+	from, to int // in dst; to is 0 before the first
+	slot     *vec.Vector
+	at       int // in slot
+}
+
+// appendDatum appends row i. Rows must come in order, into one dst.
+func (c *repeats) appendDatum(dst []byte, i int) []byte {
+	if c.v.Form == vec.Flat {
+		switch {
+		case c.v.Type.Kind == vec.Double && c.v.Nulls == nil:
+			dst = append(dst, `{"ScalarValue":"`...)
+			return append(vec.AppendDouble(dst, c.v.Floats[i]), `"}`...)
+		case c.v.Type.Kind != vec.Varchar || c.v.Nulls != nil:
+			return appendDatum(dst, c.v, i)
+		case c.to > 0 && c.v.Strs[i] == c.v.Strs[i-1]:
+			return append(dst, dst[c.from:c.to]...)
+		}
+	} else {
+		slot, at := c.v.At(i)
+		if c.to > 0 && slot == c.slot && at == c.at {
+			return append(dst, dst[c.from:c.to]...)
+		}
+		c.slot, c.at = slot, at
+	}
+	c.from = len(dst)
+	dst = appendDatum(dst, c.v, i)
+	c.to = len(dst)
 	return dst
 }
 
