@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -104,6 +105,35 @@ func TestEveryWidthAndCountComesBack(t *testing.T) {
 			}
 			roundInts(t, want)
 		}
+	}
+}
+
+// TestTheLayoutOfBlocksStays: files with these bytes exist.
+func TestTheLayoutOfBlocksStays(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	var all []byte
+	for width := range 65 {
+		for _, n := range []int{5, 512, 1100} {
+			vals := make([]int64, n)
+			for i := range vals {
+				if vals[i] = int64(r.Uint64()); width < 64 {
+					vals[i] &= 1<<width - 1
+				}
+			}
+			all = AppendInts(all, vals)
+		}
+	}
+	for _, name := range []string{"times-regular", "times-jitter", "times-gaps", "counter"} {
+		all = AppendInts(all, intShapes()[name])
+	}
+	decimals, full := make([]float64, 1024), make([]float64, 1024)
+	for i := range decimals {
+		decimals[i], full[i] = float64(r.IntN(10_000))/100, math.Float64frombits(r.Uint64())
+	}
+	decimals[77] = math.NaN()
+	all = AppendFloats(AppendFloats(all, decimals, nil), full, nil)
+	if got, want := crc32.ChecksumIEEE(all), uint32(0x7589ca92); got != want {
+		t.Errorf("%d bytes with checksum %#08x, want %#08x: a change needs new form numbers", len(all), got, want)
 	}
 }
 

@@ -301,7 +301,8 @@ func eachRecord(p Position, body []byte, f func(Position, byte, []byte) error) e
 	return nil
 }
 
-// Dump prints one line per frame and record of a log file, for weir inspect.
+// Dump prints one line per frame and record of a log file, for weir inspect. A bad frame
+// with a good one behind it is a *CorruptError; without, it is the end, torn or not.
 func Dump(w io.Writer, fsys vfs.FS, name string) error {
 	base, ok := parseName(path.Base(name))
 	if !ok {
@@ -318,12 +319,16 @@ func Dump(w io.Writer, fsys vfs.FS, name string) error {
 	defer in.Close()
 	fmt.Fprintf(w, "log file, base position %d, frames before end at %d\n", f.base, f.previous)
 	off := int64(headerBytes)
+	next := uint64(0) // number of the next frame, once one was seen
 	for {
 		number, body, err := readFrame(in, f.salt, off)
-		if err != nil {
-			fmt.Fprintf(w, "%10d  end: %v\n", off, err)
-			return nil
+		if err == nil && next > 0 && number != next {
+			err = &badFrame{fmt.Errorf("frame %d follows frame %d", number, next-1)}
 		}
+		if err != nil {
+			return f.dumpEnd(w, in, off, next, err)
+		}
+		next = number + 1
 		fmt.Fprintf(w, "%10d  frame %d, %d bytes\n", off, number, len(body))
 		start := f.base + Position(off-headerBytes) + frameHeader
 		err = eachRecord(start, body, func(p Position, kind byte, payload []byte) error {
@@ -331,10 +336,28 @@ func Dump(w io.Writer, fsys vfs.FS, name string) error {
 			return nil
 		})
 		if err != nil {
-			return err
+			return &CorruptError{f.name, off, err}
 		}
 		off += int64(align(frameHeader + len(body)))
 	}
+}
+
+// dumpEnd prints why the frames end at off, or returns that they should not.
+func (f *onDisk) dumpEnd(w io.Writer, in vfs.File, off int64, next uint64, cause error) error {
+	if !errors.As(cause, new(*badFrame)) {
+		return cause
+	}
+	if next > 0 { // else the file alone does not say what number to look for
+		behind, err := findFrame(in, f.salt, off, next)
+		if err != nil {
+			return err
+		}
+		if behind >= 0 {
+			return &CorruptError{f.name, off, fmt.Errorf("%w, and a good frame follows at byte %d", cause, behind)}
+		}
+	}
+	_, err := fmt.Fprintf(w, "%10d  end: %v\n", off, cause)
+	return err
 }
 
 // Verify reads a whole log that nobody has open, and returns the number of its records.

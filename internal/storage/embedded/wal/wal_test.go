@@ -3,9 +3,13 @@ package wal
 import (
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -240,9 +244,11 @@ func TestDamageBeforeTheEndIsLocated(t *testing.T) {
 	}
 	flip(t, fsys, headerBytes+48+frameHeader+5)
 	_, _, err := tryOpen(fsys, 1<<16)
-	var corrupt *CorruptError
-	if !errors.As(err, &corrupt) || corrupt.Offset == 0 || fault.KindOf(err) != fault.Corrupt {
-		t.Fatalf("Open = %v, want a CorruptError with its place", err)
+	for _, err := range []error{err, Dump(io.Discard, fsys, "log/0000000000000000.wal")} {
+		var corrupt *CorruptError
+		if !errors.As(err, &corrupt) || corrupt.Offset != headerBytes+64 || fault.KindOf(err) != fault.Corrupt {
+			t.Fatalf("got %v, want a CorruptError with its place", err)
+		}
 	}
 }
 
@@ -357,6 +363,66 @@ func TestAFullDiskRefusesWritesAndRecovers(t *testing.T) {
 		}
 		again.Close()
 	})
+}
+
+var rewrite = flag.Bool("rewrite", false, "rewrite the golden dump and the corpus file")
+
+func TestDumpIsStableAndOldFilesOpen(t *testing.T) {
+	const name = "0000000000000000.wal"
+	if *rewrite {
+		fsys := vfs.NewMem()
+		l, _ := open(t, fsys, 1<<10)
+		for _, text := range []string{"first", "", strings.Repeat("long ", 50)} {
+			add(t, l, text)
+		}
+		l.Close()
+		writeFile(t, "testdata/v1.wal", readAll(t, fsys, "log/"+name))
+	}
+	old, err := os.ReadFile("testdata/v1.wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := vfs.NewMem()
+	fsys.MkdirAll("log")
+	f, _ := fsys.Create("log/" + name)
+	f.WriteAt(old, 0)
+	var dump strings.Builder
+	if err := Dump(&dump, fsys, "log/"+name); err != nil {
+		t.Fatal(err)
+	}
+	if *rewrite {
+		writeFile(t, "testdata/v1.dump", []byte(dump.String()))
+	}
+	golden, err := os.ReadFile("testdata/v1.dump")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dump.String() != string(golden) {
+		t.Errorf("the dump changed (-rewrite accepts it):\n%s", dump.String())
+	}
+	want := []rec{{20, 7, "first"}, {52, 7, ""}, {76, 7, strings.Repeat("long ", 50)}}
+	if _, got := open(t, fsys, 1<<10); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func readAll(t *testing.T, fsys vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fsys.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, _ := f.Size()
+	b := make([]byte, size)
+	f.ReadAt(b, 0)
+	return b
+}
+
+func writeFile(t *testing.T, name string, b []byte) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, b, 0o644)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func FuzzReplay(f *testing.F) {
