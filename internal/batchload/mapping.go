@@ -41,12 +41,12 @@ type mixed struct {
 	many []attribute
 }
 
-// bind looks up the model's columns in a header.
+// bind looks up the model's columns in a header. The error is a *fileError.
 func bind(m *Model, csv *CSV, header []string, version int64) (*mapping, error) {
 	index := map[string]int{}
 	for i, name := range header {
 		if _, twice := index[name]; twice {
-			return nil, fmt.Errorf("The header names the column %q twice.", name) //nolint:staticcheck // for the report
+			return nil, &fileError{fmt.Sprintf("The header names the column %q twice.", name)}
 		}
 		index[name] = i
 	}
@@ -54,7 +54,7 @@ func bind(m *Model, csv *CSV, header []string, version int64) (*mapping, error) 
 	at := func(name string) int {
 		i, ok := index[name]
 		if !ok && missing == nil {
-			missing = fmt.Errorf("The header has no column %q.", name) //nolint:staticcheck // for the report
+			missing = &fileError{fmt.Sprintf("The header has no column %q.", name)}
 		}
 		return i
 	}

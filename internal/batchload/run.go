@@ -208,7 +208,7 @@ func (r *run) file(ctx context.Context, o Object, model *Model) error {
 	header = slices.Clone(header)
 	m, err := bind(model, r.t.Config.CSV, header, r.version)
 	if err != nil {
-		return &fileError{err.Error()}
+		return err
 	}
 	if r.t.Place.Offset > 0 {
 		rest, err := r.s.opts.Objects.Open(ctx, src.Bucket, o.Key, r.t.Place.Offset)

@@ -234,7 +234,7 @@ func ParseDuration(s string) (Value, error) {
 	}
 	t, count, ok := unitOf(unit)
 	if !ok {
-		return Value{}, fmt.Errorf("Unknown time unit: %s", unit)
+		return Value{}, textError("Unknown time unit: " + unit)
 	}
 	n, ok := scaled(number, count)
 	if !ok {
@@ -338,3 +338,8 @@ func (p *scanner) intervalField(unit string) (Value, bool) {
 	}
 	return Int(t, n), true
 }
+
+// textError is a message in the wording of the inherited engine, capital and all.
+type textError string
+
+func (e textError) Error() string { return string(e) }

@@ -58,10 +58,7 @@ type storedValue struct {
 }
 
 // memRun is a chunk of the memory store.
-type memRun struct {
-	c     memstore.Chunk
-	bools []bool // scratch
-}
+type memRun struct{ c memstore.Chunk }
 
 func (r *memRun) span() (int, int64, int64) { return r.c.N, r.c.Time(0), r.c.Time(r.c.N - 1) }
 
