@@ -23,6 +23,9 @@ type decoder struct {
 	records []ingest.Record
 	dims    []ingest.Dimension    // of all records, end to end
 	values  []ingest.MeasureValue // of all records, end to end
+
+	templates []template // of the measure values of a record, by place; kept from request to request
+	lists     dimensionLists
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -32,6 +35,7 @@ func (d *decoder) decode(body []byte, limits ingest.Limits) (*ingest.Request, er
 	d.limits = limits
 	d.dims, d.values = d.dims[:0], d.values[:0]
 	d.req = ingest.Request{}
+	d.lists.request++
 	if !utf8.Valid(body) {
 		return nil, wire.Serialization("The request body is not UTF-8.")
 	}
@@ -232,7 +236,9 @@ const maxListedDimensions = 128
 
 func (d *decoder) dimensions(r *ingest.Record) {
 	r.Dimensions = nil
-	if !d.openList("Dimensions") {
+	from, mark := d.at, len(d.scratch)
+	list := d.lists.slot(d.body[from:])
+	if d.known(list, r) || !d.openList("Dimensions") {
 		return
 	}
 	start := len(d.dims)
@@ -248,6 +254,9 @@ func (d *decoder) dimensions(r *ingest.Record) {
 		}
 	}
 	r.Dimensions = d.dims[start:len(d.dims):len(d.dims)]
+	if len(d.scratch) == mark {
+		d.keep(list, r.Dimensions, from)
+	}
 }
 
 func (d *decoder) dimension(dim *ingest.Dimension) {
@@ -294,14 +303,31 @@ func (d *decoder) measureValues(r *ingest.Record) {
 		if len(d.values)-start > d.limits.Measures {
 			d.skip(4)
 		} else {
-			d.values = append(d.values, ingest.MeasureValue{Absent: ingest.AbsentName | ingest.AbsentValue | ingest.AbsentType})
-			d.measureValue(&d.values[len(d.values)-1])
+			d.values = append(d.values, ingest.MeasureValue{})
+			d.measureValueAt(len(d.values)-1-start, &d.values[len(d.values)-1])
 		}
 		if !d.more(']') {
 			break
 		}
 	}
 	r.MeasureValues = d.values[start:len(d.values):len(d.values)]
+}
+
+// measureValueAt reads the measure value at place i of a record.
+func (d *decoder) measureValueAt(i int, v *ingest.MeasureValue) {
+	if i == len(d.templates) {
+		d.templates = append(d.templates, template{})
+	}
+	t := &d.templates[i]
+	if d.repeated(t, v) {
+		return
+	}
+	start, mark := d.at, len(d.scratch)
+	v.Absent = ingest.AbsentName | ingest.AbsentValue | ingest.AbsentType
+	d.measureValue(v)
+	if len(d.scratch) == mark {
+		d.learn(t, v, start)
+	}
 }
 
 func (d *decoder) measureValue(v *ingest.MeasureValue) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -311,6 +312,44 @@ func oracleRequest(body []byte) (req *ingest.Request, err error) {
 	return req, nil
 }
 
+// TestWarmDecodersReadAsColdOnes feeds one decoder bodies that differ in little, as
+// templates must notice: values of other lengths, other names, types and orders, escapes.
+func TestWarmDecodersReadAsColdOnes(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 5))
+	pick := func(of ...string) string { return of[r.IntN(len(of))] }
+	list := func(n int, element func() string) string {
+		var parts []string
+		for range n {
+			parts = append(parts, element())
+		}
+		return "[" + strings.Join(parts, pick(",", ", ")) + "]"
+	}
+	value := func() string {
+		name := `"Name":` + pick(`"a"`, `"b"`, `"a"`, `"\u0061"`, `""`)
+		val := `"Value":` + pick(`"1.5"`, `"22.25"`, `"1.5"`, `""`, `null`, `"\n"`, `"1\u0030"`)
+		kind := `"Type":` + pick(`"DOUBLE"`, `"DOUBLE"`, `"BIGINT"`, `""`)
+		return pick("{"+name+","+val+","+kind+"}", "{"+val+","+kind+"}", "{"+kind+","+name+","+val+"}", "{"+val+","+name+","+val+"}", "{ "+name+" ,"+val+","+kind+`,"x":[]}`, "null", "{}")
+	}
+	dimension := func() string {
+		return pick(`{"Name":"d","Value":"`+pick("x", "y]", "zz", "")+`"}`, `{"Name":"\u0064","Value":"x"}`, `{"Value":"x","Name":"e","DimensionValueType":"VARCHAR"}`, "null", `{"Name":"d","Value":null}`)
+	}
+	warm := new(decoder)
+	for range 3000 {
+		text := []byte(`{"Records":` + list(1+r.IntN(4), func() string {
+			return `{"Dimensions":` + pick(" ", "") + list(1+r.IntN(2), dimension) + `,"MeasureValues":` + list(r.IntN(4), value) + `,"Time":"` + pick("1", "23") + `"}`
+		}) + `}`)
+		if r.IntN(10) == 0 {
+			text = text[:r.IntN(len(text))]
+		}
+		want, wantErr := new(decoder).decode(text, wide)
+		got, err := warm.decode(text, wide)
+		if (err == nil) != (wantErr == nil) || err == nil && !reflect.DeepEqual(got, want) {
+			t.Fatalf("%s: got %+v, %v, want %+v, %v", text, got, err, want, wantErr)
+		}
+	}
+}
+
 func FuzzDecodeAgreesWithEncodingJSON(f *testing.F) {
 	f.Add(body(2, 2, true))
 	f.Add([]byte(`{"Records":[{"Dimensions":[{"Name":"\u00e9\ud83d\ude00\ud83d","Value":"\\\"","Name":null}],"Version":-5,"Time":"1"}],"Records":[{},null]}`))
@@ -328,6 +367,17 @@ func FuzzDecodeAgreesWithEncodingJSON(f *testing.F) {
 		}
 		if err == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q: got %+v, want %+v", body, got, want)
+		}
+		if err != nil {
+			return
+		}
+		// And again, with what a decoder remembers of it and of others like it.
+		warm := new(decoder)
+		for _, other := range [][]byte{body, bytes.ToUpper(body), bytes.ReplaceAll(body, []byte("1"), []byte("22")), body} {
+			warm.decode(bytes.Clone(other), wide)
+		}
+		if got, err := warm.decode(body, wide); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("warm: %q: got %+v, %v, want %+v", body, got, err, want)
 		}
 	})
 }
