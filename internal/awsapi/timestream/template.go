@@ -20,7 +20,7 @@ import (
 type template struct {
 	text       []byte // own memory
 	cut        int    // where the value was
-	name, kind place   // in text
+	name, kind place  // in text
 	absent     ingest.Absent
 }
 
