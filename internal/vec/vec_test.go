@@ -68,3 +68,12 @@ func TestTypeNames(t *testing.T) {
 	check(RowOf(Field{"a", BigintType}, Field{"", VarcharType}), "row(a bigint, varchar)")
 	check(IntervalYearType, "interval year to month")
 }
+
+func TestGatherOfABatchDoesNotCopyLongLists(t *testing.T) {
+	t.Parallel()
+	list := OfNested(ArrayOf(BigintType), []int32{0, 1 << 19}, nil, OfInts(BigintType, make([]int64, 1<<19), nil))
+	b := (&Batch{Len: 1, Columns: []*Vector{list}}).Gather(make([]int32, 1000))
+	if v := b.Columns[0]; v.Len() != 1000 || v.Form != Dictionary || v.Dict != list {
+		t.Errorf("got %d rows in form %d, want 1000 that share one list", v.Len(), v.Form)
+	}
+}

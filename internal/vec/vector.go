@@ -273,11 +273,29 @@ func (b *Batch) Slice(from, to int) *Batch {
 	return out
 }
 
-// Gather returns the batch whose row k is row rows[k] of b.
+// Gather returns the batch whose row k is row rows[k] of b. Columns of long lists
+// become dictionaries: joins and UNNEST repeat a row thousands of times.
 func (b *Batch) Gather(rows []int32) *Batch {
 	out := &Batch{Len: len(rows), Columns: make([]*Vector, len(b.Columns))}
 	for i, c := range b.Columns {
+		if c.longLists(rows) {
+			out.Columns[i] = OfDict(append([]int32(nil), rows...), c)
+			continue
+		}
 		out.Columns[i] = c.Gather(rows)
 	}
 	return out
+}
+
+// longLists reports whether v is flat and copying its arrays or series at rows would
+// copy a million elements.
+func (v *Vector) longLists(rows []int32) bool {
+	if v.Form != Flat || v.Type.Kind != Array && v.Type.Kind != TimeSeries {
+		return false
+	}
+	elements := 0
+	for _, r := range rows {
+		elements += int(v.Offsets[r+1] - v.Offsets[r])
+	}
+	return elements >= 1<<20
 }

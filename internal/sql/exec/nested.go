@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 
+	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -52,6 +53,14 @@ func (e *arrayEval) eval(ctx context.Context, f *frame, in *vec.Batch) (*vec.Vec
 	n := in.Len
 	if constant {
 		n = 1
+	}
+	// ARRAY[a, a] doubles, and nests as deep as queries do.
+	check := fn.CheckSize
+	if constant {
+		check = fn.CheckConstant
+	}
+	if err := check(vals...); err != nil {
+		return nil, err
 	}
 	elems := newColumn(*e.t.Elem)
 	offsets := make([]int32, 1, n+1)

@@ -311,6 +311,9 @@ func concatArrays(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	for k := range args {
 		whole[k] = c.Args[k].Equal(c.Return)
 	}
+	if err := CheckSize(args...); err != nil {
+		return nil, err
+	}
 	for i := range n {
 		for k, a := range args {
 			if !whole[k] {
@@ -337,9 +340,8 @@ func arrayJoin(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	if len(args) == 3 {
 		missing = colOf[string](args[2])
 	}
-	out := make([]string, n)
 	var buf []byte
-	for i := range out {
+	return collect(c, n, func(i int) (string, bool, error) {
 		buf = buf[:0]
 		first := true
 		from, to := span(args[0], i)
@@ -357,10 +359,12 @@ func arrayJoin(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 			} else {
 				buf = vec.AppendText(buf, elems, r)
 			}
+			if len(buf) > maxTextBytes {
+				return "", false, errTextTooLong()
+			}
 		}
-		out[i] = string(buf)
-	}
-	return vec.OfStrs(out, nil), nil
+		return string(buf), true, nil
+	})
 }
 
 // find returns the child row of the first element equal to row i of x, or -1; nulls
@@ -469,6 +473,7 @@ func flattenKernel(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 
 func repeatKernel(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	x, count := args[0], args[1]
+	meter := newElementMeter()
 	offsets := make([]int32, 1, n+1)
 	var rows []int32
 	var nulls []bool
@@ -487,6 +492,9 @@ func repeatKernel(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 		case k > maxEntries:
 			return nil, fail("count argument of repeat function must be less than or equal to %d", maxEntries)
 		default:
+			if err := meter.add(int(k) * weight(x, i)); err != nil {
+				return nil, err
+			}
 			for range k {
 				rows = append(rows, int32(i))
 			}
@@ -586,6 +594,9 @@ func sequenceKernel(c *Context, args []*vec.Vector, n int, row func(i int, a, b 
 		var err error
 		if vals, err = sequence(vals, a.at(i), b.at(i), step, next); err != nil {
 			return nil, err
+		}
+		if len(vals) > maxElements {
+			return nil, errTooManyElements()
 		}
 		offsets = append(offsets, int32(len(vals)))
 	}

@@ -10,6 +10,9 @@ func Invoke(call *Call, c *Context, args []*vec.Vector, n int) (*vec.Vector, err
 	own := *c
 	own.Return, own.Args = call.Return, call.Args
 	out, err := invoke(call.Func, &own, args, n)
+	if err == nil {
+		err = CheckSize(out)
+	}
 	if err != nil || out.Type.Equal(call.Return) {
 		return out, err
 	}
@@ -25,16 +28,16 @@ func invoke(f *Scalar, c *Context, args []*vec.Vector, n int) (*vec.Vector, erro
 	}
 	if f.Volatile || hasLambda(args) {
 		// A lambda may read columns of the row, so equal arguments are not equal calls.
-		return invokeRows(f, c, flatten0(args), n)
+		return invokeFlat(f, c, args, n)
 	}
 	dict := -1
 	for i, a := range args {
 		switch a.Form {
 		case vec.Flat:
-			return invokeRows(f, c, flatten0(args), n)
+			return invokeFlat(f, c, args, n)
 		case vec.Dictionary:
 			if dict >= 0 || a.Dict.Len() > n {
-				return invokeRows(f, c, flatten0(args), n)
+				return invokeFlat(f, c, args, n)
 			}
 			dict = i
 		}
@@ -52,6 +55,19 @@ func hasLambda(args []*vec.Vector) bool {
 		}
 	}
 	return false
+}
+
+// invokeFlat evaluates row by row, with dictionaries in flat form. A dictionary of long
+// arrays, such as a cross join makes, may be too large for that.
+func invokeFlat(f *Scalar, c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
+	for _, a := range args {
+		if a != nil && a.Form == vec.Dictionary {
+			if err := CheckSize(a); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return invokeRows(f, c, flatten0(args), n)
 }
 
 // flatten0 returns args with dictionaries in flat form.
@@ -79,6 +95,9 @@ func invokeOnce(f *Scalar, c *Context, args []*vec.Vector, n int) (*vec.Vector, 
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckConstant(out); err != nil {
+		return nil, err
+	}
 	return vec.Const(out.Value(0), n), nil
 }
 
@@ -93,7 +112,7 @@ func invokeDict(f *Scalar, c *Context, args []*vec.Vector, d, n int) (*vec.Vecto
 	byEntry[d] = dict
 	out, err := invokeRows(f, c, byEntry, dict.Len())
 	if err != nil {
-		return invokeRows(f, c, flatten0(args), n)
+		return invokeFlat(f, c, args, n)
 	}
 	return vec.OfDict(args[d].Index, out.Flat()), nil
 }

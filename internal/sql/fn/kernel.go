@@ -134,6 +134,8 @@ func fn3n[A, B, C, R element](f func(A, B, C) (R, bool, error)) Kernel {
 // collect makes a vector of n rows of the values f gives; false is null.
 func collect[R element](c *Context, n int, f func(i int) (R, bool, error)) (*vec.Vector, error) {
 	out := make([]R, n)
+	texts, _ := any(out).([]string)
+	meter := newTextMeter()
 	var nulls []bool
 	for i := range out {
 		r, ok, err := f(i)
@@ -141,6 +143,11 @@ func collect[R element](c *Context, n int, f func(i int) (R, bool, error)) (*vec
 			return nil, err
 		}
 		out[i] = r
+		if texts != nil {
+			if err := meter.add(len(texts[i])); err != nil {
+				return nil, err
+			}
+		}
 		if !ok {
 			if nulls == nil {
 				nulls = make([]bool, n)

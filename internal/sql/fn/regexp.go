@@ -229,11 +229,12 @@ func (r *regexps) replace(c *Context, args []*vec.Vector, n int) (*vec.Vector, e
 		if err != nil || found == nil {
 			return s, true, err
 		}
-		return replaceMatches(s, found, pieces), true, nil
+		s, err = replaceMatches(s, found, pieces)
+		return s, err == nil, err
 	})
 }
 
-func replaceMatches(s string, found [][]int, pieces []piece) string {
+func replaceMatches(s string, found [][]int, pieces []piece) (string, error) {
 	var b strings.Builder
 	at := 0
 	for _, m := range found {
@@ -244,11 +245,14 @@ func replaceMatches(s string, found [][]int, pieces []piece) string {
 			} else if m[2*p.group] >= 0 {
 				b.WriteString(s[m[2*p.group]:m[2*p.group+1]])
 			}
+			if b.Len() > maxTextBytes {
+				return "", errTextTooLong()
+			}
 		}
 		at = m[1]
 	}
 	b.WriteString(s[at:])
-	return b.String()
+	return b.String(), nil
 }
 
 // replaceBy calls the lambda once for the matches of all rows.
@@ -292,6 +296,9 @@ func (r *regexps) replaceBy(c *Context, args []*vec.Vector, n int) (*vec.Vector,
 				ok = false
 			} else {
 				b.WriteString(with.Str(k))
+			}
+			if b.Len() > maxTextBytes {
+				return "", false, errTextTooLong()
 			}
 			at = m[1]
 			k++

@@ -17,7 +17,7 @@ func stringFunctions() []Scalar {
 		return Scalar{Signature: sig, Docs: Docs{"string", text, example, result}, Eval: eval, noText: true}
 	}
 	out := []Scalar{
-		f("||(varchar, varchar) -> varchar", "The texts joined.", "'pump' || '-7'", "pump-7", fn2(func(a, b string) string { return a + b })),
+		f("||(varchar, varchar) -> varchar", "The texts joined.", "'pump' || '-7'", "pump-7", fn2e(join)),
 		f("concat(varchar, varchar, varchar...) -> varchar", "The texts joined.", "concat('pump', '-', '7')", "pump-7", concat),
 		f("chr(bigint) -> varchar", "The character of a Unicode code point.", "chr(65)", "A", fn1e(chr)),
 		f("codepoint(varchar) -> integer", "The code point of the only character.", "codepoint('A')", "65", fn1e(codepoint)),
@@ -38,8 +38,8 @@ func stringFunctions() []Scalar {
 		f("strpos(varchar, varchar, bigint) -> bigint", "Where the second text occurs for the i-th time, or 0.", "strpos('pump', 'p', 2)", "4", fn3e(strpos)),
 		f("strrpos(varchar, varchar) -> bigint", "Where the second text last occurs in the first, or 0.", "strrpos('pump', 'p')", "4", fn2e(func(s, a string) (int64, error) { return strrpos(s, a, 1) })),
 		f("strrpos(varchar, varchar, bigint) -> bigint", "Where the second text occurs for the i-th time from the end, or 0.", "strrpos('pump', 'p', 2)", "1", fn3e(strrpos)),
-		f("replace(varchar, varchar) -> varchar", "The text without any occurrence of the second.", "replace('a-b-c', '-')", "abc", fn2(func(s, a string) string { return replaceAll(s, a, "") })),
-		f("replace(varchar, varchar, varchar) -> varchar", "The text with every occurrence of the second replaced.", "replace('a-b', '-', '+')", "a+b", fn3e(func(s, a, b string) (string, error) { return replaceAll(s, a, b), nil })),
+		f("replace(varchar, varchar) -> varchar", "The text without any occurrence of the second.", "replace('a-b-c', '-')", "abc", fn2e(func(s, a string) (string, error) { return replaceAll(s, a, "") })),
+		f("replace(varchar, varchar, varchar) -> varchar", "The text with every occurrence of the second replaced.", "replace('a-b', '-', '+')", "a+b", fn3e(replaceAll)),
 		f("reverse(varchar) -> varchar", "The characters in reverse order.", "reverse('pump')", "pmup", fn1(reverseString)),
 		f("split(varchar, varchar) -> array(varchar)", "The parts between the delimiters.", "split('a/b//c', '/')", "[a, b, , c]", split),
 		f("split(varchar, varchar, bigint) -> array(varchar)", "At most n parts, the last of which holds the rest.", "split('a/b/c', '/', 2)", "[a, b/c]", split),
@@ -60,16 +60,23 @@ func concat(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	for i, a := range args {
 		cols[i] = colOf[string](a)
 	}
-	out := make([]string, n)
 	var b []byte
-	for i := range out {
+	return collect(c, n, func(i int) (string, bool, error) {
 		b = b[:0]
 		for _, x := range cols {
-			b = append(b, x.at(i)...)
+			if b = append(b, x.at(i)...); len(b) > maxTextBytes {
+				return "", false, errTextTooLong()
+			}
 		}
-		out[i] = string(b)
+		return string(b), true, nil
+	})
+}
+
+func join(a, b string) (string, error) {
+	if len(a)+len(b) > maxTextBytes {
+		return "", errTextTooLong()
 	}
-	return vec.OfStrs(out, nil), nil
+	return a + b, nil
 }
 
 func chr(n int64) (string, error) {
@@ -122,7 +129,7 @@ func levenshtein(a, b string) int64 {
 	return row[len(y)]
 }
 
-// maxText bounds texts that lpad, rpad and repeat-like functions make.
+// maxText bounds the texts that lpad and rpad make, in characters.
 const maxText = 1 << 20
 
 func padding(s string, n int64, pad string) (fill string, cut bool, err error) {
@@ -235,11 +242,14 @@ func strrpos(s, a string, i int64) (int64, error) {
 	}
 }
 
-func replaceAll(s, a, b string) string {
+func replaceAll(s, a, b string) (string, error) {
 	if a == "" && b == "" {
-		return s
+		return s, nil
 	}
-	return strings.ReplaceAll(s, a, b)
+	if grows := len(b) - len(a); grows > 0 && len(s)+strings.Count(s, a)*grows > maxTextBytes {
+		return "", errTextTooLong()
+	}
+	return strings.ReplaceAll(s, a, b), nil
 }
 
 func reverseString(s string) string {

@@ -30,6 +30,33 @@ func (a *analyser) expr(e syntax.Expr) (Expr, error) {
 		return nil, err
 	}
 	defer leave()
+	x, err := a.exprOf(e)
+	if err == nil && typeSize(x.Type(), maxTypeSize) > maxTypeSize {
+		return nil, errorAt(e.Pos(), "The type of the expression has more than %d parts", maxTypeSize)
+	}
+	return x, err
+}
+
+// maxTypeSize bounds a type. ROW(a, a) doubles one, and subqueries nest deep enough to make
+// it larger than memory.
+const maxTypeSize = 10_000
+
+// typeSize counts the types that t is made of, up to a little more than limit.
+func typeSize(t vec.Type, limit int) int {
+	n := 1
+	if t.Elem != nil {
+		n += typeSize(*t.Elem, limit-n)
+	}
+	for _, f := range t.Fields {
+		if n > limit {
+			break
+		}
+		n += typeSize(f.Type, limit-n)
+	}
+	return n
+}
+
+func (a *analyser) exprOf(e syntax.Expr) (Expr, error) {
 	switch e := e.(type) {
 	case *syntax.Ref:
 		x, _, err := a.scope.resolve(e)
