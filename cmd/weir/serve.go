@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"regexp"
 	"runtime/debug"
 	"time"
 
@@ -77,12 +76,6 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	case o.Listen == "" && o.MQTTListen == "":
 		return o, usagef("--listen and --mqtt-listen are both empty: nobody could reach the server")
 	}
-	if !accountID.MatchString(o.AccountID) {
-		return o, usagef("--account-id %s: want twelve digits", o.AccountID)
-	}
-	if !regionName.MatchString(o.Region) {
-		return o, usagef("--region %s: want a name such as us-east-1", o.Region)
-	}
 	switch o.Auth = server.AuthMode(f.auth); o.Auth {
 	case server.AuthAuto, server.AuthIAM, server.AuthOff:
 	default:
@@ -116,12 +109,6 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	debug.SetMemoryLimit(int64(f.memory))
 	return o, nil
 }
-
-// Both end up in ARNs, between colons.
-var (
-	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
-	regionName = regexp.MustCompile(`^[a-z0-9-]+$`)
-)
 
 func runServe(ctx context.Context, args []string) error {
 	o, err := newServeFlags("serve", serveSummary).options(args, os.Stderr)

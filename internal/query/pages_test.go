@@ -240,7 +240,7 @@ func TestMistakesInTheStatementAreInvalidAndObserved(t *testing.T) {
 		"SELECT nothing FROM d.t":               "line 1:8: Column 'nothing' does not exist",
 		"SELECT 1 FROM none.t":                  "not found",
 		"SELEC 1":                               "",
-		"UNLOAD (SELECT 1) TO 's3://b/p'":       "UNLOAD is not supported",
+		"UNLOAD (SELECT 1) TO 's3://b/p'":       "UNLOAD needs an object store",
 		"SELECT " + strings.Repeat("1+", 1<<17): "at most 262144 are allowed",
 	} {
 		_, err := e.ask(query.Request{SQL: sql})

@@ -53,7 +53,7 @@ func (s *Service) prepare(ctx context.Context, r *result) error {
 	case *syntax.Explain:
 		return s.prepareExplain(ctx, r, stmt)
 	case *syntax.Unload:
-		return fault.New(fault.Invalid, "line %d:%d: UNLOAD is not supported by this version of weir.", stmt.At.Line, stmt.At.Col)
+		return s.prepareUnload(ctx, r, stmt)
 	}
 	if err := s.authorize(ctx, r.caller, actionOf(stmt), nil); err != nil {
 		return err

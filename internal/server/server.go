@@ -170,7 +170,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	counts := newCounts(reg)
 	records := ingest.New(ingest.Options{Catalog: cat, Observe: counts.ingested, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
-		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Observe: counts.queried,
+		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Buckets: buckets, Observe: counts.queried,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Log: o.Log.With("part", "query"),
 	})
 	rules, err := iotrule.Open(iotrule.Options{

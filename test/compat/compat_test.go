@@ -1,8 +1,8 @@
 //go:build e2e
 
 // Package compat runs clients that nobody here wrote against the real binary: the
-// newest boto3 and AWS CLI, the older ones that Debian ships, the JavaScript SDK and
-// mosquitto. Each runs twice where it can: with an endpoint argument, and with
+// newest boto3 and AWS CLI, the older ones that Debian ships, the JavaScript SDK,
+// mosquitto, DuckDB and awswrangler. Each runs twice where it can: with an endpoint argument, and with
 // AWS_ENDPOINT_URL alone. test/compat/run.sh installs what is needed.
 package compat
 
@@ -142,6 +142,20 @@ func TestCLI(t *testing.T) {
 	t.Run("debian's, endpoint argument", func(t *testing.T) {
 		client(t, "", "sh", "clients/cli.sh", debian, "cli-debian", "--endpoint-url", s.url)
 	})
+}
+
+func TestS3WithTheCLI(t *testing.T) {
+	s := start(t, t.TempDir())
+	newest, debian := tool(t, "WEIR_E2E_AWS", "../../.e2e/venv/bin/aws"), tool(t, "WEIR_E2E_DEBIAN_AWS", "/usr/bin/aws")
+	t.Run("newest", func(t *testing.T) { client(t, s.url, "sh", "clients/s3.sh", newest, "newest-box") })
+	t.Run("debian's", func(t *testing.T) {
+		client(t, "", "sh", "clients/s3.sh", debian, "debian-box", "--endpoint-url", s.url)
+	})
+}
+
+func TestUnloadWithDuckDBAndAWSWrangler(t *testing.T) {
+	s := start(t, t.TempDir())
+	client(t, s.url, tool(t, "WEIR_E2E_WRANGLER", "../../.e2e/wrangler/bin/python"), "clients/unload.py")
 }
 
 func TestJavaScriptSDK(t *testing.T) {
