@@ -77,3 +77,21 @@ func TestGatherOfABatchDoesNotCopyLongLists(t *testing.T) {
 		t.Errorf("got %d rows in form %d, want 1000 that share one list", v.Len(), v.Form)
 	}
 }
+
+func TestCheckFindsVectorsThatDoNotHoldTogether(t *testing.T) {
+	good := &Batch{Len: 2, Columns: []*Vector{OfInts(BigintType, []int64{1, 2}, nil), OfDict([]int32{0, 0}, OfStrs([]string{"a"}, nil)), Const(Float(1), 2)}}
+	if err := good.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]*Vector{
+		"length":     OfInts(BigintType, []int64{1}, nil),
+		"nulls":      OfInts(BigintType, []int64{1, 2}, []bool{true}),
+		"dictionary": OfDict([]int32{0, 1}, OfStrs([]string{"a"}, nil)),
+		"offsets":    OfNested(ArrayOf(BigintType), []int32{0, 2, 1}, nil, OfInts(BigintType, []int64{1, 2}, nil)),
+		"child":      OfNested(ArrayOf(BigintType), []int32{0, 2, 3}, nil, OfInts(BigintType, []int64{1, 2}, nil)),
+	} {
+		if (&Batch{Len: 2, Columns: []*Vector{v}}).Check() == nil {
+			t.Errorf("%s: nothing found", name)
+		}
+	}
+}

@@ -109,6 +109,7 @@ func (c *Cursor) Next(ctx context.Context) (*vec.Batch, error) {
 	case b == nil:
 		c.done = true
 	default:
+		checkBatch(b, c.run.query.Root.Types())
 		c.rows.Add(int64(b.Len))
 	}
 	if c.err != nil {
