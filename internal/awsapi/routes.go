@@ -57,12 +57,21 @@ func protocolOf(r *http.Request) wire.Protocol {
 		return wire.JSON10
 	case r.Header.Get("Smithy-Protocol") == "rpc-v2-cbor", isCBORPath(r.URL.Path):
 		return wire.CBOR
+	case isQueuePath(r.URL.Path) && strings.HasPrefix(contentType, "application/x-www-form-urlencoded"):
+		return wire.Query
 	case r.URL.Path != "/" && r.URL.Path != "":
 		return wire.REST
 	case strings.HasPrefix(contentType, "application/x-www-form-urlencoded"), r.URL.Query().Has("Action"):
 		return wire.Query
 	}
 	return wire.JSON10
+}
+
+// isQueuePath reports whether a path is that of a queue's URL, /<account>/<name>, where some
+// SDKs send their Query requests.
+func isQueuePath(path string) bool {
+	parts := strings.Split(path, "/")
+	return len(parts) == 3 && len(parts[1]) == 12 && strings.Trim(parts[1], "0123456789") == ""
 }
 
 func isCBORPath(path string) bool {

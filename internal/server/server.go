@@ -22,6 +22,8 @@ import (
 	"github.com/weir-db/weir/internal/awsapi/iot"
 	"github.com/weir-db/weir/internal/awsapi/monitoring"
 	"github.com/weir-db/weir/internal/awsapi/s3"
+	"github.com/weir-db/weir/internal/awsapi/sns"
+	"github.com/weir-db/weir/internal/awsapi/sqs"
 	"github.com/weir-db/weir/internal/awsapi/timestream"
 	"github.com/weir-db/weir/internal/awsapi/wire"
 	"github.com/weir-db/weir/internal/batchload"
@@ -30,6 +32,7 @@ import (
 	"github.com/weir-db/weir/internal/iam"
 	"github.com/weir-db/weir/internal/ingest"
 	"github.com/weir-db/weir/internal/iotrule"
+	"github.com/weir-db/weir/internal/messaging"
 	"github.com/weir-db/weir/internal/meta"
 	"github.com/weir-db/weir/internal/mqtt"
 	"github.com/weir-db/weir/internal/objstore"
@@ -113,6 +116,7 @@ type Server struct {
 	loads   *batchload.Service
 
 	scheduled *schedule.Service
+	messages  *messaging.Service
 	http      *http.Server
 	serving   sync.WaitGroup
 }
@@ -199,9 +203,19 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 
+	s.messages, err = messaging.Open(messaging.Options{
+		Documents: s.meta.Bucket("messaging"), Clock: o.Clock, Region: o.Region, AccountID: o.AccountID, URL: s.URL,
+		MQTT: func(ctx context.Context, topic string, payload []byte) error {
+			return s.broker.Publish(ctx, &iotrule.Message{Topic: topic, Payload: payload, QoS: 1})
+		},
+		Log: o.Log.With("part", "messages"),
+	})
+	if err != nil {
+		return nil, err
+	}
 	s.scheduled, err = schedule.Open(schedule.Options{
 		Catalog: cat, Queries: s.queries, Ingest: records, Documents: s.meta.Bucket("schedule"), Clock: o.Clock,
-		Region: o.Region, AccountID: o.AccountID, Reports: loadObjects{buckets}, Log: o.Log.With("part", "schedule"),
+		Region: o.Region, AccountID: o.AccountID, Reports: loadObjects{buckets}, Notify: s.messages, Log: o.Log.With("part", "schedule"),
 	})
 	if err != nil {
 		return nil, err
@@ -209,6 +223,8 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 
 	services := []*wire.Service{
 		timestream.New(timestream.Options{Catalog: cat, Ingest: records, Queries: s.queries, Loads: s.loads, Scheduled: s.scheduled, PublicHost: o.PublicHost}),
+		sns.New(s.messages),
+		sqs.New(s.messages, o.AccountID),
 		monitoring.Service(reg),
 		iamsts.IAM(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
 		iamsts.STS(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
@@ -307,12 +323,14 @@ func (s *Server) Close(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("close %s: %w", name, err))
 		}
 	}
+	s.messages.Stop()   // long polls end
+	s.scheduled.Close() // before the topics that its runs tell
 	drain("mqtt", s.broker.Close)
 	if s.http != nil {
 		drain("aws", s.http.Shutdown)
 		s.http.Close() // whoever is left after the deadline
 	}
-	s.scheduled.Close()
+	s.messages.Close()
 	s.loads.Close()
 	s.queries.Close()
 	s.serving.Wait()
@@ -332,6 +350,9 @@ func (s *Server) abandon() {
 	}
 	if s.scheduled != nil {
 		s.scheduled.Close()
+	}
+	if s.messages != nil {
+		s.messages.Close()
 	}
 	if s.loads != nil {
 		s.loads.Close()

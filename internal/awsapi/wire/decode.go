@@ -147,9 +147,9 @@ func assign(v reflect.Value, node any, path string) error {
 	return assignScalar(v, node, path)
 }
 
-func assignStruct(v reflect.Value, node any, path string) error {
+func assignStruct(v reflect.Value, tree any, path string) error {
 	var child func(name string) any
-	switch n := node.(type) {
+	switch n := tree.(type) {
 	case map[string]any:
 		child = func(name string) any { return n[name] }
 	case *form:
@@ -160,10 +160,14 @@ func assignStruct(v reflect.Value, node any, path string) error {
 			return nil
 		}
 	default:
-		return mismatch(path, "a structure", node)
+		return mismatch(path, "a structure", tree)
 	}
 	for _, f := range fieldsOf(v.Type()) {
-		if err := assign(v.Field(f.index), child(f.name), join(path, f.name)); err != nil {
+		node := child(f.name)
+		if _, isMap := tree.(map[string]any); node == nil && f.flat != "" && !isMap {
+			node = child(f.flat)
+		}
+		if err := assign(v.Field(f.index), node, join(path, f.name)); err != nil {
 			return err
 		}
 	}

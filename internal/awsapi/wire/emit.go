@@ -108,11 +108,38 @@ func emitStruct(w emitter, v reflect.Value) {
 		if isAbsent(fv) {
 			continue
 		}
+		if x, isXML := w.(*xmlWriter); isXML && f.flat != "" {
+			emitFlat(x, fv, f.flat, f.key)
+			continue
+		}
 		w.field(f.name)
 		emitValue(w, fv)
 		w.endField()
 	}
 	w.close()
+}
+
+// emitFlat writes a list as elements of that name beside the other members, and a map
+// as such elements with a key and a Value.
+func emitFlat(w *xmlWriter, v reflect.Value, name, key string) {
+	if v.Kind() == reflect.Slice {
+		for i := range v.Len() {
+			w.field(name)
+			emitValue(w, v.Index(i))
+			w.endField()
+		}
+		return
+	}
+	keys := v.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	for _, k := range keys {
+		w.field(name)
+		w.leaf(key, k.String())
+		w.field("Value")
+		emitValue(w, v.MapIndex(k))
+		w.endField()
+		w.endField()
+	}
 }
 
 func emitMap(w emitter, v reflect.Value) {
@@ -141,6 +168,8 @@ func isAbsent(v reflect.Value) bool {
 
 type fieldInfo struct {
 	name  string
+	flat  string // of a list or map in forms and XML; "" if it is not flattened
+	key   string // of the pairs of a flattened map in XML
 	index int
 }
 
@@ -159,7 +188,11 @@ func fieldsOf(t reflect.Type) []fieldInfo {
 			name = f.Name
 		}
 		if f.IsExported() && name != "-" {
-			fields = append(fields, fieldInfo{name: name, index: i})
+			flat, key, _ := strings.Cut(f.Tag.Get("flat"), ",")
+			if key == "" {
+				key = "Name"
+			}
+			fields = append(fields, fieldInfo{name: name, flat: flat, key: key, index: i})
 		}
 	}
 	fieldCache.Store(t, fields)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -88,7 +89,8 @@ func (f *form) list() ([]any, bool) {
 	return out, true
 }
 
-// pairs returns the pairs of a map, X.entry.N.key and X.entry.N.value.
+// pairs returns the pairs of a map: X.entry.N.key and X.entry.N.value, or, as some APIs
+// have it, without the entry and with other names for key and value.
 func (f *form) pairs() (map[string]any, bool) {
 	entries := f
 	if e := f.kids["entry"]; e != nil {
@@ -101,10 +103,17 @@ func (f *form) pairs() (map[string]any, bool) {
 	out := make(map[string]any, len(items))
 	for _, item := range items {
 		kids := item.(*form).kids
-		if kids["key"] == nil || kids["value"] == nil {
+		key, value := kids["key"], kids["value"]
+		if key == nil {
+			key = cmp.Or(kids["Name"], kids["Key"])
+		}
+		if value == nil {
+			value = kids["Value"]
+		}
+		if key == nil || value == nil {
 			return nil, false
 		}
-		out[kids["key"].text] = kids["value"]
+		out[key.text] = value
 	}
 	return out, true
 }

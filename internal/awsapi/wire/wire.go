@@ -16,7 +16,9 @@
 // they are nil, "" or the zero time (an empty, non-nil slice is written); numbers and
 // booleans are always written, so an optional one is a pointer. Members of a
 // request that a struct lacks are ignored, as AWS does. Times are epoch seconds in
-// JSON, ISO 8601 in XML, tag 1 in CBOR.
+// JSON, ISO 8601 in XML, tag 1 in CBOR. A tag `flat:"Name"` says that a list or map is flattened
+// in forms and XML, with items of that name (SQS); a map's have a Name and a Value, or with
+// `flat:"Name,Key"` a Key and a Value.
 //
 // Nothing here keeps state but buffer pools and caches; all functions may be
 // called concurrently. A Call belongs to one request.
