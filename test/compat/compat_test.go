@@ -173,3 +173,18 @@ func TestJavaScriptSDK(t *testing.T) {
 	t.Run("endpoint argument", func(t *testing.T) { client(t, "", "node", name, "js-arg", s.url) })
 	t.Run("environment alone", func(t *testing.T) { client(t, s.url, "node", name, "js-env") })
 }
+
+func TestScheduledQueries(t *testing.T) {
+	s := start(t, t.TempDir())
+	newest, debian := tool(t, "WEIR_E2E_PYTHON", "../../.e2e/venv/bin/python"), tool(t, "WEIR_E2E_DEBIAN_PYTHON", "/usr/bin/python3")
+	t.Run("newest, endpoint argument", func(t *testing.T) {
+		client(t, "", newest, "clients/scheduled.py", "--endpoint", s.url, "--database", "newest_arg")
+	})
+	t.Run("newest, environment alone", func(t *testing.T) {
+		client(t, s.url, newest, "clients/scheduled.py", "--database", "newest_env")
+	})
+	// SQS in the Query protocol.
+	t.Run("debian's, endpoint argument", func(t *testing.T) {
+		client(t, "", debian, "clients/scheduled.py", "--endpoint", s.url, "--database", "debian_arg")
+	})
+}
