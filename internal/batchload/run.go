@@ -285,6 +285,7 @@ func (r *run) write(ctx context.Context, records []ingest.Record, rows []batchRo
 		return nil
 	}
 	result, err := r.store(ctx, records)
+	r.t.Progress.BytesMetered += result.BytesMetered
 	var rejected *ingest.RejectedError
 	switch {
 	case err == nil:

@@ -25,7 +25,10 @@ type Options struct {
 	Catalog *catalog.Catalog
 	Limits  Limits               // zero fields: the service's quotas
 	Observe func(o *Observation) // called after every Write that reached a table; nil: nobody
-	Log     *slog.Logger         // nil: discard
+	// ReportLate is called when late records of a table with a place for reports lost
+	// against stored versions. It must not block. nil: nobody.
+	ReportLate func(r LateReport)
+	Log        *slog.Logger // nil: discard
 }
 
 // Observation is what one Write did, for metrics of every way in. It is valid
@@ -42,12 +45,13 @@ type Service struct {
 	catalog *catalog.Catalog
 	limits  Limits
 	observe func(o *Observation)
+	late    func(r LateReport)
 	log     *slog.Logger
 }
 
 // New returns a Service.
 func New(o Options) *Service {
-	s := &Service{catalog: o.Catalog, limits: o.Limits.withDefaults(), observe: o.Observe, log: o.Log}
+	s := &Service{catalog: o.Catalog, limits: o.Limits.withDefaults(), observe: o.Observe, late: o.ReportLate, log: o.Log}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -87,6 +91,9 @@ func (s *Service) Write(ctx context.Context, req *Request) (Result, error) {
 		Total: receipt.Memory + receipt.Magnetic, Memory: receipt.Memory, Magnetic: receipt.Magnetic, BytesMetered: wholeKiB(b.metered),
 	}
 	s.observe(&Observation{Table: table, Result: result, Rejected: len(receipt.Rejections), Superseded: len(receipt.Superseded)})
+	if at := table.Magnetic.Rejected; len(receipt.Superseded) > 0 && at != nil && at.S3 && s.late != nil {
+		s.late(lateReport(table, &b.rows, receipt.Superseded))
+	}
 	if len(receipt.Rejections) > 0 {
 		return result, rejected(table, receipt.Rejections)
 	}

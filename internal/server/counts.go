@@ -37,8 +37,7 @@ func (c *counts) ingested(o *ingest.Observation) {
 	c.magnetic.Add(int64(o.Result.Magnetic))
 	c.rejected.Add(int64(o.Rejected))
 	if o.Superseded > 0 {
-		dims := []telemetry.Dim{{Name: "DatabaseName", Value: o.Table.ID.Database}, {Name: "TableName", Value: o.Table.ID.Table}, {Name: "Operation", Value: "WriteRecords"}}
-		c.reg.Metric("AWS/Timestream", "MagneticStoreRejectedRecordCount", "Count", dims...).ObserveN(c.reg.Now(), 1, float64(o.Superseded))
+		c.reg.Metric("AWS/Timestream", "MagneticStoreRejectedRecordCount", "Count", lateDims(o.Table.ID.Database, o.Table.ID.Table)...).ObserveN(c.reg.Now(), 1, float64(o.Superseded))
 	}
 }
 

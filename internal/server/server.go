@@ -114,6 +114,7 @@ type Server struct {
 	queries *query.Service
 	broker  *mqtt.Broker
 	loads   *batchload.Service
+	late    *lateReports
 
 	scheduled *schedule.Service
 	messages  *messaging.Service
@@ -172,7 +173,8 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	counts := newCounts(reg)
-	records := ingest.New(ingest.Options{Catalog: cat, Observe: counts.ingested, Log: o.Log.With("part", "ingest")})
+	s.late = newLateReports(buckets, o.Clock, reg, o.Log.With("part", "ingest"))
+	records := ingest.New(ingest.Options{Catalog: cat, Observe: counts.ingested, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
 		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Buckets: buckets, Observe: counts.queried,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Log: o.Log.With("part", "query"),
@@ -195,7 +197,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	rules.SetDeliver(s.broker.Deliver)
 
 	// Batch load writes larger requests than a client may.
-	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: ingest.Limits{Records: 2000}, Observe: counts.ingested, Log: o.Log.With("part", "ingest")})
+	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: ingest.Limits{Records: 2000}, Observe: counts.ingested, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.loads, err = batchload.Open(batchload.Options{
 		Documents: s.meta.Bucket("batchload"), Objects: loadObjects{buckets}, Writer: bulk, Catalog: cat, Clock: o.Clock, Log: o.Log.With("part", "batchload"),
 	})
@@ -334,6 +336,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.loads.Close()
 	s.queries.Close()
 	s.serving.Wait()
+	s.late.close()
 	errs = append(errs, s.store.Close(), s.meta.Close())
 	return errors.Join(errs...)
 }
@@ -359,6 +362,9 @@ func (s *Server) abandon() {
 	}
 	if s.queries != nil {
 		s.queries.Close()
+	}
+	if s.late != nil {
+		s.late.close()
 	}
 	if s.store != nil {
 		s.store.Close()
