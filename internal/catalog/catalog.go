@@ -339,8 +339,8 @@ func (c *Catalog) load(ctx context.Context) (*snapshot, error) {
 		delete(held, t.ID)
 	}
 	for id := range held {
-		if err := c.options.Backend.DropTable(ctx, id); err != nil {
-			return nil, fmt.Errorf("drop table %s.%s, which the catalog does not know: %w", id.Database, id.Table, err)
+		if err := c.dropUnknown(ctx, id); err != nil {
+			return nil, err
 		}
 	}
 	for name, d := range snap.databases {
@@ -350,6 +350,26 @@ func (c *Catalog) load(ctx context.Context) (*snapshot, error) {
 	}
 	slices.Sort(snap.names)
 	return snap, nil
+}
+
+// dropUnknown drops a table of the backend that no document describes: a crash came between
+// the two steps of creating or deleting it. One that is newer than every table the documents
+// know and yet has records was not left by a crash, since a table takes records once its
+// document is stored: the documents are lost or an old copy, and the records must stay.
+func (c *Catalog) dropUnknown(ctx context.Context, id storage.TableID) error {
+	if id.Incarnation > c.incarnation {
+		t, err := c.options.Backend.Table(id)
+		if err != nil {
+			return fmt.Errorf("open table %s.%s, which the catalog does not know: %w", id.Database, id.Table, err)
+		}
+		if len(t.Schema().Measures) > 0 {
+			return fault.New(fault.Corrupt, "the store holds records of the table %s.%s, which the catalog does not know: meta.db is missing, or older than the store", id.Database, id.Table)
+		}
+	}
+	if err := c.options.Backend.DropTable(ctx, id); err != nil {
+		return fmt.Errorf("drop table %s.%s, which the catalog does not know: %w", id.Database, id.Table, err)
+	}
+	return nil
 }
 
 func (c *Catalog) read(snap *snapshot, tables *[]tableDoc, key string, doc []byte) error {

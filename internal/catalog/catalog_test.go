@@ -21,15 +21,19 @@ import (
 
 // shelf is a backend that only knows which tables it has. It fails when told to.
 type shelf struct {
-	mu     sync.Mutex
-	tables map[storage.TableID]storage.Policy
-	fail   error
+	written bool // its tables have records
+	mu      sync.Mutex
+	tables  map[storage.TableID]storage.Policy
+	fail    error
 }
 
 type shelved struct {
 	storage.Table
-	id storage.TableID
+	id     storage.TableID
+	schema *storage.Schema
 }
+
+func (s shelved) Schema() *storage.Schema { return s.schema }
 
 func newShelf() *shelf { return &shelf{tables: map[storage.TableID]storage.Policy{}} }
 
@@ -67,7 +71,11 @@ func (s *shelf) Table(id storage.TableID) (storage.Table, error) {
 	if _, ok := s.tables[id]; !ok {
 		return nil, fault.New(fault.NotFound, "no such table")
 	}
-	return shelved{id: id}, nil
+	schema := &storage.Schema{}
+	if s.written {
+		schema.Measures = []storage.Measure{{Name: "m"}}
+	}
+	return shelved{id: id, schema: schema}, nil
 }
 
 func (s *shelf) Close() error { return nil }
@@ -492,6 +500,24 @@ func TestOpenRepairsWhatACrashLeft(t *testing.T) {
 	}
 	if w.shelf.tables[kept.ID] != kept.Policy() {
 		t.Error("the policy was not repeated")
+	}
+}
+
+func TestOpenKeepsTheRecordsOfTablesWhoseDocumentsAreLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.database("db")
+	w.table("db", "first")
+	old := maps.Clone(w.docs.docs)
+	second := w.table("db", "second")
+	w.shelf.written = true
+	for name, docs := range map[string]map[string][]byte{"none": {}, "an old copy": old} {
+		w.docs.docs = maps.Clone(docs)
+		_, err := w.open()
+		refused(t, err, fault.Corrupt, "meta.db is missing, or older than the store")
+		if _, ok := w.shelf.tables[second.ID]; !ok {
+			t.Errorf("%s: the table is gone", name)
+		}
 	}
 }
 
