@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/ingest"
 	"github.com/weir-db/weir/internal/server"
 )
 
@@ -34,6 +35,7 @@ type serveFlags struct {
 	queryMemory byteSize
 	maxBody     byteSize
 	clock       string
+	limits      string
 	logFormat   string
 	pgListen    string
 }
@@ -53,6 +55,7 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.Var(&f.memory, "memory-limit", "memory that the server aims to stay within; rows beyond are written out early")
 	f.Var(&f.queryMemory, "query-memory-limit", "memory that one query's operators may hold")
 	f.Var(&f.maxBody, "max-body", "largest request body")
+	f.StringVar(&f.limits, "limits", "aws", "bounds of WriteRecords: aws (its quotas) or roomy, then `changes` such as aws,records=1000")
 	f.StringVar(&o.PublicHost, "public-host", "", "`host[:port]` that DescribeEndpoints tells clients, behind a proxy")
 	f.StringVar(&o.TLSCertFile, "tls-cert", "", "PEM `file` with the certificate for all doors")
 	f.StringVar(&o.TLSKeyFile, "tls-key", "", "PEM `file` with its key")
@@ -80,6 +83,10 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	case server.AuthAuto, server.AuthIAM, server.AuthOff:
 	default:
 		return o, usagef("--auth %s: want auto, iam or off", f.auth)
+	}
+	var err error
+	if o.Limits, err = ingest.ParseLimits(f.limits); err != nil {
+		return o, usagef("--limits: %v", err)
 	}
 	switch f.clock {
 	case "machine":

@@ -76,6 +76,8 @@ type Options struct {
 	MaxBodyBytes          int64  // of a request; default 4 MiB
 	PublicHost            string // host[:port] that DescribeEndpoints tells; default: the one the caller used
 
+	Limits ingest.Limits // of WriteRecords; zero fields: the service's quotas
+
 	Clock        *clock.Clock // default: the machine's
 	ClockControl bool         // serve /admin/clock
 
@@ -174,7 +176,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	counts := newCounts(reg)
 	s.late = newLateReports(buckets, o.Clock, reg, o.Log.With("part", "ingest"))
-	records := ingest.New(ingest.Options{Catalog: cat, Observe: counts.ingested, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
+	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits, Observe: counts.ingested, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
 		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Buckets: buckets, Observe: counts.queried,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Log: o.Log.With("part", "query"),
@@ -197,7 +199,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	rules.SetDeliver(s.broker.Deliver)
 
 	// Batch load writes larger requests than a client may.
-	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: ingest.Limits{Records: 2000}, Observe: counts.ingested, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
+	bulkLimits := o.Limits
+	bulkLimits.Records = max(2000, bulkLimits.Records)
+	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: bulkLimits, Observe: counts.ingested, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.loads, err = batchload.Open(batchload.Options{
 		Documents: s.meta.Bucket("batchload"), Objects: loadObjects{buckets}, Writer: bulk, Catalog: cat, Clock: o.Clock, Log: o.Log.With("part", "batchload"),
 	})
