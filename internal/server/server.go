@@ -198,7 +198,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	rules.SetDeliver(s.broker.Deliver)
 
-	// Batch load writes larger requests than a client may.
+	// Batch load and scheduled queries write larger requests than a client may.
 	bulkLimits := o.Limits
 	bulkLimits.Records = max(2000, bulkLimits.Records)
 	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: bulkLimits, Observe: counts.ingested, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
@@ -220,7 +220,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.scheduled, err = schedule.Open(schedule.Options{
-		Catalog: cat, Queries: s.queries, Ingest: records, Documents: s.meta.Bucket("schedule"), Clock: o.Clock,
+		Catalog: cat, Queries: s.queries, Ingest: bulk, Documents: s.meta.Bucket("schedule"), Clock: o.Clock,
 		Region: o.Region, AccountID: o.AccountID, Reports: loadObjects{buckets}, Notify: s.messages, Log: o.Log.With("part", "schedule"),
 	})
 	if err != nil {
