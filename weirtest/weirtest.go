@@ -12,8 +12,8 @@
 //	}
 //
 // Everything that depends on time reads the server's clock: now() and ago() in queries, the
-// window in which records are accepted, retention and the move from the memory store to
-// the magnetic store. [Server.Advance] makes a year of retention a matter of milliseconds.
+// window in which records are accepted, retention, the move from the memory store to
+// the magnetic store, and scheduled queries. [Server.Advance] makes a year of retention a matter of milliseconds.
 //
 // Any credentials are taken. Tests may run in parallel, each with a server of its own; a
 // server starts in some milliseconds. Its methods may be called from any goroutine, but
@@ -137,6 +137,20 @@ func (s *Server) Set(t time.Time) { s.opts.Clock.Set(t) }
 // Advance moves the clock by d. What retention ends with that is gone from queries when
 // Advance returns; files follow in the background.
 func (s *Server) Advance(d time.Duration) { s.opts.Clock.Advance(d) }
+
+// Settle waits until the scheduled queries that became due have run; after a minute it
+// gives up and the test fails.
+func (s *Server) Settle() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s.mu.Lock()
+	srv := s.srv
+	s.mu.Unlock()
+	if err := srv.Settle(ctx); err != nil {
+		s.t.Fatalf("weirtest: scheduled queries are not done: %v", err)
+	}
+}
 
 // Freeze stops the clock where it is.
 func (s *Server) Freeze() { s.opts.Clock.Freeze() }

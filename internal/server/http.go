@@ -46,6 +46,7 @@ type clockChange struct {
 	Advance string     `json:"advance"` // a duration such as "1h30m"
 	Freeze  *bool      `json:"freeze"`  // false lets a frozen clock run on
 	Reset   bool       `json:"reset"`   // follow the machine's clock again
+	Settle  bool       `json:"settle"`  // answer once the scheduled queries that became due have run
 }
 
 func (s *Server) showClock(w http.ResponseWriter, _ *http.Request) {
@@ -87,6 +88,12 @@ func (s *Server) setClock(w http.ResponseWriter, r *http.Request) {
 	}
 	if by != 0 {
 		clk.Advance(by)
+	}
+	if c.Settle {
+		if err := s.Settle(r.Context()); err != nil {
+			http.Error(w, "clock: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 	}
 	s.showClock(w, r)
 }

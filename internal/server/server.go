@@ -320,6 +320,10 @@ func (s *Server) URL() string {
 // Clock returns the clock that the server lives by.
 func (s *Server) Clock() *clock.Clock { return s.opts.Clock }
 
+// Settle blocks until no scheduled query is due or running at the clock's present time, or
+// ctx is done.
+func (s *Server) Settle(ctx context.Context) error { return s.scheduled.Settle(ctx) }
+
 // Close drains and stops: no new connections, calls in flight end or are cancelled when
 // ctx is done, what is in memory is written out. It returns once nothing runs.
 func (s *Server) Close(ctx context.Context) error {
