@@ -16,7 +16,7 @@ import (
 // day), arrays as LIST, series as LIST of rows of time and value, intervals as their
 // text; every value is optional.
 type parquetWriter struct {
-	w       *parquet.Writer
+	w       *parquet.GenericWriter[any]
 	columns []*leafTree
 	leaves  [][]parquet.Value // of the batch in hand, by leaf
 	raw     int64             // estimated bytes since the last flush
@@ -38,7 +38,7 @@ func newParquetWriter(out io.Writer, columns []plan.OutputColumn, gzip bool) *pa
 	} else {
 		options = append(options, parquet.Compression(compress.Codec(&parquet.Uncompressed)))
 	}
-	p.w = parquet.NewWriter(out, options...)
+	p.w = parquet.NewGenericWriter[any](out, options...)
 	return p
 }
 
