@@ -64,6 +64,7 @@ func (s *Service) work(e *entry) {
 	for {
 		t, trigger, q := s.step(e, done)
 		if done != nil {
+			s.opts.Observe(q, done)
 			s.notifyRun(s.ctx, q, done)
 		}
 		if t == nil {

@@ -173,6 +173,9 @@ func (x *execution) row(ctx context.Context, b *vec.Batch, i int) error {
 
 // flush writes the records at hand until at most left are.
 func (x *execution) flush(ctx context.Context, left int) error {
+	if len(x.request.Records) <= left {
+		return nil
+	}
 	limit := x.service.opts.Ingest.Limits().Records
 	all, origins := x.request.Records, x.origins
 	for len(x.request.Records) > left {

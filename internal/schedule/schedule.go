@@ -56,6 +56,9 @@ type Options struct {
 	// the query. nil: the role's own ARN, for any role.
 	AssumeRole func(ctx context.Context, roleARN string) (string, error)
 
+	// Observe is told of every run that ended, as its worker goes on; nil: nobody.
+	Observe func(q *Query, r *Run)
+
 	MaxQueries int           // quota; 10000
 	MaxPending int           // runs that one query can wait for; 1000
 	Parallel   int           // runs at one time; 4
@@ -72,6 +75,9 @@ func (o Options) withDefaults() Options {
 	def(&o.RetryAfter, 200*time.Millisecond)
 	if o.Clock == nil {
 		o.Clock = clock.New()
+	}
+	if o.Observe == nil {
+		o.Observe = func(*Query, *Run) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -3,6 +3,7 @@ package server
 import (
 	"github.com/weir-db/weir/internal/ingest"
 	"github.com/weir-db/weir/internal/query"
+	"github.com/weir-db/weir/internal/schedule"
 	"github.com/weir-db/weir/internal/telemetry"
 )
 
@@ -39,6 +40,11 @@ func (c *counts) ingested(o *ingest.Observation) {
 	if o.Superseded > 0 {
 		c.reg.Metric("AWS/Timestream", "MagneticStoreRejectedRecordCount", "Count", lateDims(o.Table.ID.Database, o.Table.ID.Table)...).ObserveN(c.reg.Now(), 1, float64(o.Superseded))
 	}
+}
+
+// ran counts a run of a scheduled query by its outcome.
+func (c *counts) ran(_ *schedule.Query, r *schedule.Run) {
+	c.reg.Counter("weir_scheduled_runs_total", "Runs of scheduled queries that ended.", "status", r.Status()).Add(1)
 }
 
 func (c *counts) queried(o query.Observation) {

@@ -221,7 +221,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.scheduled, err = schedule.Open(schedule.Options{
 		Catalog: cat, Queries: s.queries, Ingest: bulk, Documents: s.meta.Bucket("schedule"), Clock: o.Clock,
-		Region: o.Region, AccountID: o.AccountID, Reports: loadObjects{buckets}, Notify: s.messages, Log: o.Log.With("part", "schedule"),
+		Region: o.Region, AccountID: o.AccountID, Reports: loadObjects{buckets}, Notify: s.messages, Observe: counts.ran, Log: o.Log.With("part", "schedule"),
 	})
 	if err != nil {
 		return nil, err
