@@ -23,6 +23,7 @@ func (s *Server) handler(api *awsapi.Handler, reg *telemetry.Registry) http.Hand
 		own.HandleFunc("GET /admin/clock", s.showClock)
 		own.HandleFunc("PUT /admin/clock", s.setClock)
 	}
+	own.Handle("POST "+BackupPath, s.backups)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A bucket may be called health.
 		if h, pattern := own.Handler(r); pattern != "" && !awsapi.SignedFor(r, "s3") {

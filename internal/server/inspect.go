@@ -24,6 +24,13 @@ func InspectStoreFile(w io.Writer, dir, name string) error {
 
 // CheckFolder verifies a data folder that no server has open: see embedded.Check.
 func CheckFolder(ctx context.Context, w io.Writer, dir string) error {
+	if err := refuseUnfinished(dir); err != nil {
+		return err
+	}
+	return checkFolder(ctx, w, dir)
+}
+
+func checkFolder(ctx context.Context, w io.Writer, dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, "store")); err != nil {
 		return fmt.Errorf("%s is no data folder: %w", dir, err)
 	}

@@ -3,7 +3,7 @@
 // top to bottom tells what there is.
 //
 // Beside the AWS API its HTTP port serves /health (200 once requests are answered), /metrics
-// (Prometheus) and, where [Options.ClockControl] allows it, /admin/clock.
+// (Prometheus), /admin/backup (see [BackupPath]) and, where [Options.ClockControl] allows it, /admin/clock.
 package server
 
 import (
@@ -117,6 +117,7 @@ type Server struct {
 	broker  *mqtt.Broker
 	loads   *batchload.Service
 	late    *lateReports
+	backups *backups
 
 	scheduled *schedule.Service
 	messages  *messaging.Service
@@ -144,16 +145,19 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 
+	if err := refuseUnfinished(o.DataDir); err != nil {
+		return nil, err
+	}
 	if _, err := vfs.Real(o.DataDir); err != nil { // makes it, durably
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	s.store, err = embedded.Open(ctx, embedded.Options{
-		Dir: filepath.Join(o.DataDir, "store"), Clock: o.Clock, MemoryLimitBytes: o.MemoryLimitBytes, Log: o.Log.With("part", "store"),
+		Dir: filepath.Join(o.DataDir, storeFolder), Clock: o.Clock, MemoryLimitBytes: o.MemoryLimitBytes, Log: o.Log.With("part", "store"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	if s.meta, err = meta.Open(filepath.Join(o.DataDir, "meta.db")); err != nil {
+	if s.meta, err = meta.Open(filepath.Join(o.DataDir, documentsFile)); err != nil {
 		return nil, err
 	}
 	buckets, err := openBuckets(o)
@@ -249,6 +253,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.backups = &backups{opts: o, signed: signed, keys: principals, catalog: cat, copyMeta: s.meta.Copy, store: s.store, buckets: buckets}
 	s.serve(s.handler(api, reg))
 	o.Log.Info("ready", "dur", time.Since(began).Round(time.Microsecond), "data", o.DataDir, "auth", authName(signed))
 	return s, nil
@@ -256,7 +261,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 
 // openBuckets opens the objects that clients, UNLOAD and reports put into the data folder.
 func openBuckets(o Options) (*objstore.Buckets, error) {
-	fsys, err := vfs.Real(filepath.Join(o.DataDir, "objects"))
+	fsys, err := vfs.Real(filepath.Join(o.DataDir, objectsFolder))
 	if err != nil {
 		return nil, fmt.Errorf("objects: %w", err)
 	}
@@ -340,6 +345,7 @@ func (s *Server) Close(ctx context.Context) error {
 		drain("aws", s.http.Shutdown)
 		s.http.Close() // whoever is left after the deadline
 	}
+	s.backups.close()
 	s.messages.Close()
 	s.loads.Close()
 	s.queries.Close()

@@ -106,14 +106,22 @@ func parseManifest(data []byte) (*manifest, error) {
 	return &m, nil
 }
 
+// encode returns the manifest as it is stored.
+func (m *manifest) encode() ([]byte, error) {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	data := fmt.Appendf(nil, "%s%08x\n", manifestMagic, crc32.Checksum(body, castagnoli))
+	return append(data, body...), nil
+}
+
 // write replaces the manifest durably.
 func (m *manifest) write(fsys vfs.FS) error {
-	body, err := json.Marshal(m)
+	data, err := m.encode()
 	if err != nil {
 		return err
 	}
-	data := fmt.Appendf(nil, "%s%08x\n", manifestMagic, crc32.Checksum(body, castagnoli))
-	data = append(data, body...)
 	f, err := fsys.Create(manifestNewName)
 	if err != nil {
 		return fmt.Errorf("write manifest: %w", err)

@@ -23,8 +23,9 @@ type segmentFile struct {
 	meta    segmentMeta
 	damaged atomic.Bool // not to be merged
 
-	mu      sync.Mutex // guards refs, retired and done
+	mu      sync.Mutex // guards refs, pins, retired and done
 	refs    int
+	pins    int // of snapshots: see pin
 	retired bool
 	done    bool // closed, and deleted
 
@@ -111,8 +112,7 @@ func (f *segmentFile) acquire() bool {
 func (f *segmentFile) release() {
 	f.mu.Lock()
 	f.refs--
-	last := f.retired && f.refs == 0 && !f.done
-	f.done = f.done || last
+	last := f.lastLocked()
 	f.mu.Unlock()
 	if last {
 		f.delete()
@@ -123,8 +123,7 @@ func (f *segmentFile) release() {
 func (f *segmentFile) retire() {
 	f.mu.Lock()
 	f.retired = true
-	last := f.refs == 0 && !f.done
-	f.done = f.done || last
+	last := f.lastLocked()
 	f.mu.Unlock()
 	if last {
 		f.delete()
