@@ -5,7 +5,8 @@
 // A request is told apart, in this order, by the X-Amz-Target header (AWS JSON), a
 // path /service/S/operation/O (Smithy RPC v2 CBOR), a method and path that a
 // service declared (REST-JSON), or the Action and Version of a form (Query);
-// where two services would do, the credential scope decides. Answers to what has no
+// where two services would do, the credential scope decides. S3 comes before all of
+// them, when a request is signed for it or names a bucket ([ObjectDoor]). Answers to what has no
 // service are the front end's own errors (reference/api.md, section 2).
 //
 // A [Handler] is read-only after New but for its caches, and may be called

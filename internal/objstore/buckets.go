@@ -155,6 +155,9 @@ func (b *Buckets) DeleteBucket(ctx context.Context, name string) error {
 	if _, err := b.Bucket(name); err != nil {
 		return err
 	}
+	// What commits waits for the lock, so an empty bucket stays empty.
+	b.names.Lock()
+	defer b.names.Unlock()
 	l, err := b.List(ctx, name, ListOptions{Limit: 1})
 	if err != nil {
 		return err
@@ -162,17 +165,36 @@ func (b *Buckets) DeleteBucket(ctx context.Context, name string) error {
 	if len(l.Objects) > 0 {
 		return fault.Wrap(fault.Conflict, ErrNotEmpty, "The bucket you tried to delete is not empty")
 	}
-	b.names.Lock()
-	defer b.names.Unlock()
-	// An object that came meanwhile keeps the folder from being removed.
-	err = b.fs.Remove(path.Join(name, bucketFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := b.sweep(name); err != nil {
 		return err
 	}
-	if err := b.fs.Remove(name); err != nil {
-		return fault.Wrap(fault.Conflict, ErrNotEmpty, "The bucket you tried to delete is not empty")
-	}
 	return b.fs.SyncDir(".")
+}
+
+// sweep removes a folder without objects, and what crashes left in it.
+func (b *Buckets) sweep(dir string) error {
+	list, err := b.fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range list {
+		name := path.Join(dir, n)
+		info, err := b.fs.Stat(name)
+		switch {
+		case err != nil:
+			return err
+		case info.IsDir():
+			err = b.sweep(name)
+		case strings.HasPrefix(n, "."):
+			err = b.fs.Remove(name)
+		default:
+			err = fault.Wrap(fault.Conflict, ErrNotEmpty, "The bucket holds the file %s, which is no object.", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return b.fs.Remove(dir)
 }
 
 // Bucket describes a bucket; the error is ErrNoBucket.

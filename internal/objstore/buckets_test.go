@@ -55,7 +55,7 @@ var oddKeys = []string{
 	"a", "a/b", "a/", "a//", "a//b", "/", "//", "/a", ".", "..", "../..", "../../etc/passwd", "a/../b", ".bucket", ".a.meta",
 	"a/.b.meta", "%", "%f", "a%f", "a%2F", "%2E", "a%+", "x\\y", "tab\there", "ü/é", "a-b", "a.b", "a0", "col=2024-01-01 00:00:00/x.csv",
 	strings.Repeat("n", 1024), strings.Repeat("n", 198), strings.Repeat("n", 198) + "/x", strings.Repeat("n", 198) + "!", strings.Repeat("n", 197) + "/x",
-	strings.Repeat("é/", 300), strings.Repeat("%", 1000), strings.Repeat("n", 199) + "/" + strings.Repeat("m", 500),
+	strings.Repeat("é", 500), strings.Repeat("n", 196), strings.Repeat("n", 195) + "😀x", strings.Repeat("é/", 300), strings.Repeat("%", 1000), strings.Repeat("n", 199) + "/" + strings.Repeat("m", 500),
 }
 
 func TestEveryKeyIsAnObjectOfItsOwn(t *testing.T) {
@@ -119,7 +119,10 @@ func listAll(t *testing.T, b *Buckets, o ListOptions) []string {
 
 func TestListAgreesWithAModel(t *testing.T) {
 	t.Parallel()
-	b, _ := realBuckets(t)
+	b := openBuckets(t, vfs.NewMem()) // quicker than the disk
+	if err := b.CreateBucket("box", ""); err != nil {
+		t.Fatal(err)
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	keys := map[string]bool{}
 	for range 150 {
@@ -202,6 +205,27 @@ func TestABucketInUseStays(t *testing.T) {
 		if _, err := b.Stat(name, "x"); !errors.Is(err, ErrNoBucket) {
 			t.Errorf("Stat in %q = %v", name, err)
 		}
+	}
+}
+
+func TestABucketWithLeftoversCanBeDeleted(t *testing.T) {
+	t.Parallel()
+	b, fsys := realBuckets(t)
+	if err := fsys.MkdirAll("box/a/b"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"box/a/b/.x.meta", "box/.y.meta"} {
+		f, err := fsys.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	if err := b.DeleteBucket(t.Context(), "box"); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := fsys.List("."); len(left) != 2 {
+		t.Errorf("left over: %v", left)
 	}
 }
 
@@ -311,4 +335,36 @@ func BenchmarkList(b *testing.B) {
 	for b.Loop() {
 		s.List(b.Context(), "box", ListOptions{Limit: 1000})
 	}
+}
+
+func FuzzNames(f *testing.F) {
+	for _, k := range oddKeys {
+		f.Add(k, k+"/x")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if !validKey(a) || !validKey(b) {
+			t.Skip()
+		}
+		decoded := func(key string) string {
+			var out strings.Builder
+			n := names(key)
+			for i, name := range n {
+				if len(name) > 255-len(".")-len(".meta")-len(besideDir) || strings.ContainsAny(name, "/\x00") || name == "." || name == ".." {
+					t.Fatalf("%q has the name %q", key, name)
+				}
+				text, goesOn, ok := plain(name)
+				if !ok {
+					t.Fatalf("%q has the name %q, which stands for nothing", key, name)
+				}
+				out.WriteString(text)
+				if !goesOn && i < len(n)-1 {
+					out.WriteByte('/')
+				}
+			}
+			return out.String()
+		}
+		if decoded(a) != a || decoded(b) != b {
+			t.Fatalf("%q and %q became %q and %q", a, b, decoded(a), decoded(b))
+		}
+	})
 }

@@ -49,12 +49,14 @@ func appendSegment(out []string, seg string) []string {
 		return append(out, emptyName)
 	}
 	name := make([]byte, 0, len(seg)+8)
-	for i := range len(seg) {
-		name = appendEscaped(name, seg[i], len(name) == 0)
-		// Whatever the next byte is, it might not fit. Cutting here makes all segments with
-		// these first bytes meet in one folder, even one that ends here.
-		if len(name) > maxName-3 {
-			return appendSegment(append(out, string(name)+continued), seg[i+1:])
+	for i, r := range seg {
+		for k := range utf8.RuneLen(r) {
+			name = appendEscaped(name, seg[i+k], len(name) == 0)
+		}
+		// Whatever the next character is, it might not fit. Cutting here makes all segments with
+		// these first characters meet in one folder, even one that ends here.
+		if len(name) > maxName-utf8.UTFMax {
+			return appendSegment(append(out, string(name)+continued), seg[i+utf8.RuneLen(r):])
 		}
 	}
 	return append(out, string(name))
