@@ -32,6 +32,7 @@ var commands = []command{
 	{"serve", "run the server", runServe},
 	{"demo", "a server, simulated devices, the usual questions and their answers", runDemo},
 	{"sql", "ask a server in SQL, as a shell or with one statement", runSQL},
+	{"import", "write files into a table: results of UNLOAD, CSV, Parquet, line protocol", runImport},
 	{"backup", "write a consistent backup of a running server to a file", runBackup},
 	{"restore", "make a data folder of a backup", runRestore},
 	{"inspect", "print a file that the server wrote, and check it", runInspect},
@@ -40,7 +41,7 @@ var commands = []command{
 }
 
 // planned are commands of the contract that this version does not have.
-var planned = []string{"import", "export", "bench"}
+var planned = []string{"export", "bench"}
 
 func main() {
 	// The first signal ends the work in order, the second at once.
