@@ -114,8 +114,8 @@ const pageSize = 100
 func page[T any](all []T, token string) (part []T, next string, err error) {
 	from := 0
 	if token != "" {
-		text, err := base64.RawURLEncoding.DecodeString(token)
-		if from, err = strconv.Atoi(string(text)); err != nil || from < 0 {
+		text, bad := base64.RawURLEncoding.DecodeString(token)
+		if from, err = strconv.Atoi(string(text)); bad != nil || err != nil || from < 0 {
 			return nil, "", invalid("NextToken")
 		}
 	}
