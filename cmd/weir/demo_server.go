@@ -18,12 +18,13 @@ type demoServer struct {
 // startDemoServer starts a server that keeps its data in folder. Of its log the demo
 // shows what somebody should act on.
 func startDemoServer(ctx context.Context, folder, listen, mqttListen string) (*demoServer, error) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := server.Start(ctx, server.Options{
 		DataDir: folder, Listen: listen, MQTTListen: mqttListen, Auth: server.AuthAuto, Region: demoRegion,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &demoServer{s.Addr("aws"), s.Addr("mqtt"), func() error { return closeWithin(s, 8*time.Second) }}, nil
+	return &demoServer{s.Addr("aws"), s.Addr("mqtt"), func() error { return closeWithin(s, 8*time.Second, time.Second, log) }}, nil
 }

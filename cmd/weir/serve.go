@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"time"
 
@@ -79,6 +80,12 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	case o.Listen == "" && o.MQTTListen == "":
 		return o, usagef("--listen and --mqtt-listen are both empty: nobody could reach the server")
 	}
+	if !accountID.MatchString(o.AccountID) {
+		return o, usagef("--account-id %s: want twelve digits", o.AccountID)
+	}
+	if !regionName.MatchString(o.Region) {
+		return o, usagef("--region %s: want a name such as us-east-1", o.Region)
+	}
 	switch o.Auth = server.AuthMode(f.auth); o.Auth {
 	case server.AuthAuto, server.AuthIAM, server.AuthOff:
 	default:
@@ -117,6 +124,12 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	return o, nil
 }
 
+// Both end up in ARNs, between colons.
+var (
+	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName = regexp.MustCompile(`^[a-z0-9-]+$`)
+)
+
 func runServe(ctx context.Context, args []string) error {
 	o, err := newServeFlags("serve", serveSummary).options(args, os.Stderr)
 	if err != nil {
@@ -128,15 +141,24 @@ func runServe(ctx context.Context, args []string) error {
 	}
 	<-ctx.Done()
 	o.Log.Info("draining")
-	return closeWithin(s, 8*time.Second)
+	return closeWithin(s, 8*time.Second, time.Second, o.Log)
 }
 
-// closeWithin closes the server; calls that do not end in time are cancelled.
-func closeWithin(s *server.Server, d time.Duration) error {
+// closeWithin closes the server: calls that do not end in d are cancelled. What then takes
+// longer than grace is abandoned, with a line in the log: a supervisor would kill the process, and
+// every acknowledged record is in the store's log.
+func closeWithin(s interface{ Close(context.Context) error }, d, grace time.Duration, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	if err := s.Close(ctx); err != nil {
-		return fmt.Errorf("shutdown: %w", err)
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close(ctx) }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			return fmt.Errorf("shutdown: %w", err)
+		}
+	case <-time.After(d + grace):
+		log.Error("shutdown abandoned: a call or a flush does not end", "dur", d+grace)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/storage/embedded/memstore"
 	"github.com/weir-db/weir/internal/storage/embedded/segment"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
@@ -164,6 +165,10 @@ func (f *segmentFile) load(ctx context.Context, t *table) (*segmentIndex, error)
 		return idx, nil
 	}
 	r, err := segment.Open(ctx, f.store.objects, f.meta.Name)
+	if fault.KindOf(err) == fault.NotFound {
+		// The caller asked for a table, which is there; only its file is not.
+		err = &segment.CorruptError{Path: f.meta.Name, Err: errors.New("the file is missing")}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -108,8 +108,8 @@ func TestMissingSegmentIsAnErrorOfItsDayOnly(t *testing.T) {
 	}
 	s = open(t, Options{FS: mem, Clock: clk, LogFileBytes: 1 << 20})
 	defer s.Close()
-	if err := scanError(s, storage.ScanSpec{From: 0, To: storage.AllTime.To, Columns: []string{"time"}}); err == nil || !strings.Contains(err.Error(), keys[0]) {
-		t.Errorf("scan: %v, want an error that names %s", err, keys[0])
+	if err := scanError(s, storage.ScanSpec{From: 0, To: storage.AllTime.To, Columns: []string{"time"}}); fault.KindOf(err) != fault.Corrupt || !strings.Contains(err.Error(), keys[0]) {
+		t.Errorf("scan: %v, want damage, with the name %s", err, keys[0])
 	}
 	if err := scanError(s, storage.ScanSpec{From: benchStart.UnixNano(), To: storage.AllTime.To, Columns: []string{"time"}}); err != nil {
 		t.Errorf("scan of the other day: %v", err)
