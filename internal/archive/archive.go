@@ -183,7 +183,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 func (a *Reader) begin() error {
 	h, err := a.tar.Next()
 	if err != nil || h.Name != infoName {
-		return fault.Wrap(fault.Corrupt, errors.Join(err, errNoBackup), "This is no backup of weir.")
+		return fault.New(fault.Corrupt, "This is no backup of weir, or less than the beginning of one.")
 	}
 	if err := a.parse(infoName, &a.info); err != nil {
 		return err
@@ -193,8 +193,6 @@ func (a *Reader) begin() error {
 	}
 	return nil
 }
-
-var errNoBackup = errors.New("it does not begin as one does")
 
 // Info says what the archive is.
 func (a *Reader) Info() Info { return a.info }
@@ -251,9 +249,9 @@ func (a *Reader) cut(err error) error {
 		where = "after or in " + a.last
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fault.Wrap(fault.Corrupt, io.ErrUnexpectedEOF, "The backup is not whole: it was cut off %s.", where)
+		return fault.New(fault.Corrupt, "The backup is not whole: it was cut off %s.", where)
 	}
-	return fault.Wrap(fault.Corrupt, err, "The backup cannot be read %s.", where)
+	return fault.Wrap(fault.Corrupt, err, "The backup cannot be read %s", where)
 }
 
 func (a *Reader) parse(name string, doc any) error {
@@ -261,7 +259,7 @@ func (a *Reader) parse(name string, doc any) error {
 	if err != nil {
 		return a.cut(err)
 	}
-	return fault.Wrap(fault.Corrupt, json.Unmarshal(text, doc), "The backup is damaged: its entry %s does not parse.", name)
+	return fault.Wrap(fault.Corrupt, json.Unmarshal(text, doc), "The backup is damaged: its entry %s does not parse", name)
 }
 
 func (a *Reader) finish() error {

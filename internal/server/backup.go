@@ -70,6 +70,7 @@ func (b *backups) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer c.store.Close()
 	w.Header().Set("Content-Type", "application/zstd")
+	w.Header().Set("Connection", "close") // the deadlines of stallWriter would outlive the answer
 	totals, err := b.send(r.Context(), w, c, began)
 	if err != nil {
 		b.opts.Log.Error("backup not completed", "err", err, "dur", time.Since(began))

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -153,7 +152,7 @@ func unpackFile(ctx context.Context, in io.Reader, name string, f archive.File) 
 		return err
 	}
 	mode := fs.FileMode(0o644)
-	if path.Base(f.Name) == documentsFile {
+	if f.Name == documentsFile {
 		mode = 0o600 // secrets
 	}
 	out, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
