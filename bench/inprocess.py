@@ -16,6 +16,7 @@ if name == "duckdb":
 
     connection = duckdb.connect(os.path.join(folder, "bench.duckdb"))
     connection.execute("SET threads = 2")
+    connection.execute("SET enable_progress_bar = false")  # it goes to stdout, as answers do
 
     def run(sql):
         # A relation, whose result goes to Arrow without another copy; statements give none.
