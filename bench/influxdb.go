@@ -49,6 +49,8 @@ query-log-enabled = false
 cache-snapshot-write-cold-duration = "2s"
 compact-full-write-cold-duration = "3s"
 max-series-per-database = 0
+[monitor]
+store-enabled = false
 [http]
 bind-address = "%[2]s"
 log-enabled = false

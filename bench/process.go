@@ -77,10 +77,11 @@ func diskUsage(dir string) int64 {
 	return total
 }
 
-// waitStill waits until the size of dir has stood for a time.
+// waitStill waits until the size of dir has stood for a time, at most a minute in all.
 func waitStill(ctx context.Context, dir string, quiet time.Duration) error {
-	before, since := diskUsage(dir), time.Now()
-	for time.Since(since) < quiet {
+	began := time.Now()
+	before, since := diskUsage(dir), began
+	for time.Since(since) < quiet && time.Since(began) < time.Minute {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
