@@ -112,19 +112,21 @@ func run(ctx context.Context, s *settings) error {
 	if _, err := os.Stat(s.bin); err != nil {
 		return fmt.Errorf("no weir binary: %w; make build, or give its path with -bin", err)
 	}
+	// What was measured before a part fails is worth having.
+	var failed error
 	for _, p := range parts {
-		if !slices.Contains(s.parts, p.name) {
+		if !slices.Contains(s.parts, p.name) || failed != nil {
 			continue
 		}
 		if err := p.run(ctx, b); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			failed = fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
 	b.report.tables(os.Stdout)
 	if s.json != "" {
-		return b.report.writeJSON(s.json)
+		failed = errors.Join(failed, b.report.writeJSON(s.json))
 	}
-	return nil
+	return failed
 }
 
 func partHelp() string {
