@@ -18,6 +18,7 @@ type clickHouse struct {
 	bin   string
 	conns int
 	proc  *process
+	dir   string
 	url   string
 	http  *http.Client
 }
@@ -67,7 +68,7 @@ func (v *clickHouse) start(ctx context.Context, dir string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	v.proc, v.url = &process{cmd}, "http://"+addr
+	v.proc, v.dir, v.url = &process{cmd}, dir, "http://"+addr
 	return waitReady(ctx, v.http, v.url+"/ping")
 }
 
@@ -79,7 +80,7 @@ func (v *clickHouse) load(ctx context.Context, w *workload) (time.Duration, erro
 	for _, m := range w.measures {
 		columns = append(columns, m+" Float64")
 	}
-	table := fmt.Sprintf("CREATE TABLE bench.%s (%s) ENGINE = MergeTree ORDER BY (%s, time)", w.table, strings.Join(columns, ", "), w.dimensions[0])
+	table := fmt.Sprintf("CREATE TABLE bench.%s (%s) ENGINE = MergeTree ORDER BY (%s, time) SETTINGS old_parts_lifetime = 1, cleanup_delay_period = 1", w.table, strings.Join(columns, ", "), w.dimensions[0])
 	for _, q := range []string{"CREATE DATABASE IF NOT EXISTS bench", table} {
 		if _, err := v.query(ctx, q); err != nil {
 			return 0, err
@@ -90,8 +91,10 @@ func (v *clickHouse) load(ctx context.Context, w *workload) (time.Duration, erro
 }
 
 func (v *clickHouse) settle(ctx context.Context, w *workload) error {
-	_, err := v.query(ctx, "OPTIMIZE TABLE bench."+w.table+" FINAL")
-	return err
+	if _, err := v.query(ctx, "OPTIMIZE TABLE bench."+w.table+" FINAL"); err != nil {
+		return err
+	}
+	return waitStill(ctx, v.dir, 4*time.Second) // merged parts go a little later
 }
 
 func (v *clickHouse) query(ctx context.Context, q string) ([]byte, error) {

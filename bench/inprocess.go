@@ -132,7 +132,7 @@ func (v *inProcess) statements(w *workload, csv string) (create []string, load s
 	}
 	list := strings.Join(columns, ", ")
 	if v.name == "chdb" {
-		return []string{"CREATE DATABASE IF NOT EXISTS bench", fmt.Sprintf("CREATE TABLE bench.%s (%s) ENGINE = MergeTree ORDER BY (%s, time)", w.table, list, w.dimensions[0])},
+		return []string{"CREATE DATABASE IF NOT EXISTS bench", fmt.Sprintf("CREATE TABLE bench.%s (%s) ENGINE = MergeTree ORDER BY (%s, time) SETTINGS old_parts_lifetime = 1, cleanup_delay_period = 1", w.table, list, w.dimensions[0])},
 			fmt.Sprintf("INSERT INTO bench.%s SELECT * FROM file('%s', CSV, '%s')", w.table, csv, strings.ReplaceAll(list, "'", "\\'"))
 	}
 	return []string{"SET threads = 2", fmt.Sprintf("CREATE TABLE %s (%s)", w.table, list)}, fmt.Sprintf("COPY %s FROM '%s' (HEADER false)", w.table, csv)
@@ -143,8 +143,10 @@ func (v *inProcess) settle(ctx context.Context, w *workload) error {
 	if v.name == "chdb" {
 		q = "OPTIMIZE TABLE bench." + w.table + " FINAL"
 	}
-	_, err := v.call(q, "query")
-	return err
+	if _, err := v.call(q, "query"); err != nil {
+		return err
+	}
+	return waitStill(ctx, v.dir, 4*time.Second)
 }
 
 func (v *inProcess) ask(_ context.Context, c *class, d *draw) (int, time.Duration, error) {
