@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -239,5 +240,28 @@ func TestWhatIsNotSignedRightIsNotStored(t *testing.T) {
 	}
 	if _, err := c.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: aws.String("box"), VersioningConfiguration: &types.VersioningConfiguration{Status: "Enabled"}}); code(err) != "NotImplemented" {
 		t.Errorf("versioning: %v", err)
+	}
+}
+
+func TestBucketsAreHostNamesBelowLocalhost(t *testing.T) {
+	t.Parallel()
+	s, _ := startServer(t, t.TempDir())
+	_, port, err := net.SplitHostPort(s.Addr("aws"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not every machine resolves names below localhost.
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, s.Addr("aws"))
+	}
+	c := s3Client(s, rootSecret, func(o *s3.Options) {
+		o.UsePathStyle, o.BaseEndpoint = false, aws.String("http://localhost:"+port)
+		o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: dial}}
+	})
+	ctx := t.Context()
+	must[*s3.CreateBucketOutput](t)(c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("box")}))
+	must[*s3.PutObjectOutput](t)(c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("box"), Key: aws.String("a/b c"), Body: strings.NewReader("x")}))
+	if l := must[*s3.ListObjectsV2Output](t)(s3Client(s, rootSecret).ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String("box")})); len(l.Contents) != 1 || *l.Contents[0].Key != "a/b c" {
+		t.Errorf("%+v", l.Contents)
 	}
 }
