@@ -40,6 +40,8 @@ func runInspect(_ context.Context, args []string) error {
 		case err != nil:
 		case info.IsDir():
 			err = usagef("%s is a folder; name a file in it", name)
+		case info.Name() == "lock":
+			_, err = fmt.Fprintln(out, "the lock of a store: empty, held by the server that has the folder open")
 		case strings.HasSuffix(name, ".db"):
 			err = meta.Dump(out, name)
 		default:

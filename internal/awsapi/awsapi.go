@@ -209,6 +209,7 @@ func (h *Handler) done(c *wire.Call, status int, began time.Time) {
 	}
 }
 
-// drain reads what is left of a refused body, if it is little, so that the
-// client sees the answer instead of a broken connection.
-func drain(r io.Reader) { _, _ = io.CopyN(io.Discard, r, 256<<10) }
+// drain reads what is left of a refused body, up to a bound and to the read deadline, so
+// that the client sees the answer: closing a connection that has unread bytes resets it, and
+// clients then report a network error and try again.
+func drain(r io.Reader) { _, _ = io.CopyN(io.Discard, r, 64<<20) }

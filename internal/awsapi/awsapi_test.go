@@ -203,6 +203,13 @@ func TestBodiesOverTheLimitAreRefused(t *testing.T) {
 			t.Errorf("chunked=%v: a body over the limit: %d %s", chunked, got.status, got.body)
 		}
 	}
+	// More than what sockets buffer: a refusal before the end of the body would meet a
+	// client that still writes, and reset its connection.
+	for _, chunked := range []bool{false, true} {
+		if got := send(20<<20, chunked); got.status != 413 {
+			t.Errorf("chunked=%v: a body of 20 MiB: %d %s", chunked, got.status, got.body)
+		}
+	}
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)
 	_, _ = w.Write(make([]byte, 100_000))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,14 +36,19 @@ func tooLarge(limit int64) error {
 	return e
 }
 
-// readBody reads at most MaxBodyBytes. A body that announces more is refused
-// unread, which also answers an Expect: 100-continue with the refusal.
+// readBody reads at most MaxBodyBytes. A body that is larger is refused once it is read
+// and thrown away (see drain), or unread if the client waits for leave to send it.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (body, error) {
 	limit := h.opt.MaxBodyBytes
 	if r.ContentLength == 0 || r.Body == nil {
 		return body{}, nil
 	}
+	rc := http.NewResponseController(w)
 	if r.ContentLength > limit {
+		_ = rc.SetReadDeadline(time.Now().Add(h.opt.BodyTimeout))
+		if !strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+			drain(r.Body)
+		}
 		w.Header().Set("Connection", "close")
 		return body{}, tooLarge(limit)
 	}
@@ -52,7 +58,6 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (body, error)
 	}
 	// A client that stops half-way must not hold the buffer for ever. Not every
 	// ResponseWriter has deadlines; those of tests do not need them.
-	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(h.opt.BodyTimeout))
 	_, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
 	if err == nil && int64(buf.Len()) <= limit {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -46,6 +47,10 @@ func (c *Call) tree() (any, error) {
 	}
 	if len(bytes.TrimSpace(c.Body)) == 0 {
 		return nil, nil
+	}
+	// The decoder would replace what is no UTF-8, and so store another text than was sent.
+	if !utf8.Valid(c.Body) {
+		return nil, Serialization("The request body is not UTF-8.")
 	}
 	d := json.NewDecoder(bytes.NewReader(c.Body))
 	d.UseNumber()

@@ -108,6 +108,7 @@ func TestDecodeNamesTheMemberThatIsWrong(t *testing.T) {
 	check(wire.JSON10, `{"StartTime":1e300}`, "StartTime must be a timestamp")
 	check(wire.JSON10, `{"Inner":[]}`, "Inner must be a structure, not a list")
 	check(wire.JSON10, `{`, "not a JSON object")
+	check(wire.JSON10, "{\"Name\":\"\xff\"}", "not UTF-8")
 	check(wire.JSON10, `[]`, "not a JSON object")
 	check(wire.JSON10, `{} x`, "something after")
 	check(wire.JSON10, strings.Repeat(`{"Inner":`, 20000), "not a JSON object")
