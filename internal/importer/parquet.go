@@ -21,7 +21,7 @@ import (
 // cannot be used. Timestamps come as nanoseconds whatever their unit, INT96 too.
 type parquetRows struct {
 	file   *os.File
-	reader *parquet.Reader
+	reader *parquet.GenericReader[any]
 	cols   []column
 	leaf   []int // by leaf: its column, or -1 below a nested one
 	text   []func(parquet.Value) (string, error)
@@ -41,7 +41,7 @@ func openParquet(f *os.File, size int64, done *atomic.Int64) (r *parquetRows, er
 	if err != nil {
 		return nil, fmt.Errorf("open as Parquet: %w", err)
 	}
-	r = &parquetRows{file: f, reader: parquet.NewReader(file), batch: make([]parquet.Row, 256), total: file.NumRows(), size: size, done: done}
+	r = &parquetRows{file: f, reader: parquet.NewGenericReader[any](file), batch: make([]parquet.Row, 256), total: file.NumRows(), size: size, done: done}
 	for _, c := range file.Root().Columns() {
 		r.add(c)
 	}
