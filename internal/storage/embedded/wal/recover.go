@@ -46,6 +46,9 @@ func (l *Log) recover(replay func(Position, byte, []byte) error) (Position, erro
 	if err != nil {
 		return 0, err
 	}
+	if next > 0 && l.opts.Log != nil {
+		l.opts.Log.Warn("the last log file has no header: a crash while it was made, or damage", "file", fileName(next))
+	}
 	for i, f := range found {
 		stop := Position(0)
 		last := i == len(found)-1
@@ -162,6 +165,7 @@ func (l *Log) replayFile(f onDisk, stop Position, last bool, replay func(Positio
 					return 0, ferr
 				}
 				if behind < 0 {
+					l.warnTorn(f, in, off, err)
 					return position(), nil // the end, torn or not
 				}
 				err = fmt.Errorf("%w, and a good frame follows at byte %d", err, behind)
@@ -181,6 +185,16 @@ func (l *Log) replayFile(f onDisk, stop Position, last bool, replay func(Positio
 		return 0, &CorruptError{f.name, off, fmt.Errorf("frames end at position %d, the next file says %d", position(), stop)}
 	}
 	return position(), nil
+}
+
+// warnTorn says what the end of the last file loses, if something is there: a write that a
+// crash tore, or damage that looks like one.
+func (l *Log) warnTorn(f onDisk, in vfs.File, off int64, cause error) {
+	head := make([]byte, 4096)
+	n, _ := in.ReadAt(head, off)
+	if len(bytes.Trim(head[:n], "\x00")) > 0 && l.opts.Log != nil {
+		l.opts.Log.Warn("the log ends in a write that was not completed; it is dropped", "file", f.name, "offset", off, "err", cause)
+	}
 }
 
 // badFrame says what is wrong with bytes that should be a frame.

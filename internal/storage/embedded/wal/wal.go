@@ -47,6 +47,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/weir-db/weir/internal/fault"
@@ -165,10 +166,16 @@ func Open(o Options, replay func(p Position, kind byte, payload []byte) error) (
 	if n := len(l.files); n > 0 {
 		previous = l.files[n-1].end
 	}
-	if err := l.newFile(next, previous, 0); err != nil {
+	err = l.newFile(next, previous, 0)
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		// What is there can be read. Writes are refused until there is space.
+		l.failed = fmt.Errorf("begin a log file: %w", err)
+		o.Log.Error("no space for the log; writes are refused until there is", "err", err)
+	case err != nil:
 		return nil, fmt.Errorf("begin a log file: %w", err)
 	}
-	l.pending = newBatch(l.files[len(l.files)-1].end, nil)
+	l.pending = newBatch(next, nil)
 	l.done.Go(l.commitLoop)
 	return l, nil
 }
@@ -227,6 +234,9 @@ func (l *Log) Mark() Position {
 func (l *Log) SizeBytes() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.files) == 0 {
+		return 0 // no file could be begun
+	}
 	return int64(l.pending.start + Position(len(l.pending.buf)) - l.files[0].base)
 }
 
@@ -384,11 +394,16 @@ func (l *Log) repair(next Position, cause error) error {
 	l.retried = time.Now()
 	// Nobody was told that anything past l.end is there. If the cut cannot be made
 	// durable, the file might still show it at the next start, as damage or as records.
-	if err := errors.Join(l.out.Truncate(l.end), l.out.Sync()); err != nil {
-		return cause
+	if l.out != nil {
+		if err := errors.Join(l.out.Truncate(l.end), l.out.Sync()); err != nil {
+			return cause
+		}
 	}
 	l.mu.Lock()
-	previous := l.files[len(l.files)-1].end
+	previous := next
+	if n := len(l.files); n > 0 {
+		previous = l.files[n-1].end
+	}
 	l.mu.Unlock()
 	if err := l.newFile(next, previous, 0); err != nil {
 		return cause
@@ -398,7 +413,8 @@ func (l *Log) repair(next Position, cause error) error {
 }
 
 // newFile begins a file: position base is its first frame, right behind the header. The
-// file is as large as the options say, or larger for a frame of atLeast bytes.
+// file is as large as the options say, or larger for a frame of atLeast bytes; where the disk
+// has no space for that it is small and grows.
 func (l *Log) newFile(base, previous Position, atLeast int64) error {
 	name := fileName(base)
 	full := path.Join(l.opts.Dir, name)
@@ -407,7 +423,15 @@ func (l *Log) newFile(base, previous Position, atLeast int64) error {
 		return err
 	}
 	salt := rand.Uint32()
-	if err := l.prepare(f, header(base, previous, salt), max(l.opts.FileBytes, headerBytes+atLeast)); err != nil {
+	h := header(base, previous, salt)
+	err = l.prepare(f, h, max(l.opts.FileBytes, headerBytes+atLeast))
+	if errors.Is(err, syscall.ENOSPC) {
+		// A small disk, or a nearly full one: take what this frame or a few need.
+		if err = f.Truncate(0); err == nil {
+			err = l.prepare(f, h, max(l.opts.FileBytes/64, headerBytes+atLeast))
+		}
+	}
+	if err != nil {
 		f.Close()
 		l.opts.FS.Remove(full)
 		return err

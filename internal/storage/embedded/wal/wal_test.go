@@ -330,6 +330,38 @@ func TestCloseLeavesAnEmptyFileWhenNothingIsNeeded(t *testing.T) {
 	}
 }
 
+func TestAFullDiskCanBeReadAndIsWrittenAgainWhenThereIsSpace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		l, _ := open(t, mem, 1<<12)
+		want := []rec{add(t, l, "before")}
+		l.Close()
+		full := true
+		fsys := vfs.Inject(mem, func(op vfs.Op, _ string) error {
+			if full && (op == vfs.OpWrite || op == vfs.OpPreallocate) {
+				return vfs.DiskFull
+			}
+			return nil
+		})
+		l, got := open(t, fsys, 1<<12)
+		if !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+		if _, err := l.Append(7, []byte("refused")); !errors.Is(err, vfs.DiskFull) {
+			t.Fatalf("Append on a full disk = %v", err)
+		}
+		full = false
+		time.Sleep(2 * time.Second) // synthetic
+		want = append(want, add(t, l, "after"))
+		l.Close()
+		again, got := open(t, mem.Crash(nil), 1<<12)
+		if !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+		again.Close()
+	})
+}
+
 func TestAFullDiskRefusesWritesAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
