@@ -25,6 +25,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -55,6 +56,7 @@ type Server struct {
 
 	t    testing.TB
 	opts server.Options
+	http http.Client // with connections of its own, which end with the server
 
 	mu  sync.Mutex // guards srv
 	srv *server.Server
@@ -76,7 +78,7 @@ func Start(t testing.TB, options ...Option) *Server {
 	}
 	log := &logBuffer{}
 	o.Log = slog.New(slog.NewTextHandler(log, nil))
-	s := &Server{t: t, Dir: o.DataDir, opts: o}
+	s := &Server{t: t, Dir: o.DataDir, opts: o, http: http.Client{Transport: new(http.Transport)}}
 	s.start()
 	t.Cleanup(func() {
 		s.stop()
@@ -112,6 +114,8 @@ func (s *Server) stop() {
 	if srv == nil {
 		return
 	}
+	// A connection kept from before a restart would break the first call after it.
+	defer s.http.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if err := srv.Close(ctx); err != nil {

@@ -21,6 +21,7 @@ func post(s *weirtest.Server, body string) (string, error) {
 	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	req.Header.Set("X-Amz-Target", "Timestream_20181101.Query")
+	req.Close = true // servers of other tests may have had this port
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
