@@ -32,7 +32,8 @@
 // When a write or sync fails, all that wait get the error and so does everybody after
 // them (fault.Unavailable), because nothing written to that file can be trusted. Once a second
 // the log then tries to cut the file back to what was acknowledged and to begin a new one;
-// when that works (the disk has space again) it goes on.
+// when that works (the disk has space again) it goes on. A log that finds no space when it is
+// opened begins in that state: what is there is replayed, writes are refused.
 package wal
 
 import (
