@@ -347,8 +347,8 @@ func (b Bucket) Each(f func(key string, doc []byte) error) error { return b.stor
 // Apply is [Store.Apply].
 func (b Bucket) Apply(changes map[string][]byte) error { return b.store.Apply(b.kind, changes) }
 
-// Dump checks a file and prints every document, for weir inspect. No server may have
-// the file open.
+// Dump checks a file and prints every document, secrets hidden, for weir inspect. No server
+// may have the file open.
 func Dump(w io.Writer, path string) error {
 	s := &Store{path: path}
 	return check(path, func(kind string, b *bbolt.Bucket) error {
@@ -361,7 +361,7 @@ func Dump(w io.Writer, path string) error {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(w, "  %s  %s\n", key, doc)
+			_, err = fmt.Fprintf(w, "  %s  %s\n", key, shown(doc))
 			return err
 		})
 	})

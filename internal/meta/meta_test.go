@@ -96,6 +96,25 @@ func TestDumpShowsDocumentsAndRefusesAFileInUse(t *testing.T) {
 	}
 }
 
+func TestDumpHidesSecrets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "meta.db")
+	s := open(t, path)
+	for key, doc := range map[string]string{"user": `{"Keys":[{"ID":"AKIA1","Secret":"wJal\"r","Active":true}]}`, "session": "signs-all-sessions"} {
+		if err := s.Save("iam", key, []byte(doc)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	var b strings.Builder
+	if err := Dump(&b, path); err != nil {
+		t.Fatal(err)
+	}
+	want := "iam: 2 documents\n  session  (18 bytes, not shown)\n  user  {\"Keys\":[{\"ID\":\"AKIA1\",\"Secret\":\"(hidden)\",\"Active\":true}]}\n"
+	if b.String() != want {
+		t.Fatalf("Dump = %q, want %q", b.String(), want)
+	}
+}
+
 func TestADamagedFileIsNamed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	s := open(t, path)
