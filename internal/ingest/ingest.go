@@ -18,6 +18,7 @@ import (
 
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/storage"
 )
 
 // Options configure a Service. Catalog is required.
@@ -38,6 +39,9 @@ type Observation struct {
 	Result     Result
 	Rejected   int
 	Superseded int // late records that lost against a stored version, told asynchronously
+
+	Rows       []storage.Row       // of the request, those that were refused too
+	Rejections []storage.Rejection // which rows those are
 }
 
 // Service takes records. It is safe for concurrent use.
@@ -90,7 +94,9 @@ func (s *Service) Write(ctx context.Context, req *Request) (Result, error) {
 	result := Result{
 		Total: receipt.Memory + receipt.Magnetic, Memory: receipt.Memory, Magnetic: receipt.Magnetic, BytesMetered: wholeKiB(b.metered),
 	}
-	s.observe(&Observation{Table: table, Result: result, Rejected: len(receipt.Rejections), Superseded: len(receipt.Superseded)})
+	s.observe(&Observation{
+		Table: table, Result: result, Rejected: len(receipt.Rejections), Superseded: len(receipt.Superseded), Rows: b.rows.Rows, Rejections: receipt.Rejections,
+	})
 	if at := table.Magnetic.Rejected; len(receipt.Superseded) > 0 && at != nil && at.S3 && s.late != nil {
 		s.late(lateReport(table, &b.rows, receipt.Superseded))
 	}

@@ -88,28 +88,16 @@ type tableSpan struct {
 }
 
 // spansOf returns the time ranges that the scans of a plan read, within what their tables
-// may hold at now. Subqueries in expressions are left out.
+// may hold at now.
 func (s *Service) spansOf(root plan.Node, now time.Time) []tableSpan {
 	var spans []tableSpan
-	seen := map[plan.Node]bool{} // a shared subplan is reached on many ways
-	var visit func(n plan.Node)
-	visit = func(n plan.Node) {
-		if seen[n] {
-			return
+	plan.EachScan(root, func(scan *plan.Scan) {
+		if t, err := s.opts.Catalog.Table(scan.Ref.Database, scan.Ref.Table); err == nil {
+			policy := t.Policy()
+			_, latest, _ := policy.Window(now)
+			spans = append(spans, tableSpan{scan.Ref, max(scan.Spec.From, policy.Expiry(now)), min(scan.Spec.To, latest)})
 		}
-		seen[n] = true
-		if scan, ok := n.(*plan.Scan); ok {
-			if t, err := s.opts.Catalog.Table(scan.Ref.Database, scan.Ref.Table); err == nil {
-				policy := t.Policy()
-				_, latest, _ := policy.Window(now)
-				spans = append(spans, tableSpan{scan.Ref, max(scan.Spec.From, policy.Expiry(now)), min(scan.Spec.To, latest)})
-			}
-		}
-		for _, in := range plan.Inputs(n) {
-			visit(in)
-		}
-	}
-	visit(root)
+	})
 	return spans
 }
 

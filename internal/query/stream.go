@@ -7,6 +7,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/sql/syntax"
+	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -86,6 +87,35 @@ func (s *Stream) Next() (*vec.Batch, error) {
 	return b, nil
 }
 
+// Range is a range of time of a table that a statement reads: From <= time < To, in ns.
+type Range struct {
+	Table    plan.TableRef
+	From, To int64 // those of storage.AllTime where the statement has no bound
+}
+
+// Bounded reports whether the range has both ends.
+func (r Range) Bounded() bool { return r.From > storage.AllTime.From && r.To < storage.AllTime.To }
+
+// Ranges returns what a SELECT with these parameters would read now, one range for each
+// mention of a table. Nothing is authorised, read or counted.
+func (s *Service) Ranges(sql string, params map[string]vec.Value) ([]Range, error) {
+	stmt, err := parse(sql)
+	if err != nil {
+		return nil, err
+	}
+	q, ok := stmt.(*syntax.Query)
+	if !ok {
+		return nil, fault.New(fault.Invalid, "Only SELECT can be used here.")
+	}
+	built, err := s.build(q, s.opts.Clock.Now(), params)
+	if err != nil {
+		return nil, err
+	}
+	var ranges []Range
+	plan.EachScan(built.Root, func(scan *plan.Scan) { ranges = append(ranges, Range{scan.Ref, scan.Spec.From, scan.Spec.To}) })
+	return ranges, nil
+}
+
 // StreamStats is what a stream has cost so far.
 type StreamStats struct {
 	QueryID      string
@@ -97,10 +127,10 @@ type StreamStats struct {
 
 // Stats may be called until and after Close.
 func (s *Stream) Stats() StreamStats {
-	storage := s.r.stats()
-	out := StreamStats{QueryID: s.r.id, Rows: s.r.rows, BytesScanned: storage.BytesScanned, BytesMetered: s.r.meter(storage.BytesScanned)}
+	read := s.r.stats()
+	out := StreamStats{QueryID: s.r.id, Rows: s.r.rows, BytesScanned: read.BytesScanned, BytesMetered: s.r.meter(read.BytesScanned)}
 	if s.r.insights {
-		out.Insights = s.r.insightsOf(storage)
+		out.Insights = s.r.insightsOf(read)
 	}
 	return out
 }

@@ -47,12 +47,15 @@ func (s *Service) Create(ctx context.Context, d Definition, tags []catalog.Tag, 
 	doc.Definition, doc.Tags, doc.Created, doc.Enabled = d, tags, seconds(now), true
 	doc.ARN = arn.New("timestream", s.opts.Region, s.opts.AccountID, "scheduled-query/"+d.Name+"-"+randomHex(8)).String()
 	doc.Next = when.next(now, doc.Created)
+	if err := s.checkLate(&doc.Query); err != nil {
+		return nil, err
+	}
 	s.notify(ctx, &doc.Query, note{Type: noteCreating})
 	if err := s.save(doc); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	s.addLocked(doc, when)
+	s.rewatchLocked(s.addLocked(doc, when))
 	s.wakeLocked()
 	s.mu.Unlock()
 	s.notify(ctx, &doc.Query, note{Type: noteCreated})
@@ -154,7 +157,11 @@ func (s *Service) change(arn string, f func(e *entry, next *document) (bool, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	retagged := !slices.Equal(e.doc.Tags, next.Tags) || e.doc.Enabled != next.Enabled
 	e.doc = &next
+	if retagged {
+		s.rewatchLocked(e)
+	}
 	s.wakeLocked()
 	return &next.Query, nil
 }
@@ -212,6 +219,7 @@ func (s *Service) Delete(ctx context.Context, arn string) error {
 	e.removed = true
 	delete(s.byARN, arn)
 	delete(s.byName, e.doc.Name)
+	s.rewatchLocked()
 	e.cancel()
 	s.endedLocked()
 	q := &e.doc.Query
@@ -234,7 +242,9 @@ func (s *Service) Tags(arn string) ([]catalog.Tag, error) {
 // fault.Invalid, fault.Quota for too many.
 func (s *Service) Tag(arn string, tags []catalog.Tag) error {
 	_, err := s.change(arn, func(_ *entry, next *document) (_ bool, err error) {
-		next.Tags, err = catalog.MergeTags(next.Tags, tags)
+		if next.Tags, err = catalog.MergeTags(next.Tags, tags); err == nil {
+			err = s.checkLate(&next.Query)
+		}
 		return true, err
 	})
 	return err

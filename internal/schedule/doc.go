@@ -26,6 +26,15 @@
 // report of what is missing. The query or its target is wrong (what AWS answers with a 4xx):
 // a failure without a report, after which the query is disabled.
 //
+// # Late data
+//
+// A query with the tag [LateDataTag] runs an invocation again after rows came into the window
+// that it reads: [Watch] compares every write with the windows of the invocations so far, and the
+// invocations that missed rows are on disk, in their query's document, before the write is
+// acknowledged. They run after the next scheduled one, oldest first. The windows are those of the plan: the
+// range of time that it scans of each table, for that @scheduled_runtime. Not watched are
+// tables that it reads without such a range, and the one that it writes to.
+//
 // # Documents
 //
 // Each query is one JSON document in [Documents] under its ARN's last part, name and

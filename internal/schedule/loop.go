@@ -88,6 +88,12 @@ func (s *Service) runIn(e *entry, q *Query, t task, trigger time.Time) *Run {
 	case <-e.ctx.Done():
 		return nil
 	}
+	s.mu.Lock()
+	late := e.late
+	s.mu.Unlock()
+	if late != nil {
+		late.extend()
+	}
 	return s.execute(e.ctx, q, t, trigger)
 }
 
@@ -136,8 +142,7 @@ func (s *Service) takeDue(e *entry, doc *document, now time.Time, frozen bool) {
 	for !frozen && !doc.Next.IsZero() && !doc.Next.After(now) {
 		due, doc.Next = doc.Next, e.when.next(doc.Next, doc.Created)
 	}
-	doc.Previous = due
-	doc.Pending = append(slices.Clip(doc.Pending), task{Invocation: due})
+	doc.take(due)
 }
 
 // maxFailures is how many failed runs a query remembers (DescribeScheduledQuery).

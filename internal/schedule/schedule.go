@@ -56,6 +56,9 @@ type Options struct {
 	// the query. nil: the role's own ARN, for any role.
 	AssumeRole func(ctx context.Context, roleARN string) (string, error)
 
+	// Watch is told of every write, by whoever writes; nil: late data is not noticed.
+	Watch *Watch
+
 	// Observe is told of every run that ended, as its worker goes on; nil: nobody.
 	Observe func(q *Query, r *Run)
 
@@ -75,6 +78,9 @@ func (o Options) withDefaults() Options {
 	def(&o.RetryAfter, 200*time.Millisecond)
 	if o.Clock == nil {
 		o.Clock = clock.New()
+	}
+	if o.Watch == nil {
+		o.Watch = &Watch{}
 	}
 	if o.Observe == nil {
 		o.Observe = func(*Query, *Run) {}
@@ -113,7 +119,8 @@ type Service struct {
 type entry struct {
 	doc     *document // replaced, never modified
 	when    *expression
-	working bool // a worker runs or is about to run what is due
+	late    *lateWatch // nil: late data does not matter to it
+	working bool       // a worker runs or is about to run what is due
 	removed bool
 	ctx     context.Context // of the runs; ends with the query's deletion
 	cancel  context.CancelFunc
@@ -133,6 +140,7 @@ func Open(o Options) (*Service, error) {
 			return nil, err
 		}
 	}
+	s.rewatchLocked(slices.Collect(maps.Values(s.byARN))...)
 	s.wg.Go(s.loop)
 	return s, nil
 }
@@ -152,8 +160,8 @@ func (s *Service) load(key string, text []byte) error {
 	}
 	if now := s.opts.Clock.Now(); doc.Enabled && !doc.Next.IsZero() && !doc.Next.After(now) {
 		// It may have begun, and written with this trigger time or an earlier one.
-		doc.Pending = append(doc.Pending, task{Invocation: doc.Next})
-		doc.Previous, doc.Next, doc.LastTrigger = doc.Next, when.next(now, doc.Created), now
+		doc.take(doc.Next)
+		doc.Next, doc.LastTrigger = when.next(now, doc.Created), now
 	}
 	s.addLocked(&doc, when)
 	return nil

@@ -35,6 +35,7 @@ type env struct {
 	docs    documents
 	reports reports
 	notes   notes
+	watch   schedule.Watch
 	opts    schedule.Options
 	*schedule.Service
 }
@@ -46,7 +47,7 @@ func newEnv(t *testing.T, clk *clock.Clock) *env {
 	if e.catalog, err = catalog.Open(t.Context(), catalog.Options{Backend: storagetest.NewNaive(clk), Clock: clk}); err != nil {
 		t.Fatal(err)
 	}
-	e.ingest = ingest.New(ingest.Options{Catalog: e.catalog})
+	e.ingest = ingest.New(ingest.Options{Catalog: e.catalog, Observe: e.watch.Observe})
 	e.queries = query.New(query.Options{Catalog: e.catalog, Functions: fn.New(), Clock: clk})
 	t.Cleanup(e.queries.Close)
 	if _, err := e.catalog.CreateDatabase(t.Context(), "d", "", nil); err != nil {
@@ -56,7 +57,7 @@ func newEnv(t *testing.T, clk *clock.Clock) *env {
 		e.must(e.catalog.CreateTable(t.Context(), catalog.NewTable{Database: "d", Name: name, Retention: &catalog.Retention{MemoryHours: 8766, MagneticDays: 7}}))
 	}
 	e.opts = schedule.Options{
-		Catalog: e.catalog, Queries: e.queries, Ingest: e.ingest, Documents: &e.docs, Clock: clk, Reports: &e.reports, Notify: &e.notes,
+		Catalog: e.catalog, Queries: e.queries, Ingest: e.ingest, Documents: &e.docs, Clock: clk, Reports: &e.reports, Notify: &e.notes, Watch: &e.watch,
 		RetryAfter: time.Microsecond,
 	}
 	e.open()

@@ -123,5 +123,6 @@ type document struct {
 	Token       string `json:",omitempty"` // ClientToken of its creation
 	Fingerprint string // of the definition and the tags, to tell a retry from another request
 	LastTrigger time.Time
-	Pending     []task `json:",omitempty"` // in order; the first one may be running
+	Pending     []task      `json:",omitempty"` // in order; the first one may be running
+	Late        []time.Time `json:",omitempty"` // invocations that missed rows; to run again with the next one
 }

@@ -178,9 +178,13 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	counts := newCounts(reg)
+	counts, late := newCounts(reg), &schedule.Watch{}
+	observe := func(o *ingest.Observation) {
+		counts.ingested(o)
+		late.Observe(o)
+	}
 	s.late = newLateReports(buckets, o.Clock, reg, o.Log.With("part", "ingest"))
-	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits, Observe: counts.ingested, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
+	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
 		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Buckets: buckets, Observe: counts.queried,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Log: o.Log.With("part", "query"),
@@ -205,14 +209,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	// Batch load and scheduled queries write larger requests than a client may.
 	bulkLimits := o.Limits
 	bulkLimits.Records = max(2000, bulkLimits.Records)
-	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: bulkLimits, Observe: counts.ingested, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
-	s.loads, err = batchload.Open(batchload.Options{
-		Documents: s.meta.Bucket("batchload"), Objects: loadObjects{buckets}, Writer: bulk, Catalog: cat, Clock: o.Clock, Log: o.Log.With("part", "batchload"),
-	})
-	if err != nil {
-		return nil, err
-	}
-
+	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: bulkLimits, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.messages, err = messaging.Open(messaging.Options{
 		Documents: s.meta.Bucket("messaging"), Clock: o.Clock, Region: o.Region, AccountID: o.AccountID, URL: s.URL,
 		MQTT: func(ctx context.Context, topic string, payload []byte) error {
@@ -225,7 +222,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.scheduled, err = schedule.Open(schedule.Options{
 		Catalog: cat, Queries: s.queries, Ingest: bulk, Documents: s.meta.Bucket("schedule"), Clock: o.Clock,
-		Region: o.Region, AccountID: o.AccountID, Reports: loadObjects{buckets}, Notify: s.messages, Observe: counts.ran, Log: o.Log.With("part", "schedule"),
+		Region: o.Region, AccountID: o.AccountID, Reports: loadObjects{buckets}, Notify: s.messages, Watch: late, Observe: counts.ran, Log: o.Log.With("part", "schedule"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	// After the scheduled queries, which watch what it writes.
+	s.loads, err = batchload.Open(batchload.Options{
+		Documents: s.meta.Bucket("batchload"), Objects: loadObjects{buckets}, Writer: bulk, Catalog: cat, Clock: o.Clock, Log: o.Log.With("part", "batchload"),
 	})
 	if err != nil {
 		return nil, err

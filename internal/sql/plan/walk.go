@@ -32,6 +32,33 @@ func Inputs(n Node) []Node {
 	return nil
 }
 
+// EachScan calls visit once for every scan of a plan, those of subqueries in expressions too.
+func EachScan(root Node, visit func(*Scan)) {
+	seen := map[Node]bool{} // a shared subplan is reached on many ways
+	var walk func(n Node)
+	walk = func(n Node) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		if scan, ok := n.(*Scan); ok {
+			visit(scan)
+		}
+		exprsOf(n, func(e Expr) {
+			walkExpr(e, func(x Expr) bool {
+				if s, ok := x.(*Subquery); ok {
+					walk(s.Plan)
+				}
+				return true
+			})
+		})
+		for _, in := range Inputs(n) {
+			walk(in)
+		}
+	}
+	walk(root)
+}
+
 // mapInputs replaces the inputs of n, which the caller owns, by what f makes of them.
 func mapInputs(n Node, f func(Node) Node) {
 	switch n := n.(type) {
