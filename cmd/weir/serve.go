@@ -34,6 +34,8 @@ type serveFlags struct {
 	auth        string
 	memory      byteSize
 	queryMemory byteSize
+	spill       byteSize
+	querySpill  byteSize
 	maxBody     byteSize
 	clock       string
 	limits      string
@@ -42,7 +44,7 @@ type serveFlags struct {
 }
 
 func newServeFlags(name, summary string) *serveFlags {
-	f := &serveFlags{flagSet: newFlagSet(name, summary), memory: 4 << 30, queryMemory: 1 << 30, maxBody: 4 << 20}
+	f := &serveFlags{flagSet: newFlagSet(name, summary), memory: 4 << 30, queryMemory: 1 << 30, spill: 32 << 30, querySpill: 16 << 30, maxBody: 4 << 20}
 	o := &f.opts
 	f.StringVar(&o.DataDir, "data", "./weir-data", "`folder` for everything the server keeps")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8470", "`address` of the AWS API")
@@ -54,7 +56,10 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.StringVar(&o.Region, "region", "us-east-1", "region `name` in ARNs")
 	f.StringVar(&o.AccountID, "account-id", "000000000000", "twelve `digits` in ARNs")
 	f.Var(&f.memory, "memory-limit", "memory that the server aims to stay within; rows beyond are written out early")
-	f.Var(&f.queryMemory, "query-memory-limit", "memory that one query's operators may hold")
+	f.Var(&f.queryMemory, "query-memory-limit", "memory that one query's operators may hold; sorts, joins, groups and windows go on in temporary files")
+	f.StringVar(&o.SpillDir, "spill-dir", "", "`folder` for temporary files of queries; default: tmp in the data folder")
+	f.Var(&f.spill, "spill-limit", "temporary files of all queries together; 0: none, queries past their memory limit fail")
+	f.Var(&f.querySpill, "query-spill-limit", "temporary files of one query")
 	f.Var(&f.maxBody, "max-body", "largest request body")
 	f.StringVar(&f.limits, "limits", "aws", "bounds of WriteRecords: aws (its quotas) or roomy, then `changes` such as aws,records=1000")
 	f.StringVar(&o.PublicHost, "public-host", "", "`host[:port]` that DescribeEndpoints tells clients, behind a proxy")
@@ -119,6 +124,10 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	o.MemoryLimitBytes = int64(f.memory) / 4
 	o.QueriesMemoryBytes = int64(f.memory) / 2
 	o.QueryMemoryLimitBytes = int64(f.queryMemory)
+	o.SpillLimitBytes, o.QuerySpillLimitBytes = int64(f.spill), int64(f.querySpill)
+	if f.spill == 0 || f.querySpill == 0 {
+		o.SpillLimitBytes = -1
+	}
 	o.MaxBodyBytes = int64(f.maxBody)
 	debug.SetMemoryLimit(int64(f.memory))
 	return o, nil

@@ -74,7 +74,7 @@ func (a *analysis) Next(ctx context.Context) (*vec.Batch, error) {
 func costLines(c exec.Stats, took time.Duration) []string {
 	st := c.Storage
 	return []string{
-		fmt.Sprintf("rows: %d in %v, peak memory %d bytes", c.Rows, took.Round(time.Microsecond), c.PeakMemoryBytes),
+		fmt.Sprintf("rows: %d in %v, peak memory %d bytes, spilled %d bytes", c.Rows, took.Round(time.Microsecond), c.PeakMemoryBytes, c.SpilledBytes),
 		fmt.Sprintf("scanned: %d rows, %d bytes; segments read %d, skipped %d; blocks read %d, skipped %d",
 			st.RowsScanned, st.BytesScanned, st.SegmentsRead, st.SegmentsSkipped, st.BlocksRead, st.BlocksSkipped),
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/sql/exec"
+	"github.com/weir-db/weir/internal/sql/exec/spill"
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/sql/plan"
 )
@@ -38,6 +39,7 @@ type Options struct {
 	Grace            time.Duration // a query goes on after its last caller has left; default 1 min
 	MemoryLimitBytes int64         // of one query's operators; default 1 GiB
 	TotalMemoryBytes int64         // of all queries' operators; default 2 GiB
+	Spill            *spill.Space  // where operators put what exceeds these; nil: the query fails
 	RetainBytes      int64         // of pages kept for retries, all queries; default 64 MiB
 	MaxOpen          int           // results with pages left; default 1000
 	Parallel         int           // pages being made at once; default 16 per processor

@@ -128,6 +128,7 @@ func (s *Service) execOptions(now time.Time) exec.Options {
 		MemoryLimitBytes: s.opts.MemoryLimitBytes,
 		MemorySetting:    "--query-memory-limit",
 		Budget:           s.memory,
+		Spill:            s.opts.Spill,
 	}
 }
 

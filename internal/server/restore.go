@@ -20,6 +20,7 @@ const (
 	documentsFile = "meta.db"
 	storeFolder   = "store"
 	objectsFolder = "objects"
+	spillFolder   = "tmp" // not part of a backup
 
 	// unfinishedFile is in a folder while a restore fills it. No server opens such a folder, so
 	// removing the file, once all else is on disk and verified, is what makes the folder one.

@@ -38,6 +38,7 @@ import (
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/query"
 	"github.com/weir-db/weir/internal/schedule"
+	"github.com/weir-db/weir/internal/sql/exec/spill"
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/storage/embedded"
 	"github.com/weir-db/weir/internal/telemetry"
@@ -70,11 +71,17 @@ type Options struct {
 
 	TLSCertFile, TLSKeyFile string // PEM; of both doors; both or none
 
-	MemoryLimitBytes      int64  // of rows in memory; default 1 GiB
-	QueryMemoryLimitBytes int64  // of one query; default 1 GiB
-	QueriesMemoryBytes    int64  // of all queries together; default 2 GiB
-	MaxBodyBytes          int64  // of a request; default 4 MiB
-	PublicHost            string // host[:port] that DescribeEndpoints tells; default: the one the caller used
+	MemoryLimitBytes      int64 // of rows in memory; default 1 GiB
+	QueryMemoryLimitBytes int64 // of one query; default 1 GiB
+	QueriesMemoryBytes    int64 // of all queries together; default 2 GiB
+	// Temporary files of queries that need more memory. SpillLimitBytes is for all of them together, default
+	// 32 GiB, negative: no query writes any; QuerySpillLimitBytes for one query, default 16 GiB.
+	SpillDir             string // default DataDir/tmp
+	SpillLimitBytes      int64
+	QuerySpillLimitBytes int64
+
+	MaxBodyBytes int64  // of a request; default 4 MiB
+	PublicHost   string // host[:port] that DescribeEndpoints tells; default: the one the caller used
 
 	Limits ingest.Limits // of WriteRecords; zero fields: the service's quotas
 
@@ -91,6 +98,9 @@ func (o Options) withDefaults() Options {
 	set(&o.MemoryLimitBytes, 1<<30)
 	set(&o.QueryMemoryLimitBytes, 1<<30)
 	set(&o.QueriesMemoryBytes, 2<<30)
+	set(&o.SpillDir, filepath.Join(o.DataDir, spillFolder))
+	set(&o.SpillLimitBytes, 32<<30)
+	set(&o.QuerySpillLimitBytes, 16<<30)
 	if o.Clock == nil {
 		o.Clock = clock.New()
 	}
@@ -113,6 +123,7 @@ type Server struct {
 	doors   map[string]net.Listener // by name: "aws", "mqtt"
 	store   *embedded.Store
 	meta    *meta.Store
+	spill   *spill.Space // nil: no temporary files
 	queries *query.Service
 	broker  *mqtt.Broker
 	loads   *batchload.Service
@@ -164,6 +175,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.spill, err = openSpill(o); err != nil {
+		return nil, err
+	}
 	reg := telemetry.New(telemetry.Options{Now: o.Clock.Now})
 	cat, err := catalog.Open(ctx, catalog.Options{
 		Documents: s.meta.Bucket("catalog"), Backend: s.store, Clock: o.Clock, Region: o.Region, Account: o.AccountID,
@@ -187,7 +201,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
 		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Buckets: buckets, Observe: counts.queried,
-		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Log: o.Log.With("part", "query"),
+		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Spill: s.spill, Log: o.Log.With("part", "query"),
 	})
 	rules, err := iotrule.Open(iotrule.Options{
 		Writer: records, Documents: s.meta.Bucket("iot.rule"), Clock: o.Clock,
@@ -270,6 +284,25 @@ func openBuckets(o Options) (*objstore.Buckets, error) {
 		return nil, fmt.Errorf("objects: %w", err)
 	}
 	return objstore.OpenBuckets(fsys, o.Clock.Now)
+}
+
+// openSpill takes the folder of temporary files, which are gone with the process that wrote them. The store's
+// lock is held by now, so that the default folder is nobody else's.
+func openSpill(o Options) (*spill.Space, error) {
+	if o.SpillLimitBytes < 0 {
+		return nil, nil
+	}
+	fsys, err := vfs.Real(o.SpillDir)
+	if err != nil {
+		return nil, fmt.Errorf("folder for temporary files: %w", err)
+	}
+	space, err := spill.Open(fsys, spill.Options{
+		LimitBytes: o.SpillLimitBytes, Setting: "--spill-limit", QueryBytes: o.QuerySpillLimitBytes, QuerySetting: "--query-spill-limit",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("folder for temporary files %s: %w", o.SpillDir, err)
+	}
+	return space, nil
 }
 
 func authName(signed bool) string {
@@ -355,6 +388,9 @@ func (s *Server) Close(ctx context.Context) error {
 	s.queries.Close()
 	s.serving.Wait()
 	s.late.close()
+	if s.spill != nil {
+		errs = append(errs, s.spill.Close())
+	}
 	errs = append(errs, s.store.Close(), s.meta.Close())
 	return errors.Join(errs...)
 }
@@ -383,6 +419,9 @@ func (s *Server) abandon() {
 	}
 	if s.late != nil {
 		s.late.close()
+	}
+	if s.spill != nil {
+		s.spill.Close()
 	}
 	if s.store != nil {
 		s.store.Close()

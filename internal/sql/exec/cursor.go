@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/exec/spill"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/vec"
@@ -45,6 +46,11 @@ type Options struct {
 	// MemorySetting names the setting behind MemoryLimitBytes in the error that a query
 	// over it gets; default "the query memory limit".
 	MemorySetting string
+	// Spill takes what does not fit into memory; nil: a query that needs more fails.
+	Spill *spill.Space
+	// SpillAfterBytes makes an operator spill when it holds more, whatever the limits are; for tests.
+	// Default 0: by the limits.
+	SpillAfterBytes int64
 	// Budget is shared by all queries of a server; nil: there is no limit on them together.
 	Budget *Budget
 
@@ -71,6 +77,7 @@ type Stats struct {
 	Storage         storage.ScanStats // of all scans together
 	Rows            int64             // returned by Next
 	PeakMemoryBytes int64             // most that operators kept at one time, as accounted
+	SpilledBytes    int64             // written to temporary files
 }
 
 // Cursor is a running query.
@@ -120,7 +127,11 @@ func (c *Cursor) Next(ctx context.Context) (*vec.Batch, error) {
 
 // Stats may be called at any time, also after Close and from other goroutines.
 func (c *Cursor) Stats() Stats {
-	return Stats{Storage: c.run.scanStats(), Rows: c.rows.Load(), PeakMemoryBytes: c.run.memory.peak.Load()}
+	s := Stats{Storage: c.run.scanStats(), Rows: c.rows.Load(), PeakMemoryBytes: c.run.memory.peak.Load()}
+	if c.run.area != nil {
+		s.SpilledBytes = c.run.area.WrittenBytes()
+	}
+	return s
 }
 
 // Explain returns the plan with what each operator gave and took so far, its inputs

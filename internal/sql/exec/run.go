@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/exec/spill"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/vec"
@@ -25,9 +26,11 @@ type run struct {
 	query      *plan.Query
 	opt        Options
 	memory     account
+	area       *spill.Area                  // of temporary files; nil: none
 	shared     map[*plan.Shared]*sharedRows // of subplans without parameters
 	subqueries map[*plan.Subquery]*subqueryMemo
 	measures   map[plan.Node]*measure // nil without Options.Analyze
+	working    *measure               // of the operator that runs now, with Options.Analyze
 
 	mu       sync.Mutex // guards the fields below
 	scanners []storage.Scanner
@@ -39,7 +42,12 @@ func newRun(q *plan.Query, opt Options) *run {
 	if opt.Analyze {
 		r.measures = map[plan.Node]*measure{}
 	}
+	r.memory.run = r
 	r.memory.limit, r.memory.setting, r.memory.budget = opt.MemoryLimitBytes, opt.MemorySetting, opt.Budget
+	if opt.Spill != nil {
+		r.area = opt.Spill.Area()
+		r.memory.canSpill, r.memory.spillAfter = true, opt.SpillAfterBytes
+	}
 	return r
 }
 
@@ -94,6 +102,9 @@ func (r *run) close() {
 	}
 	r.shared, r.subqueries = nil, nil
 	_ = r.memory.grow(-r.memory.used)
+	if r.area != nil {
+		r.area.Close()
+	}
 }
 
 // frame is what the operators of one plan instance see: the query, and the
@@ -107,11 +118,15 @@ type frame struct {
 // account is the memory that the operators of a query keep. Only the query's
 // goroutine changes it.
 type account struct {
+	run     *run
 	limit   int64
 	setting string
 	budget  *Budget // of the server, or nil
 	used    int64
 	peak    atomic.Int64
+
+	canSpill   bool
+	spillAfter int64 // see Options.SpillAfterBytes
 }
 
 // grow charges bytes (fewer than none: gives them back), and fails once the sum is
@@ -121,12 +136,16 @@ func (a *account) grow(bytes int64) error {
 	if a.used > a.peak.Load() {
 		a.peak.Store(a.used)
 	}
+	if m := a.run.working; m != nil {
+		m.held += bytes
+		m.peak = max(m.peak, m.held)
+	}
 	crowded := a.budget.grow(bytes)
 	switch {
 	case bytes <= 0:
 		return nil
 	case a.used > a.limit:
-		return fault.New(fault.Execution, "Query exceeded its memory limit of %s; raise %s or narrow the query", sizeText(a.limit), a.setting)
+		return fault.New(fault.Execution, "Query exceeded its memory limit of %s; raise %s or narrow the query", spill.SizeText(a.limit), a.setting)
 	}
 	return crowded
 }
@@ -147,7 +166,7 @@ func (b *Budget) grow(bytes int64) error {
 	if b == nil || b.used.Add(bytes) <= b.LimitBytes || bytes <= 0 {
 		return nil
 	}
-	return fault.New(fault.Throttled, "The queries that run now exceed their common memory limit of %s; try again later or raise %s", sizeText(b.LimitBytes), b.Setting)
+	return fault.New(fault.Throttled, "The queries that run now exceed their common memory limit of %s; try again later or raise %s", spill.SizeText(b.LimitBytes), b.Setting)
 }
 
 // charge is one operator's part of an account.
@@ -166,25 +185,13 @@ func (c *charge) set(bytes int64) error {
 // release gives all back.
 func (c *charge) release() { _ = c.set(0) }
 
-func sizeText(bytes int64) string {
-	for _, u := range []struct {
-		name string
-		size int64
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if bytes >= u.size && bytes%u.size == 0 {
-			return fmt.Sprintf("%d %s", bytes/u.size, u.name)
-		}
-	}
-	return fmt.Sprintf("%d bytes", bytes)
-}
-
 // build makes the operator of n.
 func build(f *frame, n plan.Node) (operator, error) {
 	op, err := operatorOf(f, n)
 	if err != nil || f.run.measures == nil {
 		return op, err
 	}
-	return &measured{op, f.run.measureOf(n)}, nil
+	return &measured{op, f.run, f.run.measureOf(n)}, nil
 }
 
 func operatorOf(f *frame, n plan.Node) (operator, error) {
