@@ -16,6 +16,10 @@ type class struct {
 	sql  func(d *draw, x *dialect) string
 	prom func(d *draw) promQuery
 	flux func(d *draw) string // InfluxQL
+
+	// inside: rows are counted where they are made, without a wire: by EXPLAIN ANALYZE in weir, batch
+	// by batch in DuckDB. Other engines are not asked.
+	inside bool
 }
 
 // draw is one question's random part.

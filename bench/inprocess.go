@@ -127,7 +127,11 @@ func (v *inProcess) statements(w *workload, csv string) (create []string, load s
 	for _, d := range w.dimensions {
 		columns = append(columns, d+" "+text)
 	}
-	for _, m := range w.measures {
+	for i, m := range w.measures {
+		if w.kind(i) == "BIGINT" {
+			columns = append(columns, m+" BIGINT")
+			continue
+		}
 		columns = append(columns, m+" "+double)
 	}
 	list := strings.Join(columns, ", ")
@@ -150,7 +154,11 @@ func (v *inProcess) settle(ctx context.Context, w *workload) error {
 }
 
 func (v *inProcess) ask(_ context.Context, c *class, d *draw) (int, time.Duration, error) {
-	r, err := v.call(c.sql(d, v.sql), "query")
+	op := "query"
+	if c.inside {
+		op = "drain"
+	}
+	r, err := v.call(c.sql(d, v.sql), op)
 	return r.Rows, time.Duration(r.Seconds * float64(time.Second)), err
 }
 

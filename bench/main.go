@@ -46,6 +46,7 @@ var parts = []part{
 	{"hosts", "4,000 hosts × 10 s × 1 h: ingest, size", benchHosts},
 	{"iot", "1,000 devices × 60 s × 24 h, three values a row: ingest, size, seven classes of queries", benchIoT},
 	{"wide", "a million devices: memory per series, last values", benchWide},
+	{"operators", "sorting, windows, grouping and joining of ten million rows, inside the server", benchOperators},
 	{"open", "opening a store of ten million rows, in order and after kill -9", benchOpen},
 }
 

@@ -15,6 +15,8 @@ type bench struct {
 	*settings
 	peers  []string
 	report *report
+
+	settled bool // questions are asked after a restart only
 }
 
 func mib(b int64) float64 { return float64(b) / (1 << 20) }
@@ -161,7 +163,7 @@ func (b *bench) repeat(ctx context.Context, part string, w *workload, engines ma
 	var asked []string
 	for _, name := range order {
 		e := engines[name]
-		if own, ok := e.(*weir); ok && keep != nil && keep(e) {
+		if own, ok := e.(*weir); ok && keep != nil && keep(e) && !b.settled {
 			if err := b.ask(ctx, part, w, engines, []string{name}, " before a restart"); err != nil {
 				return err
 			}

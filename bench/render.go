@@ -67,7 +67,7 @@ func (w *workload) writeRecords(s shape) iter.Seq[batch] {
 				dst = append(dst, ',')
 			}
 			dst = append(append(append(dst, `{"Name":"`...), name...), `","Value":"`...)
-			dst = append(w.appendValue(dst, r, m), `","Type":"DOUBLE"}`...)
+			dst = append(append(append(w.appendValue(dst, r, m), `","Type":"`...), w.kind(m)...), `"}`...)
 		}
 		return append(dst, "]}"...)
 	}

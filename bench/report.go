@@ -55,6 +55,17 @@ func (r *report) add(res result, values ...float64) {
 	r.say("%s: %s: %s %s %s%s", res.Part, res.Engine, res.Measure, figure(res.Value), res.Unit, p95)
 }
 
+// ratios prints what one engine takes of another's time in the questions of a part.
+func (r *report) ratios(part, engine, peer string) {
+	for _, res := range r.Results {
+		for _, other := range r.Results {
+			if res.Part == part && other.Part == part && res.Engine == engine && other.Engine == peer && res.Measure == other.Measure && res.Unit == "ms" && other.Unit == "ms" {
+				r.say("%s: %s: %s / %s = %.2f; %d and %d rows", part, res.Measure, engine, peer, res.Value/other.Value, res.Rows, other.Rows)
+			}
+		}
+	}
+}
+
 // figure prints a number with three or four digits that count.
 func figure(f float64) string {
 	switch {

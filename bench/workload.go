@@ -18,7 +18,7 @@ type workload struct {
 	series     [][]string // dimension values of each
 	steps      int
 	step       time.Duration
-	decimals   []int // of each measure
+	decimals   []int // of each measure; -1 for a BIGINT
 	value      func(r *rand.Rand, measure int, before float64) float64
 	start      func(r *rand.Rand, measure int) float64
 	phase      func(r *rand.Rand) time.Duration
@@ -85,7 +85,18 @@ func (w *workload) each(block int) iter.Seq[row] {
 
 // appendValue appends a measure's value as a client would print it.
 func (w *workload) appendValue(dst []byte, r row, measure int) []byte {
+	if w.decimals[measure] < 0 {
+		return strconv.AppendInt(dst, int64(r.values[measure]), 10)
+	}
 	return strconv.AppendFloat(dst, r.values[measure], 'f', max(1, w.decimals[measure]), 64)
+}
+
+// kind is the type of a measure.
+func (w *workload) kind(measure int) string {
+	if w.decimals[measure] < 0 {
+		return "BIGINT"
+	}
+	return "DOUBLE"
 }
 
 // cpuWorkload is TSBS devops' cpu: hosts × 10 s, ten tags, ten whole-numbered doubles
