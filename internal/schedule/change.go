@@ -155,6 +155,7 @@ func (s *Service) change(arn string, f func(e *entry, next *document) (bool, err
 	if err := s.save(&next); err != nil {
 		return nil, err
 	}
+	delete(s.unsaved, e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	retagged := !slices.Equal(e.doc.Tags, next.Tags) || e.doc.Enabled != next.Enabled
@@ -215,6 +216,7 @@ func (s *Service) Delete(ctx context.Context, arn string) error {
 			return err
 		}
 	}
+	delete(s.unsaved, e)
 	s.mu.Lock()
 	e.removed = true
 	delete(s.byARN, arn)

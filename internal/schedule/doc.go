@@ -19,7 +19,8 @@
 // [Options.Parallel]. Records carry the run's trigger time (ms) as their version, and
 // trigger times of a query only grow, so a later run of the same invocation replaces what an
 // earlier one wrote. What was asked for by Execute is on disk before it runs, and a scheduled
-// run is due on disk until it is done: after a crash they run again, with the same outcome.
+// run is due on disk until it is done and noted there, the runs of [Options.SaveAfter] together: after
+// a crash they run again, with the same outcome.
 //
 // A run ends in one of three ways. All rows are stored: success. Some rows cannot be
 // mapped or stored, or the store refuses work for now even when asked again: a failure, with a

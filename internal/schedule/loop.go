@@ -97,8 +97,9 @@ func (s *Service) runIn(e *entry, q *Query, t task, trigger time.Time) *Run {
 	return s.execute(e.ctx, q, t, trigger)
 }
 
-// step notes the run that ended (nil: none did), durably, and takes what is to run next. A
-// nil task means nothing.
+// step notes the run that ended (nil: none did) and takes what is to run next. A nil task means
+// nothing. What it notes is on disk soon: until then the disk says that the run is due, and load makes
+// of that what a crash needs.
 func (s *Service) step(e *entry, done *Run) (*task, time.Time, *Query) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -119,19 +120,28 @@ func (s *Service) step(e *entry, done *Run) (*task, time.Time, *Query) {
 			trigger = next.LastTrigger.Add(time.Millisecond)
 		}
 		next.LastTrigger = trigger
+		s.reserve(e, &next, now)
 	}
 	if !e.removed && done != nil {
-		// That a scheduled run began needs no write: until it is done the disk says that it
-		// is due, and load makes of that what a crash needs.
-		if err := s.save(&next); err != nil {
-			// The schedule goes on in memory; what the disk says leads to a run too many.
-			s.opts.Log.Error("scheduled query: state not saved", "query", next.Name, "err", err)
-		}
+		s.saveLater(e)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.doc = &next
 	return t, next.LastTrigger, &next.Query
+}
+
+// reserve sees to it that triggers after a crash are later than that of next, although the disk does
+// not know it. A clock that is past it tells as much; a trigger ahead of the clock, on a frozen one, is covered by
+// a reserve on disk.
+func (s *Service) reserve(e *entry, next *document, now time.Time) {
+	if e.removed || !next.LastTrigger.After(now) || !next.LastTrigger.After(next.Reserved) {
+		return
+	}
+	next.Reserved = next.LastTrigger.Add(time.Second)
+	if err := s.save(next); err != nil {
+		s.opts.Log.Error("scheduled query: state not saved", "query", next.Name, "err", err)
+	}
 }
 
 // takeDue moves the invocation that is due into doc.Pending: the first one on a frozen clock,

@@ -65,6 +65,7 @@ type Options struct {
 	MaxQueries int           // quota; 10000
 	MaxPending int           // runs that one query can wait for; 1000
 	Parallel   int           // runs at one time; 4
+	SaveAfter  time.Duration // how long the end of a run may be in memory only, on the machine's clock; 1 s
 	RetryAfter time.Duration // before work that was refused for now is tried again, on the machine's clock; 200 ms
 	Log        *slog.Logger  // nil: discard
 }
@@ -75,6 +76,7 @@ func (o Options) withDefaults() Options {
 	def(&o.MaxQueries, 10_000)
 	def(&o.MaxPending, 1000)
 	def(&o.Parallel, 4)
+	def(&o.SaveAfter, time.Second)
 	def(&o.RetryAfter, 200*time.Millisecond)
 	if o.Clock == nil {
 		o.Clock = clock.New()
@@ -104,9 +106,11 @@ type Service struct {
 	slots  chan struct{} // one is held by each run
 	ctx    context.Context
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // the loop and the workers
+	wg     sync.WaitGroup // the loops and the workers
 
-	changing sync.Mutex // held across a change's write to disk; taken before mu
+	changing sync.Mutex          // held across a change's write to disk; taken before mu
+	unsaved  map[*entry]struct{} // whose document is not on disk; guarded by changing
+	dirty    chan struct{}       // holds a value while unsaved has some that saveLoop does not know of
 
 	mu      sync.Mutex // guards the fields below and those of entries
 	byARN   map[string]*entry
@@ -133,6 +137,7 @@ func Open(o Options) (*Service, error) {
 	o = o.withDefaults()
 	s := &Service{
 		opts: o, slots: make(chan struct{}, o.Parallel), byARN: map[string]*entry{}, byName: map[string]*entry{}, changed: make(chan struct{}),
+		unsaved: map[*entry]struct{}{}, dirty: make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if o.Documents != nil {
@@ -142,6 +147,7 @@ func Open(o Options) (*Service, error) {
 	}
 	s.rewatchLocked(slices.Collect(maps.Values(s.byARN))...)
 	s.wg.Go(s.loop)
+	s.wg.Go(s.saveLoop)
 	return s, nil
 }
 
@@ -161,10 +167,19 @@ func (s *Service) load(key string, text []byte) error {
 	if now := s.opts.Clock.Now(); doc.Enabled && !doc.Next.IsZero() && !doc.Next.After(now) {
 		// It may have begun, and written with this trigger time or an earlier one.
 		doc.take(doc.Next)
-		doc.Next, doc.LastTrigger = when.next(now, doc.Created), now
+		doc.Next = when.next(now, doc.Created)
+		doc.LastTrigger = latest(doc.LastTrigger, now)
 	}
+	doc.LastTrigger = latest(doc.LastTrigger, doc.Reserved)
 	s.addLocked(&doc, when)
 	return nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (s *Service) addLocked(doc *document, when *expression) *entry {
@@ -178,18 +193,72 @@ func (s *Service) addLocked(doc *document, when *expression) *entry {
 func (s *Service) Close() {
 	s.cancel()
 	s.wg.Wait()
+	s.saveRuns()
 }
 
-// save makes a document durable; the caller holds changing.
-func (s *Service) save(doc *document) error {
+// save makes documents durable, all at once; the caller holds changing.
+func (s *Service) save(docs ...*document) error {
 	if s.opts.Documents == nil {
 		return nil
 	}
-	text, err := json.Marshal(doc)
-	if err != nil {
-		return err
+	changes := map[string][]byte{}
+	for _, doc := range docs {
+		text, err := json.Marshal(doc)
+		if err != nil {
+			return err
+		}
+		changes[idOf(doc.ARN)] = text
 	}
-	return s.opts.Documents.Apply(map[string][]byte{idOf(doc.ARN): text})
+	return s.opts.Documents.Apply(changes)
+}
+
+// saveLater has saveLoop save a query. The caller holds changing.
+func (s *Service) saveLater(e *entry) {
+	s.unsaved[e] = struct{}{}
+	select {
+	case s.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// saveLoop saves the runs that ended, those of all queries within SaveAfter together. Open starts it; it
+// ends with the service's context, and Close saves what is left.
+func (s *Service) saveLoop() {
+	for {
+		select {
+		case <-s.dirty:
+		case <-s.ctx.Done():
+			return
+		}
+		if !pause(s.ctx, s.opts.SaveAfter) {
+			return
+		}
+		s.saveRuns()
+	}
+}
+
+func (s *Service) saveRuns() {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	var docs []*document
+	for e := range s.unsaved {
+		docs = append(docs, e.doc) // only holders of changing replace it
+	}
+	if len(docs) == 0 {
+		return
+	}
+	if err := s.save(docs...); err != nil {
+		// The schedules go on in memory; what the disk says leads to runs too many.
+		s.opts.Log.Error("scheduled queries: runs not saved", "queries", len(docs), "err", err)
+		if s.ctx.Err() == nil {
+			select {
+			case s.dirty <- struct{}{}:
+			default:
+			}
+		}
+		return
+	}
+	clear(s.unsaved)
 }
 
 // assume returns whom a role's queries run as.

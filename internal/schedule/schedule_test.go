@@ -156,8 +156,9 @@ WHERE time >= @scheduled_runtime - 1h AND time < @scheduled_runtime GROUP BY dev
 }
 
 type documents struct {
-	mu    sync.Mutex
-	byKey map[string][]byte
+	mu      sync.Mutex
+	byKey   map[string][]byte
+	changes int // calls of Apply
 }
 
 func (d *documents) Each(f func(key string, doc []byte) error) error {
@@ -174,6 +175,7 @@ func (d *documents) Each(f func(key string, doc []byte) error) error {
 func (d *documents) Apply(changes map[string][]byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.changes++
 	for k, v := range changes {
 		if v == nil {
 			delete(d.byKey, k)
@@ -623,5 +625,53 @@ func TestADamagedDocumentIsRefused(t *testing.T) {
 		if _, err := schedule.Open(o); !fault.Is(err, fault.Corrupt) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+func TestRunsThatACrashForgotAreReplacedByLaterOnes(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, clock.Manual(start))
+	e.write("a", "temperature", "1", start)
+	q := e.create(hourly())
+	e.advance(5 * time.Hour) // five runs at one moment of the clock
+	disk := e.docs.copy()
+	for h := range 5 {
+		e.write("b", "temperature", "3", start.Add(time.Duration(h)*time.Hour))
+		e.write("a", "temperature", "3", start.Add(time.Duration(h)*time.Hour+time.Second))
+	}
+	e.Close()
+	e.docs.byKey = disk
+	e.open()
+	for h := range 5 {
+		e.must(nil, e.Execute(q.ARN, start.Truncate(time.Hour).Add(time.Duration(h+1)*time.Hour), false))
+	}
+	e.settle()
+	check(t, "no run lost against one before the crash", len(e.describe(q.ARN).Failures), 0)
+	check(t, "rows", len(e.rows("SELECT 1 FROM d.out WHERE mean >= 2")), 10)
+}
+
+func TestRunsThatEndTogetherAreOneChangeOnDisk(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, clock.Manual(start))
+	e.write("a", "temperature", "1", start)
+	e.opts.SaveAfter = time.Hour
+	e.Close()
+	e.open()
+	for _, name := range []string{"q1", "q2", "q3"} {
+		d := hourly()
+		d.Name = name
+		e.create(d)
+	}
+	before := e.docs.changes
+	for range 10 {
+		e.advance(time.Hour)
+	}
+	check(t, "while they run", e.docs.changes-before, 0)
+	e.Close()
+	check(t, "at the end", e.docs.changes-before, 1)
+	e.open()
+	list, _ := e.Queries("", 10)
+	for _, q := range list {
+		check(t, "the last run", q.LastRun.Invocation, start.Truncate(time.Hour).Add(10*time.Hour))
 	}
 }

@@ -123,6 +123,7 @@ type document struct {
 	Token       string `json:",omitempty"` // ClientToken of its creation
 	Fingerprint string // of the definition and the tags, to tell a retry from another request
 	LastTrigger time.Time
+	Reserved    time.Time   // runs may have had triggers up to this one
 	Pending     []task      `json:",omitempty"` // in order; the first one may be running
 	Late        []time.Time `json:",omitempty"` // invocations that missed rows; to run again with the next one
 }
