@@ -362,3 +362,45 @@ func TestAClientTokenStandsForOneTask(t *testing.T) {
 	}
 	f.finish(a)
 }
+
+// held is a writer that waits until it is let go.
+type held struct {
+	batchload.Writer
+	release chan struct{}
+}
+
+func (h *held) Write(ctx context.Context, req *ingest.Request) (ingest.Result, error) {
+	select {
+	case <-h.release:
+	case <-ctx.Done():
+		return ingest.Result{}, ctx.Err()
+	}
+	return h.Writer.Write(ctx, req)
+}
+
+func TestAtMostFiveTasksOfATableAreActive(t *testing.T) {
+	f := start(t, map[string]string{"in/data/1.csv": file(10)})
+	f.service.Close()
+	h := &held{Writer: f.writer, release: make(chan struct{})}
+	f.writer = h
+	f.open()
+	var ids []string
+	for range 5 {
+		id, err := f.service.Create(config(multiModel), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	_, err := f.service.Create(config(multiModel), "")
+	if fault.KindOf(err) != fault.Quota || err.Error() != "At most 10 batch load tasks may be active, 5 of one table." {
+		t.Fatalf("the sixth task: %v", err)
+	}
+	close(h.release)
+	for _, id := range ids {
+		f.finish(id)
+	}
+	if _, err := f.service.Create(config(multiModel), ""); err != nil {
+		t.Fatalf("once they have ended: %v", err)
+	}
+}

@@ -129,8 +129,12 @@ func (s *Service) analyse(ctx context.Context, d *Definition) (*expression, erro
 	if d.Target == nil {
 		return when, nil
 	}
-	if _, err := s.opts.Catalog.Table(d.Target.Database, d.Target.Table); err != nil {
+	table, err := s.opts.Catalog.Table(d.Target.Database, d.Target.Table)
+	if err != nil {
 		return nil, invalid("The target of the scheduled query is not valid: %s", fault.MessageOf(err))
+	}
+	if key := table.Policy().RequiredDimension; key != "" && !slices.Contains(d.Target.Dimensions, key) {
+		return nil, invalid("The target table requires the dimension %s, which the target configuration does not map.", key)
 	}
 	_, err = bind(d.Target, prepared.Columns)
 	return when, err

@@ -22,6 +22,7 @@ import (
 //	value=1..20   of an integer
 //	pattern=name  one of patterns, matched as a whole
 //	enum=A,B      one of these
+//	items=1..128  characters of each string of a list
 //	secret        messages do not repeat the value
 //
 // Members are pointers, lists and structs; a nil pointer or list is absent. Structs
@@ -45,6 +46,7 @@ type rules struct {
 	path             string // the member's name in lowerCamelCase
 	required, secret bool
 	length, value    *span
+	items            *rules // of each string of a list
 	pattern          *regexp.Regexp
 	patternText      string
 	enum             []string
@@ -79,6 +81,8 @@ func parseRules(f reflect.StructField) rules {
 			r.length = parseSpan(arg)
 		case "value":
 			r.value = parseSpan(arg)
+		case "items":
+			r.items = &rules{length: parseSpan(arg)}
 		case "pattern":
 			r.patternText = patterns[arg]
 			r.pattern = regexp.MustCompile(`^(?:` + r.patternText + `)$`)
@@ -124,7 +128,7 @@ func checkMember(v *constraint.Violations, m reflect.Value, r *rules, path strin
 		}
 		r.list(v, m.Len(), path)
 		for i := range m.Len() {
-			checkItem(v, m.Index(i), path+"."+strconv.Itoa(i+1)+".member")
+			checkItem(v, m.Index(i), r.items, path+"."+strconv.Itoa(i+1)+".member")
 			if v.Full() {
 				return
 			}
@@ -155,15 +159,22 @@ func checkMember(v *constraint.Violations, m reflect.Value, r *rules, path strin
 
 var timeType = reflect.TypeFor[time.Time]()
 
-func checkItem(v *constraint.Violations, item reflect.Value, path string) {
-	if item.Kind() == reflect.Struct {
+func checkItem(v *constraint.Violations, item reflect.Value, r *rules, path string) {
+	switch {
+	case item.Kind() == reflect.Struct:
 		checkStruct(v, item, path+".")
+	case r != nil:
+		r.text(v, item.String(), path)
 	}
 }
 
 func (r *rules) list(v *constraint.Violations, n int, path string) {
 	if r.length != nil {
-		r.span(v, r.length, int64(n), fmt.Sprintf("[%d members]", n), path, "length")
+		shown := "[]"
+		if n > 0 {
+			shown = fmt.Sprintf("[%d members]", n)
+		}
+		r.span(v, r.length, int64(n), shown, path, "length")
 	}
 }
 

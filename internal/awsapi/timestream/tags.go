@@ -36,7 +36,7 @@ func (s *service) tagResource(ctx context.Context, _ *wire.Call, in *tagResource
 
 type untagResourceIn struct {
 	ResourceARN *string  `check:"required len=1..2048"`
-	TagKeys     []string `check:"required len=0..200"`
+	TagKeys     []string `check:"required len=0..200 items=1..128"`
 }
 
 func (s *service) untagResource(ctx context.Context, _ *wire.Call, in *untagResourceIn) (any, error) {
