@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"regexp"
 	"runtime/debug"
@@ -60,6 +61,8 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.StringVar(&o.SpillDir, "spill-dir", "", "`folder` for temporary files of queries; default: tmp in the data folder")
 	f.Var(&f.spill, "spill-limit", "temporary files of all queries together; 0: none, queries past their memory limit fail")
 	f.Var(&f.querySpill, "query-spill-limit", "temporary files of one query")
+	f.StringVar(&o.S3Endpoint, "s3-endpoint", "", "`URL` of an S3-compatible store, or aws for Amazon's, that UNLOAD, batch load and reports use instead of the buckets in --data; keys from AWS_ACCESS_KEY_ID and so on")
+	f.StringVar(&o.S3Region, "s3-region", "", "its region `name`; by default AWS_REGION, else us-east-1")
 	f.Var(&f.maxBody, "max-body", "largest request body")
 	f.StringVar(&f.limits, "limits", "aws", "bounds of WriteRecords: aws (its quotas) or roomy, then `changes` such as aws,records=1000")
 	f.StringVar(&o.PublicHost, "public-host", "", "`host[:port]` that DescribeEndpoints tells clients, behind a proxy")
@@ -96,6 +99,9 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	default:
 		return o, usagef("--auth %s: want auto, iam or off", f.auth)
 	}
+	if o.S3Endpoint != "" && o.S3Endpoint != server.AmazonS3 && !webURL(o.S3Endpoint) {
+		return o, usagef("--s3-endpoint %s: want a URL such as http://127.0.0.1:9000, or aws", o.S3Endpoint)
+	}
 	var err error
 	if o.Limits, err = ingest.ParseLimits(f.limits); err != nil {
 		return o, usagef("--limits: %v", err)
@@ -131,6 +137,11 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	o.MaxBodyBytes = int64(f.maxBody)
 	debug.SetMemoryLimit(int64(f.memory))
 	return o, nil
+}
+
+func webURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // Both end up in ARNs, between colons.

@@ -29,7 +29,7 @@ type objects struct {
 	m  map[string]string // bucket/key
 }
 
-func (o *objects) List(_ context.Context, bucket, prefix string) (list []batchload.Object, err error) {
+func (o *objects) List(_ context.Context, bucket, prefix string, most int) (list []batchload.Object, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for name, body := range o.m {
@@ -42,7 +42,7 @@ func (o *objects) List(_ context.Context, bucket, prefix string) (list []batchlo
 			list[k], list[k-1] = list[k-1], list[k]
 		}
 	}
-	return list, nil
+	return list[:min(len(list), most)], nil
 }
 
 func (o *objects) Open(_ context.Context, bucket, key string, offset int64) (io.ReadCloser, error) {

@@ -115,7 +115,7 @@ func (r *run) load(ctx context.Context) error {
 		return err
 	}
 	src := r.t.Config.Source
-	objects, err := r.s.opts.Objects.List(ctx, src.Bucket, src.Key)
+	objects, err := r.s.opts.Objects.List(ctx, src.Bucket, src.Key, r.s.opts.FilesPerTask+1)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (r *run) load(ctx context.Context) error {
 		return fault.New(fault.Invalid, "No object in the bucket %s has a key that begins with %q.", src.Bucket, src.Key)
 	}
 	if len(objects) > r.s.opts.FilesPerTask {
-		return fault.New(fault.Invalid, "%d objects match; a batch load task reads at most %d.", len(objects), r.s.opts.FilesPerTask)
+		return fault.New(fault.Invalid, "More than %d objects match; a batch load task reads no more.", r.s.opts.FilesPerTask)
 	}
 	for _, o := range objects {
 		if o.Key < r.t.Place.Key {

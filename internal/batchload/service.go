@@ -42,8 +42,8 @@ type Object struct {
 
 // Objects is the buckets that tasks read from and report to.
 type Objects interface {
-	// List returns the objects whose keys begin with prefix, in the order of keys.
-	List(ctx context.Context, bucket, prefix string) ([]Object, error)
+	// List returns the first objects whose keys begin with prefix, up to most, in the order of keys.
+	List(ctx context.Context, bucket, prefix string, most int) ([]Object, error)
 	// Open opens an object from offset on.
 	Open(ctx context.Context, bucket, key string, offset int64) (io.ReadCloser, error)
 	// Put makes an object durable.

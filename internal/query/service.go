@@ -11,11 +11,11 @@ import (
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/fault"
-	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/exec/spill"
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/unload"
 )
 
 // Options configure a [Service]. Catalog, Functions and Clock are required.
@@ -24,7 +24,7 @@ type Options struct {
 	Functions *fn.Registry
 	Clock     *clock.Clock // now() and ago(); the times below run on the machine's clock
 
-	Buckets *objstore.Buckets // that UNLOAD writes to; nil refuses it
+	Objects unload.Objects // that UNLOAD writes to; nil refuses it
 
 	// Authorize is asked before a query runs, with the tables it reads; nil allows all.
 	Authorize func(ctx context.Context, caller string, action string, tables []plan.TableRef) error

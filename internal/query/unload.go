@@ -14,7 +14,7 @@ import (
 // prepareUnload makes a result of one row, which is there once the rows of the inner query are
 // written to objects.
 func (s *Service) prepareUnload(ctx context.Context, r *result, stmt *syntax.Unload) error {
-	if s.opts.Buckets == nil {
+	if s.opts.Objects == nil {
 		return fault.New(fault.Invalid, "line %d:%d: UNLOAD needs an object store, which this server lacks.", stmt.At.Line, stmt.At.Col)
 	}
 	spec, err := unload.Parse(stmt)
@@ -31,7 +31,7 @@ func (s *Service) prepareUnload(ctx context.Context, r *result, stmt *syntax.Unl
 			return err
 		}
 	}
-	job, err := unload.New(s.opts.Buckets, spec, r.id, q.Columns)
+	job, err := unload.New(ctx, s.opts.Objects, spec, r.id, q.Columns)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/query"
+	"github.com/weir-db/weir/internal/unload"
 	"github.com/weir-db/weir/internal/vfs"
 )
 
@@ -40,7 +41,7 @@ func keys(t *testing.T, b *objstore.Buckets) []string {
 func TestUnloadAnswersOneRowThatNamesItsFiles(t *testing.T) {
 	t.Parallel()
 	b := newBuckets(t)
-	e := newEnv(t, 3, 10, query.Options{Buckets: b})
+	e := newEnv(t, 3, 10, query.Options{Objects: unload.InBuckets(b)})
 	pages := e.all(query.Request{SQL: "UNLOAD (SELECT k, i, time FROM d.t) TO 's3://bucket/out' WITH (format = 'PARQUET')", MaxRows: 1})
 	if got := columns(pages[0]); got != "rows bigint, metadataFile varchar, manifestFile varchar" {
 		t.Errorf("columns %s", got)
@@ -61,7 +62,7 @@ func TestUnloadAnswersOneRowThatNamesItsFiles(t *testing.T) {
 func TestCancelOfAnUnloadLeavesNoManifest(t *testing.T) {
 	t.Parallel()
 	b := newBuckets(t)
-	e := newEnv(t, 20, 100, query.Options{Buckets: b, Patience: time.Millisecond})
+	e := newEnv(t, 20, 100, query.Options{Objects: unload.InBuckets(b), Patience: time.Millisecond})
 	first := e.page(query.Request{SQL: "UNLOAD (SELECT a.i FROM d.t a, d.t b, d.t c) TO 's3://bucket/out' WITH (compression = 'NONE', max_file_size = '16MB')"})
 	eventually(t, func() bool { return len(keys(t, b)) > 0 }) // a first file is done
 	if _, err := e.Cancel(t.Context(), me, first.QueryID); err != nil {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -11,10 +10,10 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/weir-db/weir/internal/batchload"
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/ingest"
-	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/telemetry"
 )
 
@@ -22,7 +21,7 @@ import (
 // buckets that their tables name. Writing lags behind the requests; past lateQueue waiting
 // reports, further ones are dropped and counted as MagneticStoreRejectedUploadSystemFailures.
 type lateReports struct {
-	buckets *objstore.Buckets
+	objects batchload.Objects
 	clock   *clock.Clock
 	reg     *telemetry.Registry
 	log     *slog.Logger
@@ -35,8 +34,8 @@ type lateReports struct {
 
 const lateQueue = 1000
 
-func newLateReports(b *objstore.Buckets, c *clock.Clock, reg *telemetry.Registry, log *slog.Logger) *lateReports {
-	l := &lateReports{buckets: b, clock: c, reg: reg, log: log, queue: make(chan ingest.LateReport, lateQueue)}
+func newLateReports(b batchload.Objects, c *clock.Clock, reg *telemetry.Registry, log *slog.Logger) *lateReports {
+	l := &lateReports{objects: b, clock: c, reg: reg, log: log, queue: make(chan ingest.LateReport, lateQueue)}
 	l.done.Go(l.loop)
 	return l
 }
@@ -95,8 +94,7 @@ func (l *lateReports) write(r *ingest.LateReport) error {
 	at := r.Table.Magnetic.Rejected
 	name := fmt.Sprintf("%x-%x-%x-%x-%x.json", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 	key := path.Join(at.Prefix, r.Table.ID.Database, r.Table.ID.Table, l.clock.Now().Format("2006-01-02/15"), name)
-	_, err = l.buckets.Put(context.Background(), at.Bucket, key, bytes.NewReader(body), objstore.Attributes{ContentType: "application/json"})
-	return err
+	return l.objects.Put(context.Background(), at.Bucket, key, body)
 }
 
 func (l *lateReports) count(r *ingest.LateReport, metric string) {

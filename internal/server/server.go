@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/weir-db/weir/internal/awsapi"
 	"github.com/weir-db/weir/internal/awsapi/iamsts"
 	"github.com/weir-db/weir/internal/awsapi/iot"
@@ -82,6 +84,12 @@ type Options struct {
 
 	MaxBodyBytes int64  // of a request; default 4 MiB
 	PublicHost   string // host[:port] that DescribeEndpoints tells; default: the one the caller used
+
+	// S3Endpoint is the URL of an S3-compatible store, or [AmazonS3], that UNLOAD, batch load and reports use in place
+	// of the buckets in DataDir, with the credentials of AWS's usual variables and files; empty: those.
+	S3Endpoint    string
+	S3Region      string                  // default: the one of AWS's usual variables and files
+	S3Credentials aws.CredentialsProvider // the same
 
 	Limits ingest.Limits // of WriteRecords; zero fields: the service's quotas
 
@@ -178,6 +186,10 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if s.spill, err = openSpill(o); err != nil {
 		return nil, err
 	}
+	files, err := openObjects(ctx, o, buckets)
+	if err != nil {
+		return nil, err
+	}
 	reg := telemetry.New(telemetry.Options{Now: o.Clock.Now})
 	cat, err := catalog.Open(ctx, catalog.Options{
 		Documents: s.meta.Bucket("catalog"), Backend: s.store, Clock: o.Clock, Region: o.Region, Account: o.AccountID,
@@ -197,10 +209,10 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		counts.ingested(o)
 		late.Observe(o)
 	}
-	s.late = newLateReports(buckets, o.Clock, reg, o.Log.With("part", "ingest"))
+	s.late = newLateReports(files, o.Clock, reg, o.Log.With("part", "ingest"))
 	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
-		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Buckets: buckets, Observe: counts.queried,
+		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Objects: files, Observe: counts.queried,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Spill: s.spill, Log: o.Log.With("part", "query"),
 	})
 	rules, err := iotrule.Open(iotrule.Options{
@@ -236,14 +248,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.scheduled, err = schedule.Open(schedule.Options{
 		Catalog: cat, Queries: s.queries, Ingest: bulk, Documents: s.meta.Bucket("schedule"), Clock: o.Clock,
-		Region: o.Region, AccountID: o.AccountID, Reports: loadObjects{buckets}, Notify: s.messages, Watch: late, Observe: counts.ran, Log: o.Log.With("part", "schedule"),
+		Region: o.Region, AccountID: o.AccountID, Reports: files, Notify: s.messages, Watch: late, Observe: counts.ran, Log: o.Log.With("part", "schedule"),
 	})
 	if err != nil {
 		return nil, err
 	}
 	// After the scheduled queries, which watch what it writes.
 	s.loads, err = batchload.Open(batchload.Options{
-		Documents: s.meta.Bucket("batchload"), Objects: loadObjects{buckets}, Writer: bulk, Catalog: cat, Clock: o.Clock, Log: o.Log.With("part", "batchload"),
+		Documents: s.meta.Bucket("batchload"), Objects: files, Writer: bulk, Catalog: cat, Clock: o.Clock, Log: o.Log.With("part", "batchload"),
 	})
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ const (
 
 // Job is one UNLOAD.
 type Job struct {
-	buckets *objstore.Buckets
+	objects Objects
 	spec    *Spec
 	queryID string
 	columns []plan.OutputColumn // all; the partition columns are the last
@@ -64,17 +64,17 @@ type Job struct {
 
 // New checks that an UNLOAD can be done: that its columns fit the spec, its keys S3's limits, and that the bucket
 // exists. Errors are of kind fault.Invalid.
-func New(buckets *objstore.Buckets, spec *Spec, queryID string, columns []plan.OutputColumn) (*Job, error) {
+func New(ctx context.Context, objects Objects, spec *Spec, queryID string, columns []plan.OutputColumn) (*Job, error) {
 	if err := spec.check(columns); err != nil {
 		return nil, err
 	}
-	if _, err := buckets.Bucket(spec.Bucket); errors.Is(err, objstore.ErrNoBucket) {
+	if err := objects.CheckBucket(ctx, spec.Bucket); errors.Is(err, objstore.ErrNoBucket) {
 		return nil, fault.New(fault.Invalid, "The S3 bucket %s of the UNLOAD destination does not exist.", spec.Bucket)
 	} else if err != nil {
 		return nil, err
 	}
 	j := &Job{
-		buckets: buckets, spec: spec, queryID: queryID, columns: columns, data: len(columns) - len(spec.PartitionedBy),
+		objects: objects, spec: spec, queryID: queryID, columns: columns, data: len(columns) - len(spec.PartitionedBy),
 		files: map[string]*file{}, parts: map[string]bool{}, csv: csvWriter{delimiter: spec.Delimiter, escape: spec.Escape},
 	}
 	return j, j.checkKeys()
@@ -162,6 +162,8 @@ func (j *Job) Run(ctx context.Context, next func(context.Context) (*vec.Batch, e
 // explain gives an error without a kind the one of a query that fails while running.
 func explain(err error) error {
 	switch fault.KindOf(err) {
+	case fault.Throttled:
+		return fault.Wrap(fault.Execution, err, "We have detected that Amazon S3 is throttling the writes from UNLOAD command. See Amazon Timestream documentation for more information")
 	case fault.Internal, fault.NotFound, fault.Conflict:
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return err
@@ -189,7 +191,15 @@ func (j *Job) describe(ctx context.Context) (meta, manifest string, err error) {
 }
 
 func (j *Job) put(ctx context.Context, key string, doc []byte) error {
-	_, err := j.buckets.Put(ctx, j.spec.Bucket, key, strings.NewReader(string(doc)), j.attributes("application/json"))
+	w, err := j.objects.Create(ctx, j.spec.Bucket, key, j.attributes("application/json"))
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	if _, err := w.Write(doc); err != nil {
+		return err
+	}
+	_, err = w.Commit()
 	return err
 }
 
@@ -269,7 +279,7 @@ func appendEscaped(dst, text []byte) []byte {
 
 // file is an open data file.
 type file struct {
-	object  *objstore.Writer
+	object  Writer
 	key     string
 	rows    int64
 	buf     *bufio.Writer  // CSV
@@ -313,7 +323,7 @@ func (j *Job) open(ctx context.Context, partition string) (*file, error) {
 		contentType = "application/vnd.apache.parquet"
 	}
 	var err error
-	if f.object, err = j.buckets.Create(ctx, j.spec.Bucket, f.key, j.attributes(contentType)); err != nil {
+	if f.object, err = j.objects.Create(ctx, j.spec.Bucket, f.key, j.attributes(contentType)); err != nil {
 		return nil, err
 	}
 	if j.spec.Format == Parquet {

@@ -110,7 +110,7 @@ func run(t *testing.T, b *objstore.Buckets, options string, columns []plan.Outpu
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := New(b, spec, "QID", columns)
+	j, err := New(t.Context(), InBuckets(b), spec, "QID", columns)
 	if err != nil {
 		return manifest{}, err
 	}
@@ -321,7 +321,7 @@ func TestWhatCannotBeWrittenIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := New(b, spec, "Q", []plan.OutputColumn{n}); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), text) {
+		if _, err := New(t.Context(), InBuckets(b), spec, "Q", []plan.OutputColumn{n}); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), text) {
 			t.Errorf("%.40s: %v", to, err)
 		}
 	}
@@ -362,7 +362,7 @@ func TestOnlyAWholeResultHasAManifest(t *testing.T) {
 		inject, _ := vfs.FailAfter(n, errors.New("power cut"))
 		done := false
 		if b, err := objstore.OpenBuckets(vfs.Inject(mem, inject), nil); err == nil {
-			if j, err := New(b, spec, "Q", columns); err == nil {
+			if j, err := New(t.Context(), InBuckets(b), spec, "Q", columns); err == nil {
 				_, err = j.Run(t.Context(), feed(nil, batch))
 				done = err == nil
 			}
@@ -380,7 +380,7 @@ func TestOnlyAWholeResultHasAManifest(t *testing.T) {
 		}
 	}
 	b := newBuckets(t)
-	j, err := New(b, spec, "Q", columns)
+	j, err := New(t.Context(), InBuckets(b), spec, "Q", columns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +389,7 @@ func TestOnlyAWholeResultHasAManifest(t *testing.T) {
 		t.Errorf("%v, left %q", err, keys(b))
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	j, _ = New(b, spec, "Q", columns)
+	j, _ = New(t.Context(), InBuckets(b), spec, "Q", columns)
 	stopped := fault.New(fault.Cancelled, "stopped")
 	_, err = j.Run(ctx, func(context.Context) (*vec.Batch, error) { cancel(stopped); return batch, nil })
 	if !errors.Is(err, stopped) || keys(b) != "" {
@@ -431,7 +431,7 @@ func BenchmarkUnload(b *testing.B) {
 				b.Fatal(err)
 			}
 			spec := &Spec{Bucket: "bucket", Format: format, Gzip: true, Delimiter: ',', Escape: `\`, MaxFileBytes: maxFileBytes}
-			j, err := New(buckets, spec, "Q", columns)
+			j, err := New(b.Context(), InBuckets(buckets), spec, "Q", columns)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -150,7 +150,7 @@ func (c *Client) explain(ctx context.Context, err error, what string) error {
 }
 
 // Put stores what r gives, up to its end, and returns what is known of the object: size and ETag.
-// Of a, ContentType and User are kept.
+// Of a, ContentType, User and the headers of server-side encryption are kept.
 func (c *Client) Put(ctx context.Context, bucket, key string, r io.Reader, a objstore.Attributes) (objstore.ObjectInfo, error) {
 	info := objstore.ObjectInfo{Key: key, Attributes: a}
 	part := make([]byte, min(c.opts.PartBytes, 1<<20))
@@ -166,6 +166,7 @@ func (c *Client) Put(ctx context.Context, bucket, key string, r io.Reader, a obj
 	out, err := c.api.PutObject(call, &s3.PutObjectInput{
 		Bucket: &bucket, Key: &key, Body: bytes.NewReader(part[:n]), ContentLength: aws.Int64(int64(n)),
 		ContentType: text(a.ContentType), Metadata: a.User, ChecksumCRC32C: sum(part[:n]),
+		ServerSideEncryption: types.ServerSideEncryption(a.Headers[sseHeader]), SSEKMSKeyId: text(a.Headers[sseKeyHeader]),
 	}, c.attempt)
 	if err != nil {
 		return info, c.explain(ctx, err, bucket+"/"+key)
@@ -173,6 +174,11 @@ func (c *Client) Put(ctx context.Context, bucket, key string, r io.Reader, a obj
 	info.SizeBytes, info.ETag = int64(n), strings.Trim(aws.ToString(out.ETag), `"`)
 	return info, nil
 }
+
+const (
+	sseHeader    = "X-Amz-Server-Side-Encryption"
+	sseKeyHeader = "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"
+)
 
 // fill reads up to most bytes into *b, which grows as needed: a small object needs no large buffer.
 func fill(b *[]byte, r io.Reader, most int64) (n int, err error) {
@@ -214,6 +220,7 @@ func (c *Client) putParts(ctx context.Context, bucket, key string, part []byte, 
 	call, cancel := c.bounded(ctx)
 	upload, err := c.api.CreateMultipartUpload(call, &s3.CreateMultipartUploadInput{
 		Bucket: &bucket, Key: &key, ContentType: text(info.ContentType), Metadata: info.User, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
+		ServerSideEncryption: types.ServerSideEncryption(info.Headers[sseHeader]), SSEKMSKeyId: text(info.Headers[sseKeyHeader]),
 	}, c.attempt)
 	cancel()
 	if err != nil {
