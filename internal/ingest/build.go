@@ -22,9 +22,13 @@ type builder struct {
 
 	// What the record before had. Records of a request mostly share names, so a name
 	// that equals its neighbour's needs no second look.
-	lastDims []storage.Dim
-	lastVals []storage.Val
-	familiar bool // the record at hand has had no new name so far
+	lastDims  []storage.Dim
+	lastNames *dimensionNames // of lastDims, or nil
+	lastVals  []storage.Val
+	familiar  bool // the record at hand has had no new name so far
+
+	base  base           // see like
+	whole []MeasureValue // scratch
 }
 
 var builders = sync.Pool{New: func() any { return new(builder) }}
@@ -36,7 +40,16 @@ func (b *builder) build(req *Request, limits *Limits) error {
 	b.meterCommon()
 	for i := range req.Records {
 		b.index = i
-		if err := b.record(&req.Records[i]); err != nil {
+		r := &req.Records[i]
+		if r.Like > 0 {
+			if b.like(r) {
+				continue
+			}
+			whole := req.Whole(i, b.whole[:0])
+			b.whole = whole.MeasureValues
+			r = &whole
+		}
+		if err := b.record(r); err != nil {
 			return err
 		}
 	}
@@ -49,12 +62,15 @@ func (b *builder) reset() {
 	clear(b.rows.Rows)
 	clear(b.dims)
 	clear(b.vals)
+	clear(b.whole[:cap(b.whole)])
 	b.columns.reset()
 	*b = builder{
 		rows:    storage.Rows{Rows: b.rows.Rows[:0]},
 		dims:    b.dims[:0],
 		vals:    b.vals[:0],
 		columns: b.columns,
+		base:    base{kinds: b.base.kinds[:0]},
+		whole:   b.whole[:0],
 	}
 }
 
@@ -104,7 +120,8 @@ func (b *builder) record(r *Record) error {
 
 	row := storage.Row{Measure: m.measure, Version: m.version, Multi: m.kind == multiKind}
 	var err error
-	if row.Dimensions, err = b.dimensions(c.Dimensions, r.Dimensions); err != nil {
+	list, now := b.listOf(r)
+	if row.Dimensions, err = b.dimensions(c.Dimensions, r.Dimensions, list, now); err != nil {
 		return err
 	}
 	if err := b.measureName(m.measure); err != nil {
@@ -126,9 +143,30 @@ func (b *builder) record(r *Record) error {
 			return err
 		}
 	}
-	b.lastDims, b.lastVals = row.Dimensions, row.Values
+	b.lastDims, b.lastNames, b.lastVals = row.Dimensions, nil, row.Values
+	if list != nil {
+		if !list.holds(now) {
+			list.learn(now, row.Dimensions)
+		}
+		b.lastNames, row.Memo = list.names, list.memo(m.measure)
+	}
 	b.rows.Rows = append(b.rows.Rows, row)
 	return nil
+}
+
+// listOf returns the list that names the series of a record, its measure name aside, if the
+// caller keeps one, and the circumstances that its notes must be of.
+func (b *builder) listOf(r *Record) (*DimensionList, judged) {
+	c := &b.req.Common
+	switch {
+	case len(c.Dimensions) == 0:
+		return r.List, judged{limits: b.limits}
+	case len(r.Dimensions) == 0:
+		return c.List, judged{limits: b.limits}
+	case c.List == nil:
+		return nil, judged{}
+	}
+	return r.List, judged{b.limits, c.List, c.List.stamp}
 }
 
 // first returns the first that is not empty.
@@ -147,8 +185,15 @@ func (b *builder) invalid(format string, args ...any) error {
 	return fault.New(fault.Invalid, format+" Record index: %d.", append(args, b.index)...)
 }
 
-// dimensions appends the dimensions of a record, the common ones first.
-func (b *builder) dimensions(common, own []Dimension) ([]storage.Dim, error) {
+// dimensions returns the dimensions of a record, the common ones first.
+func (b *builder) dimensions(common, own []Dimension, list *DimensionList, now judged) ([]storage.Dim, error) {
+	if list.holds(now) {
+		if len(own) > 0 {
+			b.metered += list.bytes
+		}
+		b.familiar = list.names == b.lastNames || sameDimNames(list.row, b.lastDims)
+		return list.row, nil
+	}
 	n := len(common) + len(own)
 	if n == 0 {
 		return nil, fault.New(fault.Invalid, "At least one dimension is required for a record.")

@@ -28,6 +28,37 @@ type Record struct {
 	TimeUnit      TimeUnit       // default MILLISECONDS; also of TIMESTAMP measure values
 	Version       int64          // at least 1; default 1
 	Given         Members
+
+	// Like, if not 0, is 1 + the index of an earlier record of the request, whose own Like is 0, that
+	// this record is written like: all that may differ is Dimensions and List, MeasureValue, Time and
+	// Version, which are here, and the values of MeasureValues, which are Values. All else here is
+	// zero. It saves the caller to write and Write to judge the same again; [Request.Whole]
+	// undoes it.
+	Like   int
+	Values []string
+
+	// List, if not nil, holds the same as Dimensions, and what Write found out about it.
+	List *DimensionList
+}
+
+// Whole returns record i with all members, also if it is Like another. The values are
+// appended to dst.
+func (q *Request) Whole(i int, dst []MeasureValue) Record {
+	r := &q.Records[i]
+	if r.Like == 0 {
+		return *r
+	}
+	w := q.Records[r.Like-1]
+	w.Dimensions, w.List, w.MeasureValue, w.Time, w.Version = r.Dimensions, r.List, r.MeasureValue, r.Time, r.Version
+	start := len(dst)
+	dst = append(dst, w.MeasureValues...)
+	for k, text := range r.Values {
+		dst[start+k].Value = text
+	}
+	if w.MeasureValues != nil {
+		w.MeasureValues = dst[start:len(dst):len(dst)]
+	}
+	return w
 }
 
 // Members is a set of members of a [Record].

@@ -46,9 +46,18 @@ func checkShape(req *Request, limits *Limits) error {
 		s.Add("records", listText(n), constraint.MaxLength(limits.Records))
 		return s.Err() // not walked: there may be any number of them
 	}
+	var scratch []MeasureValue
 	for i := range req.Records {
 		s.record = i
-		s.check(&req.Records[i])
+		r := &req.Records[i]
+		if r.Like > 0 {
+			if s.fits(r, &req.Records[r.Like-1]) {
+				continue
+			}
+			whole := req.Whole(i, scratch[:0])
+			scratch, r = whole.MeasureValues, &whole
+		}
+		s.check(r)
 		if s.Full() {
 			break
 		}
@@ -58,8 +67,25 @@ func checkShape(req *Request, limits *Limits) error {
 
 func listText(n int) string { return fmt.Sprintf("[%d members]", n) }
 
+// fits reports whether there is nothing to say about a record that is like another, about
+// which there is nothing to say. It may say no to one that is all right.
+func (s *shape) fits(r, other *Record) bool {
+	// In bytes, of which there are at least as many as characters.
+	fits := func(text string, given Members, max int) bool {
+		return len(text) <= max && (text != "" || other.Given&given == 0)
+	}
+	ok := s.Err() == nil && fits(r.MeasureValue, GivenMeasureValue, maxValueLength) && fits(r.Time, GivenTime, maxTimeLength) &&
+		(r.Version > 0 || other.Given&GivenVersion == 0 && r.Version == 0) && (len(r.Dimensions) == 0 || r.List.good())
+	for _, text := range r.Values {
+		ok = ok && uint(len(text)-1) < maxValueLength
+	}
+	return ok
+}
+
 func (s *shape) check(r *Record) {
-	s.dimensions(r.Dimensions)
+	if !r.List.good() {
+		s.dimensions(r.Dimensions)
+	}
 	if r.Given&GivenMeasureName != 0 && r.MeasureName == "" {
 		s.Add(s.path("measureName"), "", constraint.MinLength(1))
 	}

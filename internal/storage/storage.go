@@ -162,6 +162,17 @@ type Row struct {
 	Version    int64 // at least 1
 	Multi      bool  // a multi-measure record; else exactly one value, of a MeasureValue column
 	Values     []Val // unique columns, any order
+
+	// Memo, if not nil, belongs to the row's measure name and dimensions: rows with the same
+	// Memo are of the same series, also in later calls. It is for the backend alone.
+	Memo *Memo
+}
+
+// Memo is what a backend remembers of a series on behalf of a caller that writes it again and
+// again. The zero value remembers nothing. One call of Write at a time may see a Memo.
+type Memo struct {
+	Owner *int64 // who made the note; nobody else may read it
+	ID    uint64
 }
 
 // Dim is a dimension of a series.

@@ -22,9 +22,13 @@ type decoder struct {
 	req     ingest.Request
 	records []ingest.Record
 	dims    []ingest.Dimension    // of all records, end to end
-	values  []ingest.MeasureValue // of all records, end to end
+	values  []ingest.MeasureValue // of all records written out, end to end
+	texts   []string              // of all values of records that are like others, end to end
 
-	templates []template // of the measure values of a record, by place; kept from request to request
+	// Kept from request to request.
+	request   uint64 // number of the one at hand
+	run       uint64 // number of the list of records at hand
+	templates templates
 	lists     dimensionLists
 }
 
@@ -33,25 +37,29 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 // decode reads body. The error is a SerializationException.
 func (d *decoder) decode(body []byte, limits ingest.Limits) (*ingest.Request, error) {
 	d.limits = limits
-	d.dims, d.values = d.dims[:0], d.values[:0]
+	d.dims, d.values, d.texts = d.dims[:0], d.values[:0], d.texts[:0]
 	d.req = ingest.Request{}
-	d.lists.request++
-	if !utf8.Valid(body) {
-		return nil, wire.Serialization("The request body is not UTF-8.")
-	}
+	d.request++
 	d.reset(body)
-	if !d.object(d.requestMember) {
-		return nil, wire.Serialization("The request body is not a JSON object.")
+	if !d.object(d.requestMember) && d.err == nil {
+		d.err = wire.Serialization("The request body is not a JSON object.")
 	}
 	d.end()
+	if (d.err != nil || d.high != 0) && !utf8.Valid(body) {
+		d.err = wire.Serialization("The request body is not UTF-8.")
+	}
 	return &d.req, d.err
 }
+
+// valid reports whether what was read from start on is UTF-8.
+func (d *decoder) valid(start int) bool { return d.high == 0 || utf8.Valid(d.body[start:d.at]) }
 
 // release forgets everything that points into the body and gives d back.
 func (d *decoder) release() {
 	clear(d.records[:cap(d.records)])
 	clear(d.dims)
 	clear(d.values)
+	clear(d.texts)
 	d.req = ingest.Request{}
 	d.reset(nil)
 	decoders.Put(d)
@@ -78,18 +86,32 @@ func (d *decoder) recordList(name string) {
 		return
 	}
 	d.records = append(d.records[:0], ingest.Record{})[:0] // not nil
+	d.run++
 	ok := d.array(func() {
 		if len(d.records) > d.limits.Records {
 			d.skip(2)
 			return
 		}
 		d.records = append(d.records, ingest.Record{})
-		d.record("Records", &d.records[len(d.records)-1])
+		d.listed(&d.records[len(d.records)-1])
 	})
 	if !ok {
 		d.mismatch(name, "a list")
 	}
 	d.req.Records = d.records
+}
+
+// listed reads a record of the list into r.
+func (d *decoder) listed(r *ingest.Record) {
+	d.peek()
+	if d.knownRecord(r) {
+		return
+	}
+	start := d.at
+	d.templates.watching, d.templates.found = true, d.templates.found[:0]
+	d.record("Records", r)
+	d.templates.watching = false
+	d.learn(r, start)
 }
 
 // record reads a Record into r. Null is an empty one.
@@ -135,17 +157,19 @@ func (d *decoder) memberName() string {
 func (d *decoder) recordMember(r *ingest.Record, name string) {
 	switch name {
 	case "Dimensions":
+		from := d.at
 		d.dimensions(r)
+		d.hole(from, listHole)
 	case "MeasureName":
 		r.MeasureName = d.given(r, ingest.GivenMeasureName, name)
 	case "MeasureValue":
-		r.MeasureValue = d.given(r, ingest.GivenMeasureValue, name)
+		r.MeasureValue = d.varying(r, ingest.GivenMeasureValue, name, valueHole)
 	case "MeasureValueType":
 		r.Type = ingest.ValueType(d.given(r, ingest.GivenType, name))
 	case "MeasureValues":
 		d.measureValues(r)
 	case "Time":
-		r.Time = d.given(r, ingest.GivenTime, name)
+		r.Time = d.varying(r, ingest.GivenTime, name, timeHole)
 	case "TimeUnit":
 		r.TimeUnit = ingest.TimeUnit(d.given(r, ingest.GivenTimeUnit, name))
 	case "Version":
@@ -176,6 +200,17 @@ func (d *decoder) given(r *ingest.Record, bit ingest.Members, name string) strin
 	return s
 }
 
+// varying is given for a member that is a hole in templates.
+func (d *decoder) varying(r *ingest.Record, bit ingest.Members, name string, kind holeKind) string {
+	d.peek()
+	from := d.at
+	s := d.given(r, bit, name)
+	if r.Given&bit != 0 {
+		d.hole(from, kind)
+	}
+	return s
+}
+
 func (d *decoder) version(r *ingest.Record) {
 	r.Version, r.Given = 0, r.Given&^ingest.GivenVersion
 	if d.null() {
@@ -185,10 +220,12 @@ func (d *decoder) version(r *ingest.Record) {
 		d.mismatch("Version", "a number")
 		return
 	}
+	from := d.at
 	digits := d.number()
 	if d.err != nil {
 		return
 	}
+	d.hole(from, versionHole)
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
 		d.mismatch("Version", "a 64-bit integer")
@@ -235,10 +272,10 @@ func (d *decoder) openStructure(name string) bool {
 const maxListedDimensions = 128
 
 func (d *decoder) dimensions(r *ingest.Record) {
-	r.Dimensions = nil
+	r.Dimensions, r.List = nil, nil
 	from, mark := d.at, len(d.scratch)
-	list := d.lists.slot(d.body[from:])
-	if d.known(list, r) || !d.openList("Dimensions") {
+	place, known := d.knownList(r)
+	if known || !d.openList("Dimensions") {
 		return
 	}
 	start := len(d.dims)
@@ -255,7 +292,7 @@ func (d *decoder) dimensions(r *ingest.Record) {
 	}
 	r.Dimensions = d.dims[start:len(d.dims):len(d.dims)]
 	if len(d.scratch) == mark {
-		d.keep(list, r.Dimensions, from)
+		d.keep(place, r.Dimensions, from)
 	}
 }
 
@@ -304,7 +341,7 @@ func (d *decoder) measureValues(r *ingest.Record) {
 			d.skip(4)
 		} else {
 			d.values = append(d.values, ingest.MeasureValue{})
-			d.measureValueAt(len(d.values)-1-start, &d.values[len(d.values)-1])
+			d.measureValue(&d.values[len(d.values)-1])
 		}
 		if !d.more(']') {
 			break
@@ -313,24 +350,8 @@ func (d *decoder) measureValues(r *ingest.Record) {
 	r.MeasureValues = d.values[start:len(d.values):len(d.values)]
 }
 
-// measureValueAt reads the measure value at place i of a record.
-func (d *decoder) measureValueAt(i int, v *ingest.MeasureValue) {
-	if i == len(d.templates) {
-		d.templates = append(d.templates, template{})
-	}
-	t := &d.templates[i]
-	if d.repeated(t, v) {
-		return
-	}
-	start, mark := d.at, len(d.scratch)
-	v.Absent = ingest.AbsentName | ingest.AbsentValue | ingest.AbsentType
-	d.measureValue(v)
-	if len(d.scratch) == mark {
-		d.learn(t, v, start)
-	}
-}
-
 func (d *decoder) measureValue(v *ingest.MeasureValue) {
+	v.Absent = ingest.AbsentName | ingest.AbsentValue | ingest.AbsentType
 	if !d.openStructure("MeasureValues") {
 		return
 	}
@@ -339,7 +360,11 @@ func (d *decoder) measureValue(v *ingest.MeasureValue) {
 		case "Name":
 			v.Name = d.required(&v.Absent, ingest.AbsentName, name)
 		case "Value":
-			v.Value = d.required(&v.Absent, ingest.AbsentValue, name)
+			d.peek()
+			from := d.at
+			if v.Value = d.required(&v.Absent, ingest.AbsentValue, name); v.Absent&ingest.AbsentValue == 0 {
+				d.hole(from, measureHole)
+			}
 		case "Type":
 			v.Type = ingest.ValueType(d.required(&v.Absent, ingest.AbsentType, name))
 		default:

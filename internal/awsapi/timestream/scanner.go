@@ -12,7 +12,8 @@ import (
 // maxDepth is how deeply values of unknown members may nest.
 const maxDepth = 64
 
-// scanner reads JSON from a body that is known to be UTF-8, once, front to back.
+// scanner reads JSON from a body, once, front to back. Only strings may have other characters than
+// ASCII, and whether these are UTF-8 is for the caller to see to, if there are any: see high.
 // Strings without escapes are views into the body; others are built in scratch.
 // The first error sticks: it moves the scanner to the end of the body, and all
 // later reads return zero values.
@@ -20,11 +21,12 @@ type scanner struct {
 	body    []byte
 	at      int
 	scratch []byte // unescaped strings, end to end; views into it stay valid as it grows
+	high    uint64 // not 0 if a string that was read may have a byte beyond ASCII
 	err     error
 }
 
 func (s *scanner) reset(body []byte) {
-	s.body, s.at, s.scratch, s.err = body, 0, s.scratch[:0], nil
+	s.body, s.at, s.scratch, s.high, s.err = body, 0, s.scratch[:0], 0, nil
 }
 
 // syntax notes that the body is not JSON at the scanner's place.
@@ -162,7 +164,9 @@ func (s *scanner) str() string {
 	start := s.at + 1
 	i := start
 	for i+8 <= len(s.body) {
-		if m := special(binary.LittleEndian.Uint64(s.body[i:])); m != 0 {
+		word := binary.LittleEndian.Uint64(s.body[i:])
+		s.high |= word & highs
+		if m := special(word); m != 0 {
 			i += bits.TrailingZeros64(m) / 8
 			if s.body[i] == '"' {
 				s.at = i + 1
@@ -178,6 +182,7 @@ func (s *scanner) str() string {
 // strSlow reads on at i in a string that starts at start and is plain up to i.
 func (s *scanner) strSlow(start, i int) string {
 	for i < len(s.body) {
+		s.high |= uint64(s.body[i] & 0x80)
 		switch c := s.body[i]; {
 		case c == '"':
 			s.at = i + 1
@@ -201,6 +206,7 @@ func (s *scanner) unescape(start, i int) string {
 	from := len(s.scratch)
 	s.scratch = append(s.scratch, s.body[start:i]...)
 	for i < len(s.body) {
+		s.high |= uint64(s.body[i] & 0x80)
 		switch c := s.body[i]; {
 		case c == '"':
 			s.at = i + 1

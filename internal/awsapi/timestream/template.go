@@ -1,158 +1,250 @@
 package timestream
 
 import (
-	"bytes"
-	"hash/maphash"
+	"strings"
 
 	"github.com/weir-db/weir/internal/ingest"
 )
 
-// Devices write the same text over and over: of a measure only the value changes, of a
-// record's dimensions nothing does, from one request to the next. So the decoder keeps texts
-// that it has read with what they mean, and where the body goes on with such a text, it
-// compares instead of reading. What a structure means depends on its own bytes alone,
-// so equal bytes mean the same, in whatever order or spacing members are written.
-// Texts with escapes are not kept, since their strings are not in the body.
+// Devices write the same text over and over: of a record only the time, the values and the
+// dimensions change, of a record's dimensions nothing does, from one request to the next. So the
+// decoder keeps texts that it has read with what they mean, and where the body goes on with such a
+// text, it compares instead of reading. What a record means depends on its own bytes alone, so
+// equal bytes mean the same, in whatever order or spacing members are written.
 
-// template is a measure value as the record before wrote the one at its place: all bytes
-// from where the decoder stood to the closing brace, without the text of Value and its quotes.
-// The zero value matches nothing.
+// template is a record as it was written, with holes where values were.
 type template struct {
-	text       []byte // own memory
-	cut        int    // where the value was
-	name, kind place  // in text
-	absent     ingest.Absent
+	text   []byte // own memory: what is around the holes
+	holes  []hole // in the order of the text
+	record ingest.Record
+	values []ingest.MeasureValue // of record; all strings are own memory, and texts of holes are left out
+	run    uint64                // the last list of records that has such a one, or 0
+	first  int                   // 1 + index of the first of them, which is written out
 }
 
-// place is where a string is in a text; both are 0 for an empty string.
-type place struct{ from, to int }
-
-// in returns the bytes at the place, shifted, as a string that shares them.
-func (s place) in(body []byte, shift int) string {
-	if s.to == 0 {
-		return ""
-	}
-	return view(body[s.from+shift : s.to+shift])
+// hole is a place where records that are written alike may differ.
+type hole struct {
+	end  int // of the text before it
+	kind holeKind
 }
 
-// repeated reads a measure value that is written as t says, and reports whether it
-// was; if not, nothing is consumed.
-func (d *decoder) repeated(t *template, v *ingest.MeasureValue) bool {
-	start, mark := d.at, len(d.scratch)
-	body := d.body
-	if t.cut == 0 || len(body)-start <= len(t.text) || string(body[start:start+t.cut]) != string(t.text[:t.cut]) || body[start+t.cut] != '"' {
-		return false
-	}
-	d.at = start + t.cut
-	value := d.str()
-	rest := t.text[t.cut:]
-	if d.err == nil && (len(body)-d.at < len(rest) || string(body[d.at:d.at+len(rest)]) != string(rest)) {
-		d.at, d.scratch = start, d.scratch[:mark]
-		return false
-	}
-	shift := d.at - start - t.cut // of what comes after the value
-	*v = ingest.MeasureValue{Value: value, Absent: t.absent}
-	if d.err != nil {
-		return true // the body ends within the value, and so does the request
-	}
-	at := func(s place) string {
-		if s.from >= t.cut {
-			return s.in(body, start+shift)
-		}
-		return s.in(body, start)
-	}
-	v.Name, v.Type = at(t.name), ingest.ValueType(at(t.kind))
-	d.at += len(rest)
-	return true
-}
+type holeKind uint8
 
-// learn makes t the template of the measure value v that was read from start on.
-func (d *decoder) learn(t *template, v *ingest.MeasureValue, start int) {
-	t.cut = 0
-	if v.Value == "" || d.err != nil || d.at-start > maxLearned {
-		return
-	}
-	from := offset(d.body, v.Value) - 1 // with the quotes
-	to := from + len(v.Value) + 2
-	t.text = append(append(t.text[:0], d.body[start:from]...), d.body[to:d.at]...)
-	t.cut, t.absent = from-start, v.Absent
-	find := func(s string) place {
-		if s == "" {
-			return place{}
-		}
-		p := offset(d.body, s)
-		if p > from {
-			p -= to - from
-		}
-		return place{p - start, p - start + len(s)}
-	}
-	t.name, t.kind = find(v.Name), find(string(v.Type))
-}
-
-// Bounds of what a decoder keeps: at most learnedLists lists of dimensions, of at most
-// maxLearned bytes and maxLearnedDimensions dimensions, so 4 MB, if all are that long.
 const (
-	learnedLists         = 2048 // a power of two
-	maxLearned           = 1024
-	maxLearnedDimensions = 16
+	listHole    holeKind = iota // Dimensions, of any form
+	timeHole                    // Time, a string
+	valueHole                   // MeasureValue, a string
+	versionHole                 // Version, a number
+	measureHole                 // Value of the next of MeasureValues, a string
+	holeKinds
 )
 
-// dimensionList is a list of dimensions as it was written.
-type dimensionList struct {
-	text    []byte             // own memory; empty matches nothing
-	dims    []ingest.Dimension // with strings in text
-	request uint64             // the last one that uses text and dims
+// Bounds of what a decoder keeps of records: texts of maxTemplate bytes, maxTemplates of them, so
+// about 2 MB, if all are that long.
+const (
+	maxTemplates = 16
+	maxTemplate  = 32 << 10
+)
+
+// templates is what a decoder remembers of records, and what it is learning of the record at hand.
+type templates struct {
+	list []template
+	last int // the one that matched last: what followed it then is likely to follow again
+	next [maxTemplates]int
+
+	watching bool
+	found    []foundHole
 }
 
-// dimensionLists is a cache of lists by the hash of their text up to its first closing
-// bracket, which no list ends before.
-type dimensionLists struct {
-	lists   []dimensionList
-	request uint64 // the current one's number
+// foundHole is a hole in a body.
+type foundHole struct {
+	from, to int
+	kind     holeKind
 }
 
-var seed = maphash.MakeSeed()
-
-// slot returns the place for the list that text begins with, nil if it cannot be one.
-func (c *dimensionLists) slot(text []byte) *dimensionList {
-	n := bytes.IndexByte(text[:min(len(text), maxLearned)], ']')
-	if n < 0 {
-		return nil
+// hole notes a hole of the record at hand, which ends where the decoder is.
+func (d *decoder) hole(from int, kind holeKind) {
+	if d.templates.watching {
+		d.templates.found = append(d.templates.found, foundHole{from, d.at, kind})
 	}
-	if c.lists == nil {
-		c.lists = make([]dimensionList, learnedLists)
-	}
-	return &c.lists[maphash.Bytes(seed, text[:n])%learnedLists]
 }
 
-// known reads a list of dimensions that stands in l, and reports whether it does.
-func (d *decoder) known(l *dimensionList, r *ingest.Record) bool {
-	if l == nil || len(l.text) == 0 || !bytes.HasPrefix(d.body[d.at:], l.text) {
+// knownRecord reads a record that is written like one before, and reports whether it is; if not,
+// nothing is consumed.
+func (d *decoder) knownRecord(r *ingest.Record) bool {
+	t := &d.templates
+	if len(t.list) == 0 {
 		return false
 	}
-	d.at += len(l.text)
-	l.request = d.lists.request
-	r.Dimensions = l.dims[:len(l.dims):len(l.dims)]
+	guess := t.next[t.last]
+	if guess < len(t.list) && d.matches(&t.list[guess], r) {
+		t.last = guess
+		return true
+	}
+	for i := range t.list {
+		if i != guess && d.matches(&t.list[i], r) {
+			t.next[t.last], t.last = i, i
+			return true
+		}
+	}
+	return false
+}
+
+// matches reads a record that is written as t says, and reports whether it is.
+func (d *decoder) matches(t *template, r *ingest.Record) bool {
+	start, scratch, texts, dims := d.at, len(d.scratch), len(d.texts), len(d.dims)
+	undo := func() bool {
+		d.at, d.scratch, d.texts, d.dims = start, d.scratch[:scratch], d.texts[:texts], d.dims[:dims]
+		*r = ingest.Record{}
+		return false
+	}
+	from := 0
+	for i := range t.holes {
+		h := &t.holes[i]
+		if !d.literal(t.text[from:h.end]) || !d.fill(h.kind, r) {
+			return undo()
+		}
+		if d.err != nil {
+			return true // the body is wrong within the hole, and so is the request
+		}
+		from = h.end
+	}
+	if !d.literal(t.text[from:]) {
+		return undo()
+	}
+	d.like(t, r, d.texts[texts:len(d.texts):len(d.texts)])
 	return true
 }
 
-// keep puts the list dims that was read from start on into l, unless the current request
-// uses what is there.
-func (d *decoder) keep(l *dimensionList, dims []ingest.Dimension, start int) {
-	if l == nil || l.request == d.lists.request || d.err != nil || d.at-start > maxLearned || len(dims) > maxLearnedDimensions {
+// literal consumes text, if the body goes on with it and with something behind it.
+func (d *decoder) literal(text []byte) bool {
+	rest := d.body[d.at:]
+	if len(rest) <= len(text) || string(rest[:len(text)]) != string(text) {
+		return false
+	}
+	d.at += len(text)
+	return true
+}
+
+// fill reads what is in a hole into r or d.texts. It reports false if that is of another form than
+// the template's.
+func (d *decoder) fill(kind holeKind, r *ingest.Record) bool {
+	switch kind {
+	case listHole:
+		d.dimensions(r)
+		return true
+	case versionHole:
+		if c := d.body[d.at]; c != '-' && c-'0' > 9 {
+			return false
+		}
+		d.version(r)
+		r.Given = 0
+		return true
+	}
+	if d.body[d.at] != '"' {
+		return false
+	}
+	s := d.str()
+	switch kind {
+	case timeHole:
+		r.Time = s
+	case valueHole:
+		r.MeasureValue = s
+	case measureHole:
+		d.texts = append(d.texts, s)
+	}
+	return true
+}
+
+// like completes a record that is written as t says.
+func (d *decoder) like(t *template, r *ingest.Record, texts []string) {
+	if t.run == d.run {
+		r.Like, r.Values = t.first, texts
 		return
 	}
-	l.text = append(l.text[:0], d.body[start:d.at]...)
-	l.dims = append(l.dims[:0], dims...)
-	own := func(s string) string {
-		if s == "" {
-			return "" // which must not hold on to the body
+	t.run, t.first = d.run, len(d.records)
+	whole := t.record
+	whole.Dimensions, whole.List, whole.Time, whole.MeasureValue, whole.Version = r.Dimensions, r.List, r.Time, r.MeasureValue, r.Version
+	if t.values != nil {
+		start := len(d.values)
+		d.values = append(d.values, t.values...)
+		whole.MeasureValues = d.values[start:len(d.values):len(d.values)]
+		for i := range texts {
+			whole.MeasureValues[i].Value = texts[i]
 		}
-		from := offset(d.body, s) - start
-		return view(l.text[from : from+len(s)])
 	}
-	for i := range l.dims {
-		dim := &l.dims[i]
-		dim.Name, dim.Value, dim.Type = own(dim.Name), own(dim.Value), ingest.ValueType(own(string(dim.Type)))
+	*r = whole
+}
+
+// learn makes a template of the record r, which was read from start on while holes were watched.
+func (d *decoder) learn(r *ingest.Record, start int) {
+	var seen [holeKinds]int
+	for _, h := range d.templates.found {
+		seen[h.kind]++
 	}
+	if d.err != nil || d.at-start > maxTemplate || len(r.MeasureValues) > d.limits.Measures || !d.valid(start) {
+		return
+	}
+	// A member given twice, or once as null, is not worth the trouble.
+	once := func(kind holeKind, bit ingest.Members) bool {
+		return (seen[kind] == 1) == (r.Given&bit != 0) && seen[kind] <= 1
+	}
+	if seen[listHole] > 1 || !once(timeHole, ingest.GivenTime) || !once(valueHole, ingest.GivenMeasureValue) ||
+		!once(versionHole, ingest.GivenVersion) || seen[measureHole] != len(r.MeasureValues) {
+		return
+	}
+	for i := range r.MeasureValues {
+		if r.MeasureValues[i].Absent&ingest.AbsentValue != 0 {
+			return
+		}
+	}
+	t := d.templates.place(d.run)
+	if t == nil {
+		return
+	}
+	t.run, t.first = d.run, len(d.records)
+	t.text, t.holes = t.text[:0], t.holes[:0]
+	from := start
+	for _, h := range d.templates.found {
+		t.text = append(t.text, d.body[from:h.from]...)
+		t.holes = append(t.holes, hole{len(t.text), h.kind})
+		from = h.to
+	}
+	t.text = append(t.text, d.body[from:d.at]...)
+
+	t.record = *r
+	t.record.Dimensions, t.record.List, t.record.MeasureValues = nil, nil, nil
+	t.record.Time, t.record.MeasureValue, t.record.Version = "", "", 0
+	t.record.MeasureName = strings.Clone(r.MeasureName)
+	t.record.Type, t.record.TimeUnit = ingest.ValueType(strings.Clone(string(r.Type))), ingest.TimeUnit(strings.Clone(string(r.TimeUnit)))
+	t.values = append(t.values[:0], r.MeasureValues...)
+	for i := range t.values {
+		v := &t.values[i]
+		v.Name, v.Type, v.Value = strings.Clone(v.Name), ingest.ValueType(strings.Clone(string(v.Type))), ""
+	}
+	if r.MeasureValues == nil {
+		t.values = nil
+	}
+}
+
+// place returns a template to fill: a new one, or the one that was not used for longest, or nil if
+// all are of this run.
+func (t *templates) place(run uint64) *template {
+	if len(t.list) < maxTemplates {
+		if t.list == nil {
+			t.list = make([]template, 0, maxTemplates)
+		}
+		t.list = append(t.list, template{})
+		return &t.list[len(t.list)-1]
+	}
+	oldest := &t.list[0]
+	for i := range t.list {
+		if t.list[i].run < oldest.run {
+			oldest = &t.list[i]
+		}
+	}
+	if oldest.run == run {
+		return nil
+	}
+	return oldest
 }
