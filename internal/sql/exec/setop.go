@@ -8,7 +8,7 @@ import (
 )
 
 func newSetOp(f *frame, n *plan.SetOp) (operator, error) {
-	in, err := buildAll(f, n.Left, n.Right)
+	in, err := buildAll(f, n.Inputs...)
 	if err != nil {
 		return nil, err
 	}

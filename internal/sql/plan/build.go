@@ -41,12 +41,23 @@ func Build(q *syntax.Query, env Env) (*Query, error) {
 
 // builder is the state of one Build.
 type builder struct {
-	env    Env
-	tables []TableRef
-	depth  int
-	params map[*Const]string   // constants that stand for @name
-	wanted map[string]vec.Type // what they were coerced to first
+	env       Env
+	tables    []TableRef
+	depth     int
+	relations relationCount       // of the FROM clause in hand
+	params    map[*Const]string   // constants that stand for @name
+	wanted    map[string]vec.Type // what they were coerced to first
 }
+
+// Bounds on one FROM clause. Each relation costs the executor an operator, and batches get wider by its
+// columns; each USING makes a list of all columns so far.
+const (
+	maxRelations = 5_000
+	maxUsing     = 250
+)
+
+// relationCount counts what a FROM clause has.
+type relationCount struct{ all, using int }
 
 // maxDepth bounds nesting of the analysis. The parser is stricter; this is for trees made by hand.
 const maxDepth = 20_000
@@ -67,7 +78,8 @@ func errorAt(at syntax.Pos, format string, args ...any) error {
 // relation is a node whose columns have names.
 type relation struct {
 	node   Node
-	fields []field // one per column of node
+	fields []field    // one per column of node
+	names  *nameIndex // of fields, or nil; shared with the relations that it is the beginning of
 }
 
 // field is a named column.

@@ -105,6 +105,9 @@ func (a *analyser) exprOf(e syntax.Expr) (Expr, error) {
 	case *syntax.Unary:
 		return a.unary(e)
 	case *syntax.Binary:
+		if operands, at := syntax.Concats(e); len(operands) > 2 {
+			return a.concat(operands, at)
+		}
 		return a.operator(e.Op.String(), e.At, e.L, e.R)
 	case *syntax.And:
 		terms, err := a.conditions(e.Terms, "AND")
@@ -196,6 +199,46 @@ func (a *analyser) operator(name string, at syntax.Pos, operands ...syntax.Expr)
 		return nil, err
 	}
 	return a.scalar(name, at, args, places(operands))
+}
+
+// concat is a chain of ||. A long one of texts becomes a tree of little height: joining texts is
+// associative.
+func (a *analyser) concat(operands []syntax.Expr, at []syntax.Pos) (Expr, error) {
+	const long = 64
+	args, err := a.exprs(operands)
+	if err != nil {
+		return nil, err
+	}
+	texts := len(args) > long
+	for _, x := range args {
+		texts = texts && x.Type().Kind == vec.Varchar
+	}
+	if texts {
+		return a.concatTree(args, at, places(operands))
+	}
+	x := args[0]
+	for i, op := range at {
+		if x, err = a.scalar("||", op, []Expr{x, args[i+1]}, places(operands[i:i+2])); err != nil {
+			return nil, err
+		}
+	}
+	return x, nil
+}
+
+func (a *analyser) concatTree(args []Expr, at []syntax.Pos, place func(int) syntax.Pos) (Expr, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	half := len(args) / 2
+	left, err := a.concatTree(args[:half], at[:half-1], place)
+	if err != nil {
+		return nil, err
+	}
+	right, err := a.concatTree(args[half:], at[half:], place)
+	if err != nil {
+		return nil, err
+	}
+	return a.scalar("||", at[half-1], []Expr{left, right}, place)
 }
 
 func places(list []syntax.Expr) func(int) syntax.Pos {

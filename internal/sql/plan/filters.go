@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"math"
 	"slices"
 
 	"github.com/weir-db/weir/internal/vec"
@@ -9,22 +10,49 @@ import (
 // pushFilters moves the conditions of filters and inner joins as near to the scans as
 // they go. A term keeps its place among the terms that go the same way, because an earlier one
 // may guard a later one.
-func pushFilters(_ *builder, n Node) Node { return push(n, nil) }
+func pushFilters(_ *builder, n Node) Node {
+	m := &mover{spans: map[Expr]columnSpan{}}
+	return m.push(n, nil)
+}
+
+// mover moves conditions. It remembers what they read: a condition may pass many joins.
+type mover struct{ spans map[Expr]columnSpan }
+
+// columnSpan is the range of columns that a condition reads, least to most; most < least for none.
+type columnSpan struct {
+	least, most int
+	movable     bool
+}
+
+func (m *mover) span(c Expr) columnSpan {
+	if s, ok := m.spans[c]; ok {
+		return s
+	}
+	s := columnSpan{least: math.MaxInt, most: -1, movable: movable(c)}
+	walkExpr(c, func(x Expr) bool {
+		if c, ok := x.(*Column); ok {
+			s.least, s.most = min(s.least, c.Index), max(s.most, c.Index)
+		}
+		return true
+	})
+	m.spans[c] = s
+	return s
+}
 
 // push returns n with conds, over its output, applied as deep as possible.
-func push(n Node, conds []Expr) Node {
+func (m *mover) push(n Node, conds []Expr) Node {
 	switch n := n.(type) {
 	case *Filter:
-		return push(n.Input, append(split(n.Cond), conds...))
+		return m.push(n.Input, append(split(n.Cond), conds...))
 	case *Project:
 		down, stay := splitConds(conds, func(c Expr) bool { return movable(c) && cheapIn(c, n.Exprs) })
 		for i, c := range down {
 			down[i] = replaced(c, n.Exprs)
 		}
-		n.Input = push(n.Input, down)
+		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *Join:
-		return pushJoin(n, conds)
+		return m.pushJoin(n, conds)
 	case *Aggregate:
 		down, stay := splitConds(conds, func(c Expr) bool {
 			return len(n.Keys) > 0 && movable(c) && reads(c, func(i int) bool { return i < len(n.Keys) }) && cheapIn(c, n.Keys)
@@ -32,32 +60,34 @@ func push(n Node, conds []Expr) Node {
 		for i, c := range down {
 			down[i] = replaced(c, n.Keys)
 		}
-		n.Input = push(n.Input, down)
+		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *Window:
 		down, stay := splitConds(conds, func(c Expr) bool { return movable(c) && reads(c, n.partitionedBy) })
-		n.Input = push(n.Input, down)
+		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *Sort:
-		n.Input = push(n.Input, conds)
+		n.Input = m.push(n.Input, conds)
 		return n
 	case *Distinct:
 		down, stay := splitConds(conds, movable)
-		n.Input = push(n.Input, down)
+		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *SetOp:
 		down, stay := splitConds(conds, movable)
-		n.Left, n.Right = push(n.Left, append([]Expr(nil), down...)), push(n.Right, append([]Expr(nil), down...))
+		for i := range n.Inputs {
+			n.Inputs[i] = m.push(n.Inputs[i], append([]Expr(nil), down...))
+		}
 		return filtered(n, stay)
 	case *Unnest:
-		width := len(n.Input.Types())
+		width := Width(n.Input)
 		down, stay := splitConds(conds, func(c Expr) bool { return movable(c) && reads(c, func(i int) bool { return i < width }) })
-		n.Input = push(n.Input, down)
+		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *Shared:
 		return filtered(n, conds)
 	}
-	mapInputs(n, func(in Node) Node { return push(in, nil) })
+	mapInputs(n, func(in Node) Node { return m.push(in, nil) })
 	return filtered(n, conds)
 }
 
@@ -106,10 +136,13 @@ func cheapIn(c Expr, exprs []Expr) bool {
 }
 
 // pushJoin spreads conds, and the join's own condition, over a join and its inputs.
-func pushJoin(n *Join, conds []Expr) Node {
-	width := len(n.Left.Types())
-	left := func(c Expr) bool { return movable(c) && reads(c, func(i int) bool { return i < width }) }
-	right := func(c Expr) bool { return movable(c) && reads(c, func(i int) bool { return i >= width }) }
+func (m *mover) pushJoin(n *Join, conds []Expr) Node {
+	if m.joinable(n) {
+		return m.pushInner(n, conds)
+	}
+	width := Width(n.Left)
+	left := func(c Expr) bool { s := m.span(c); return s.movable && s.most < width }
+	right := func(c Expr) bool { s := m.span(c); return s.movable && s.least >= width }
 	shift := func(c Expr) Expr { return moved(c, func(i int) int { return i - width }) }
 	n.Kind = simplified(n.Kind, conds, width)
 	on := split(n.Residual)
@@ -131,7 +164,7 @@ func pushJoin(n *Join, conds []Expr) Node {
 	// Conditions of the join: the side that is kept whole must not lose rows by them.
 	var residual []Expr
 	for _, c := range on {
-		constant := reads(c, func(int) bool { return false })
+		constant := m.span(c).most < 0
 		switch {
 		case left(c) && !constant && (n.Kind == InnerJoin || n.Kind == RightJoin || n.Kind == SemiJoin):
 			toLeft = append(toLeft, c)
@@ -145,8 +178,202 @@ func pushJoin(n *Join, conds []Expr) Node {
 	}
 	n.Residual = conjunction(residual)
 	toLeft, toRight = n.implied(toLeft, toRight, width)
-	n.Left, n.Right = push(n.Left, toLeft), push(n.Right, toRight)
+	n.Left, n.Right = m.push(n.Left, toLeft), m.push(n.Right, toRight)
 	return filtered(n, stay)
+}
+
+// joinable reports whether the inner join n may be put together with those around it: nothing
+// in its condition depends on how often it is evaluated.
+func (m *mover) joinable(n *Join) bool {
+	if n.Kind != InnerJoin || len(n.LeftKeys) > 0 {
+		return false
+	}
+	for _, c := range split(n.Residual) {
+		if !m.span(c).movable {
+			return false
+		}
+	}
+	return true
+}
+
+// pushInner spreads the conditions of inner joins that stand together, and those above them: each to
+// the smallest join, or the one relation, that has its columns.
+func (m *mover) pushInner(n *Join, conds []Expr) Node {
+	var all []Expr
+	tree := m.joinTree(n, 0, &all)
+	down, stay := splitConds(conds, func(c Expr) bool { return m.span(c).movable })
+	all = append(all, down...)
+	for _, c := range all {
+		tree.take(c, m.span(c))
+	}
+	tree.imply(m)
+	return filtered(m.pushTree(tree), stay)
+}
+
+// joinTree is inner joins that stand together. Columns are counted over all of them.
+type joinTree struct {
+	relation    Node // of a leaf
+	left, right *joinTree
+	from, to    int    // its columns, to not included
+	conds       []Expr // over its own columns
+}
+
+// joinTree returns the tree below n, whose first column is from, and appends its conditions to all.
+func (m *mover) joinTree(n Node, from int, all *[]Expr) *joinTree {
+	var own []Expr
+	in := n
+	if f, ok := n.(*Filter); ok && m.span(f.Cond).movable {
+		own, in = split(f.Cond), f.Input
+	}
+	j, ok := in.(*Join)
+	if !ok || !m.joinable(j) {
+		return &joinTree{relation: n, from: from, to: from + Width(n)}
+	}
+	t := &joinTree{from: from}
+	t.left = m.joinTree(j.Left, from, all)
+	t.right = m.joinTree(j.Right, t.left.to, all)
+	t.to = t.right.to
+	for _, c := range append(split(j.Residual), own...) {
+		*all = append(*all, shifted(c, from))
+	}
+	return t
+}
+
+// shifted returns c with its columns by further on.
+func shifted(c Expr, by int) Expr {
+	if by == 0 {
+		return c
+	}
+	return moved(c, func(i int) int { return i + by })
+}
+
+// take gives condition c, which reads the columns s, to the smallest tree that has them. One that
+// is never true goes to all relations.
+func (t *joinTree) take(c Expr, s columnSpan) {
+	if v, ok := constOf(c); ok {
+		if v.Null || !v.Bool {
+			t.relations(func(leaf *joinTree) { leaf.conds = append(leaf.conds, c) })
+		}
+		return
+	}
+	t = t.holder(s)
+	t.conds = append(t.conds, shifted(c, -t.from))
+}
+
+// holder is the smallest tree that has the columns s; without any it is t.
+func (t *joinTree) holder(s columnSpan) *joinTree {
+	for t.relation == nil && s.most >= 0 {
+		switch {
+		case s.most < t.left.to:
+			t = t.left
+		case s.least >= t.right.from:
+			t = t.right
+		default:
+			return t
+		}
+	}
+	return t
+}
+
+// relations calls f for each leaf, left to right.
+func (t *joinTree) relations(f func(*joinTree)) {
+	if t.relation != nil {
+		f(t)
+		return
+	}
+	t.left.relations(f)
+	t.right.relations(f)
+}
+
+// joins calls f for each join, inner ones first.
+func (t *joinTree) joins(f func(*joinTree)) {
+	if t.relation == nil {
+		t.left.joins(f)
+		t.right.joins(f)
+		f(t)
+	}
+}
+
+// imply adds conditions that follow from equalities and a condition on one of the columns that are
+// equal: with a.time = b.time and a.time > x, b.time > x.
+func (t *joinTree) imply(m *mover) {
+	equal := map[int]int{} // column -> another column it equals, nearer to the first of all
+	first := func(i int) int {
+		for {
+			next, ok := equal[i]
+			if !ok {
+				return i
+			}
+			i = next
+		}
+	}
+	var members []int
+	known := map[int]bool{}
+	note := func(i int) {
+		if !known[i] {
+			known[i] = true
+			members = append(members, i)
+		}
+	}
+	t.joins(func(j *joinTree) {
+		for _, c := range j.conds {
+			l, r, ok := equality(c, j.left.to-j.from)
+			if !ok || l.Type().Kind == vec.Double { // 0.0 = -0.0, which other functions tell apart
+				continue
+			}
+			lc, lok := l.(*Column)
+			rc, rok := r.(*Column)
+			if lok && rok {
+				a, b := first(lc.Index+j.from), first(rc.Index+j.from)
+				if a != b {
+					equal[max(a, b)] = min(a, b)
+				}
+				note(lc.Index + j.from)
+				note(rc.Index + j.from)
+			}
+		}
+	})
+	if len(members) == 0 {
+		return
+	}
+	classes := map[int][]int{}
+	for _, i := range members {
+		classes[first(i)] = append(classes[first(i)], i)
+	}
+	budget := 64 + 8*len(members) // a condition on each of many relations says little new
+	var found []Expr
+	t.relations(func(leaf *joinTree) {
+		for _, c := range leaf.conds {
+			if s := m.span(c); s.least == s.most && harmless(c) {
+				found = append(found, shifted(c, leaf.from))
+			}
+		}
+	})
+	for _, c := range found {
+		at := m.span(c).least
+		for _, to := range classes[first(at)] {
+			if budget == 0 {
+				return
+			}
+			if to == at {
+				continue
+			}
+			budget--
+			leaf := t.holder(columnSpan{least: to, most: to})
+			implied := moved(c, func(int) int { return to - leaf.from })
+			if !slices.ContainsFunc(leaf.conds, func(have Expr) bool { return Same(have, implied) }) {
+				leaf.conds = append(leaf.conds, implied)
+			}
+		}
+	}
+}
+
+// pushTree makes the nodes of a tree.
+func (m *mover) pushTree(t *joinTree) Node {
+	if t.relation != nil {
+		return m.push(t.relation, t.conds)
+	}
+	return &Join{Kind: InnerJoin, Left: m.pushTree(t.left), Right: m.pushTree(t.right), Residual: conjunction(t.conds)}
 }
 
 // implied adds to the conditions of each side those that follow from an equality of the join
@@ -304,7 +531,7 @@ func joinKeys(_ *builder, n Node) Node {
 		if !ok || j.Residual == nil {
 			return n
 		}
-		width := len(j.Left.Types())
+		width := Width(j.Left)
 		var rest []Expr
 		for _, c := range split(j.Residual) {
 			l, r, ok := equality(c, width)

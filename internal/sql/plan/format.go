@@ -15,29 +15,50 @@ func Format(n Node) string { return FormatWith(n, func(Node) string { return "" 
 
 // FormatWith is Format with a note, such as what a node cost, behind each node.
 func FormatWith(n Node, note func(Node) string) string {
-	var b strings.Builder
-	format(&b, n, 0, note)
-	return b.String()
+	f := formatter{note: note, shared: map[*Shared]int{}}
+	f.node(n, 0)
+	return f.text.String()
 }
 
-func format(b *strings.Builder, n Node, depth int, note func(Node) string) {
-	b.WriteString(strings.Repeat("  ", depth))
-	b.WriteString(describe(n))
-	b.WriteString(note(n))
-	b.WriteByte('\n')
+type formatter struct {
+	text   strings.Builder
+	note   func(Node) string
+	shared map[*Shared]int // by number, those that are written
+}
+
+func (f *formatter) node(n Node, depth int) {
+	f.text.WriteString(strings.Repeat("  ", min(depth, maxIndent)))
+	f.text.WriteString(describe(n))
+	if s, ok := n.(*Shared); ok {
+		at, again := f.shared[s]
+		if !again {
+			at = len(f.shared) + 1
+			f.shared[s] = at
+		}
+		fmt.Fprintf(&f.text, " %d", at)
+		if again {
+			f.text.WriteString(", see above\n")
+			return
+		}
+	}
+	f.text.WriteString(f.note(n))
+	f.text.WriteByte('\n')
 	exprsOf(n, func(e Expr) {
 		walkExpr(e, func(x Expr) bool {
 			if s, ok := x.(*Subquery); ok {
-				fmt.Fprintf(b, "%s· subquery of %d parameters\n", strings.Repeat("  ", depth+1), len(s.Params))
-				format(b, s.Plan, depth+2, note)
+				fmt.Fprintf(&f.text, "%s· subquery of %d parameters\n", strings.Repeat("  ", min(depth+1, maxIndent)), len(s.Params))
+				f.node(s.Plan, depth+2)
 			}
 			return true
 		})
 	})
 	for _, in := range Inputs(n) {
-		format(b, in, depth+1, note)
+		f.node(in, depth+1)
 	}
 }
+
+// maxIndent bounds what a plan of thousands of levels would take.
+const maxIndent = 60
 
 var joinNames = [...]string{"InnerJoin", "LeftJoin", "RightJoin", "FullJoin", "SemiJoin", "AntiJoin"}
 
@@ -194,7 +215,7 @@ func names(n Node) []string {
 	case *Aggregate:
 		return namesOf(n.Keys, names(n.Input), len(n.Keys)+len(n.Aggs))
 	}
-	return namesOf(nil, nil, len(n.Types()))
+	return namesOf(nil, nil, Width(n))
 }
 
 func namesOf(exprs []Expr, in []string, n int) []string {

@@ -26,15 +26,27 @@ func (e *aggRef) Type() vec.Type    { return e.t }
 func (e *windowRef) Type() vec.Type { return e.t }
 
 // aggregates collects the aggregates of one SELECT, each once.
-type aggregates struct{ list []Agg }
+type aggregates struct {
+	list  []Agg
+	index map[uint64][]int // by hash
+}
 
 func (g *aggregates) add(a Agg) Expr {
-	for i, have := range g.list {
+	h := mix(textHash(a.Call.Func.Name), hashOf(a.Filter))
+	for _, x := range a.Args {
+		h = mix(h, hashOf(x))
+	}
+	for _, i := range g.index[h] {
+		have := g.list[i]
 		if have.Call.Func == a.Call.Func && have.Distinct == a.Distinct && Same(have.Filter, a.Filter) &&
 			sameAll(have.Args, a.Args) && sameKeys(have.Order, a.Order) {
 			return &aggRef{i, a.Call.Return}
 		}
 	}
+	if g.index == nil {
+		g.index = map[uint64][]int{}
+	}
+	g.index[h] = append(g.index[h], len(g.list))
 	g.list = append(g.list, a)
 	return &aggRef{len(g.list) - 1, a.Call.Return}
 }
@@ -133,32 +145,27 @@ func isOrderable(t vec.Type) bool {
 // grouping turns expressions over the input of a SELECT into expressions over its
 // groups: the keys, then the aggregates.
 type grouping struct {
-	keys []Expr
+	keys *exprSet
 }
 
 // over returns e over the groups, or nil if a part of it is neither a key nor an
 // aggregate nor made of such.
 func (g *grouping) over(e Expr) Expr {
 	ok := true
-	var visit func(Expr) Expr
-	visit = func(e Expr) Expr {
-		for i, k := range g.keys {
-			if Same(k, e) {
-				return &Column{i, k.Type()}
-			}
-		}
+	key := func(i int) Expr { return &Column{i, g.keys.list[i].Type()} }
+	out := g.keys.replace(e, key, func(e Expr) Expr {
 		switch e := e.(type) {
 		case *aggRef:
-			return &Column{len(g.keys) + e.index, e.t}
+			return &Column{len(g.keys.list) + e.index, e.t}
 		case *Column:
 			ok = false
 		}
-		return mapOperands(e, visit)
-	}
-	if e = visit(e); !ok {
+		return nil
+	})
+	if !ok {
 		return nil
 	}
-	return e
+	return out
 }
 
 // windows collects the window functions of one SELECT.
@@ -175,6 +182,17 @@ type windowSpec struct {
 
 func (s windowSpec) same(t windowSpec) bool {
 	return sameAll(s.partition, t.partition) && sameKeys(s.order, t.order)
+}
+
+func (s windowSpec) hash() uint64 {
+	h := uint64(len(s.partition))
+	for _, e := range s.partition {
+		h = mix(h, hashOf(e))
+	}
+	for _, k := range s.order {
+		h = mix(h, hashOf(k.Expr))
+	}
+	return h
 }
 
 // window analyses a call with OVER.

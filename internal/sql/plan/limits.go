@@ -65,16 +65,28 @@ func scanBelow(n Node, e Expr) (*Scan, Expr) {
 
 // buildSide hashes the side of a join that seems to have fewer rows.
 func buildSide(_ *builder, n Node) Node {
+	e := estimator{}
 	return transform(n, func(n Node) Node {
 		if j, ok := n.(*Join); ok && j.Kind != SemiJoin && j.Kind != AntiJoin {
-			j.BuildLeft = estimate(j.Left) < estimate(j.Right)
+			j.BuildLeft = e.rows(j.Left) < e.rows(j.Right)
 		}
 		return n
 	})
 }
 
-// estimate guesses how many rows n gives.
-func estimate(n Node) float64 {
+// estimator guesses how many rows nodes give, each once.
+type estimator map[Node]float64
+
+func (e estimator) rows(n Node) float64 {
+	if rows, ok := e[n]; ok {
+		return rows
+	}
+	rows := e.guess(n)
+	e[n] = rows
+	return rows
+}
+
+func (e estimator) guess(n Node) float64 {
 	switch n := n.(type) {
 	case *Scan:
 		rows := float64(n.Table.Stats().Rows)
@@ -88,35 +100,39 @@ func estimate(n Node) float64 {
 	case *Values:
 		return float64(len(n.Rows))
 	case *Filter:
-		return 0.3 * estimate(n.Input)
+		return 0.3 * e.rows(n.Input)
 	case *Aggregate:
 		if len(n.Keys) == 0 {
 			return 1
 		}
-		return 0.1 * estimate(n.Input)
+		return 0.1 * e.rows(n.Input)
 	case *TopN:
-		return min(float64(n.N), estimate(n.Input))
+		return min(float64(n.N), e.rows(n.Input))
 	case *Limit:
 		if n.N < 0 {
-			return estimate(n.Input)
+			return e.rows(n.Input)
 		}
-		return min(float64(n.N), estimate(n.Input))
+		return min(float64(n.N), e.rows(n.Input))
 	case *SetOp:
-		return estimate(n.Left) + estimate(n.Right)
+		sum := 0.0
+		for _, in := range n.Inputs {
+			sum += e.rows(in)
+		}
+		return sum
 	case *Join:
 		if n.Kind == SemiJoin || n.Kind == AntiJoin {
-			return estimate(n.Left)
+			return e.rows(n.Left)
 		}
 		if len(n.LeftKeys) == 0 {
-			return estimate(n.Left) * estimate(n.Right)
+			return e.rows(n.Left) * e.rows(n.Right)
 		}
-		return max(estimate(n.Left), estimate(n.Right))
+		return max(e.rows(n.Left), e.rows(n.Right))
 	case *Unnest:
-		return 10 * estimate(n.Input)
+		return 10 * e.rows(n.Input)
 	}
 	most := 0.0
 	for _, in := range Inputs(n) {
-		most = max(most, estimate(in))
+		most = max(most, e.rows(in))
 	}
 	return most
 }

@@ -104,12 +104,12 @@ type (
 	// Distinct drops rows equal to an earlier one; nulls are equal.
 	Distinct struct{ Input Node }
 
-	// SetOp combines inputs of the same types; nulls are equal.
+	// SetOp combines inputs of the same types, two or, for Union, more; nulls are equal.
 	SetOp struct {
-		Kind  SetKind
-		All   bool
-		Left  Node
-		Right Node
+		Kind   SetKind
+		All    bool
+		Inputs []Node
+		T      []vec.Type
 	}
 
 	// Unnest expands, for each input row, arrays and series into rows. Output: the
@@ -258,7 +258,7 @@ func (n *Join) Types() []vec.Type {
 	if n.Kind == SemiJoin || n.Kind == AntiJoin {
 		return n.Left.Types()
 	}
-	return append(append([]vec.Type(nil), n.Left.Types()...), n.Right.Types()...)
+	return appendTypes(make([]vec.Type, 0, Width(n)), n)
 }
 func (n *Aggregate) Types() []vec.Type {
 	types := typesOf(n.Keys)
@@ -268,28 +268,82 @@ func (n *Aggregate) Types() []vec.Type {
 	return types
 }
 func (n *Window) Types() []vec.Type {
-	types := append([]vec.Type(nil), n.Input.Types()...)
-	for _, c := range n.Calls {
-		types = append(types, c.T)
-	}
-	return types
+	return appendTypes(make([]vec.Type, 0, Width(n)), n)
 }
 func (n *Sort) Types() []vec.Type     { return n.Input.Types() }
 func (n *TopN) Types() []vec.Type     { return n.Input.Types() }
 func (n *Limit) Types() []vec.Type    { return n.Input.Types() }
 func (n *Distinct) Types() []vec.Type { return n.Input.Types() }
-func (n *SetOp) Types() []vec.Type    { return n.Left.Types() }
+func (n *SetOp) Types() []vec.Type    { return n.T }
 func (n *Unnest) Types() []vec.Type {
-	types := append([]vec.Type(nil), n.Input.Types()...)
-	for _, e := range n.Exprs {
-		types = append(types, UnnestTypes(e.Type())...)
-	}
-	if n.Ordinality {
-		types = append(types, vec.BigintType)
-	}
-	return types
+	return appendTypes(make([]vec.Type, 0, Width(n)), n)
 }
 func (n *Shared) Types() []vec.Type { return n.Input.Types() }
+
+// appendTypes appends the types of n, without a copy per level of a chain of joins.
+func appendTypes(dst []vec.Type, n Node) []vec.Type {
+	switch n := n.(type) {
+	case *Join:
+		dst = appendTypes(dst, n.Left)
+		if n.Kind == SemiJoin || n.Kind == AntiJoin {
+			return dst
+		}
+		return appendTypes(dst, n.Right)
+	case *Window:
+		dst = appendTypes(dst, n.Input)
+		for _, c := range n.Calls {
+			dst = append(dst, c.T)
+		}
+		return dst
+	case *Unnest:
+		dst = appendTypes(dst, n.Input)
+		for _, e := range n.Exprs {
+			dst = append(dst, UnnestTypes(e.Type())...)
+		}
+		if n.Ordinality {
+			dst = append(dst, vec.BigintType)
+		}
+		return dst
+	}
+	return append(dst, n.Types()...)
+}
+
+// Width is how many columns n has.
+func Width(n Node) int {
+	more := 0
+	for {
+		switch x := n.(type) {
+		case *Scan:
+			return more + x.Output
+		case *Values:
+			return more + len(x.T)
+		case *Project:
+			return more + len(x.Exprs)
+		case *Aggregate:
+			return more + len(x.Keys) + len(x.Aggs)
+		case *SetOp:
+			return more + len(x.T)
+		case *Join:
+			if x.Kind != SemiJoin && x.Kind != AntiJoin {
+				more += Width(x.Right)
+			}
+			n = x.Left
+		case *Window:
+			more += len(x.Calls)
+			n = x.Input
+		case *Unnest:
+			for _, e := range x.Exprs {
+				more += len(UnnestTypes(e.Type()))
+			}
+			if x.Ordinality {
+				more++
+			}
+			n = x.Input
+		default:
+			n = Inputs(n)[0]
+		}
+	}
+}
 
 // UnnestTypes returns the columns that a value of type t expands to.
 func UnnestTypes(t vec.Type) []vec.Type {

@@ -2,7 +2,7 @@ package plan
 
 // pruneColumns drops columns that nobody reads, from the root down to the scans.
 func pruneColumns(_ *builder, n Node) Node {
-	n, _ = prune(n, all(len(n.Types())))
+	n, _ = prune(n, all(Width(n)))
 	return n
 }
 
@@ -71,7 +71,7 @@ func prune(n Node, need []bool) (Node, columnMap) {
 	case *Project:
 		kept, out := keep(need)
 		exprs := make([]Expr, len(kept))
-		inner := make([]bool, len(n.Input.Types()))
+		inner := make([]bool, Width(n.Input))
 		for k, i := range kept {
 			exprs[k] = n.Exprs[i]
 			columnsOf(exprs[k], inner)
@@ -103,17 +103,19 @@ func prune(n Node, need []bool) (Node, columnMap) {
 	case *Distinct:
 		n.Input = pruneNone(n.Input)
 	case *SetOp:
-		n.Left, n.Right = pruneNone(n.Left), pruneNone(n.Right)
+		for i := range n.Inputs {
+			n.Inputs[i] = pruneNone(n.Inputs[i])
+		}
 	}
-	return n, identity(len(n.Types()))
+	return n, identity(Width(n))
 }
 
 // pruneNone prunes below n, all of whose columns are needed where they are.
 func pruneNone(n Node) Node {
-	width := len(n.Types())
+	width := Width(n)
 	n, m := prune(n, all(width))
 	for i := range m {
-		if m[i] != i || len(n.Types()) != width {
+		if m[i] != i || Width(n) != width {
 			return placed(n, m)
 		}
 	}
@@ -173,30 +175,81 @@ func (n *Scan) prune(need []bool) columnMap {
 	return out
 }
 
+// prune drops columns of a join and below it. A chain of joins, each the left side of the next, is
+// done in one go: the columns of each are the first columns of the next.
 func (n *Join) prune(need []bool) columnMap {
-	width := len(n.Left.Types())
-	both := make([]bool, width+len(n.Right.Types()))
-	copy(both, need)
+	if n.Kind == SemiJoin || n.Kind == AntiJoin {
+		return n.pruneOne(need)
+	}
+	chain, widths := []*Join{n}, []int{Width(n.Left)}
+	for {
+		last := chain[len(chain)-1]
+		left, ok := last.Left.(*Join)
+		if !ok || left.Kind == SemiJoin || left.Kind == AntiJoin {
+			break
+		}
+		chain, widths = append(chain, left), append(widths, widths[len(widths)-1]-Width(left.Right))
+	}
+	used := append([]bool(nil), need...)
+	for i, j := range chain {
+		j.mark(used, widths[i])
+	}
+	last := len(chain) - 1
+	left, ml := prune(chain[last].Left, used[:widths[last]])
+	chain[last].Left = left
+	width := Width(left)
+	m := append(make(columnMap, 0, len(need)), ml...)
+	for i := last; i >= 0; i-- {
+		j, end := chain[i], len(need)
+		if i > 0 {
+			end = widths[i-1]
+		}
+		right, mr := prune(j.Right, used[widths[i]:end])
+		j.Right = right
+		m.applyAll(j.LeftKeys)
+		mr.applyAll(j.RightKeys)
+		m = m.beside(width, mr)
+		width += Width(right)
+		j.Residual = m.apply(j.Residual)
+	}
+	return m
+}
+
+// mark marks the columns that the join reads, of its left side, which is width columns wide, and of its
+// right one.
+func (n *Join) mark(used []bool, width int) {
 	if n.Residual != nil {
-		columnsOf(n.Residual, both)
+		columnsOf(n.Residual, used)
 	}
 	for i := range n.LeftKeys {
-		columnsOf(n.LeftKeys[i], both[:width])
-		columnsOf(n.RightKeys[i], both[width:])
+		columnsOf(n.LeftKeys[i], used[:width])
+		columnsOf(n.RightKeys[i], used[width:])
 	}
-	left, ml := prune(n.Left, both[:width])
-	right, mr := prune(n.Right, both[width:])
-	n.Left, n.Right = left, right
-	ml.applyAll(n.LeftKeys)
-	mr.applyAll(n.RightKeys)
-	m := append(columnMap(nil), ml...)
-	newWidth := len(left.Types())
-	for _, at := range mr {
+}
+
+// beside appends the columns of right, which come after width columns.
+func (m columnMap) beside(width int, right columnMap) columnMap {
+	for _, at := range right {
 		if at >= 0 {
-			at += newWidth
+			at += width
 		}
 		m = append(m, at)
 	}
+	return m
+}
+
+// pruneOne prunes a semi join, whose output is its left side.
+func (n *Join) pruneOne(need []bool) columnMap {
+	width := Width(n.Left)
+	used := make([]bool, width+Width(n.Right))
+	copy(used, need)
+	n.mark(used, width)
+	left, ml := prune(n.Left, used[:width])
+	right, mr := prune(n.Right, used[width:])
+	n.Left, n.Right = left, right
+	ml.applyAll(n.LeftKeys)
+	mr.applyAll(n.RightKeys)
+	m := append(columnMap(nil), ml...).beside(Width(left), mr)
 	n.Residual = m.apply(n.Residual)
 	return m[:len(need)]
 }
@@ -214,7 +267,7 @@ func (n *Aggregate) prune(need []bool) columnMap {
 		aggs = append(aggs, a)
 	}
 	n.Aggs = aggs
-	used := make([]bool, len(n.Input.Types()))
+	used := make([]bool, Width(n.Input))
 	exprsOf(n, func(e Expr) { columnsOf(e, used) })
 	in, inner := prune(n.Input, used)
 	n.Input = in
@@ -223,7 +276,7 @@ func (n *Aggregate) prune(need []bool) columnMap {
 }
 
 func (n *Window) prune(need []bool) columnMap {
-	width := len(n.Input.Types())
+	width := Width(n.Input)
 	var calls []WindowCall
 	place := make([]int, len(n.Calls))
 	for i, c := range n.Calls {
@@ -242,7 +295,7 @@ func (n *Window) prune(need []bool) columnMap {
 	m = append(columnMap(nil), m...)
 	for _, at := range place {
 		if at >= 0 {
-			at += len(in.Types())
+			at += Width(in)
 		}
 		m = append(m, at)
 	}
@@ -250,7 +303,7 @@ func (n *Window) prune(need []bool) columnMap {
 }
 
 func (n *Unnest) prune(need []bool) columnMap {
-	width, total := len(n.Input.Types()), len(n.Types())
+	width, total := Width(n.Input), Width(n)
 	used := append([]bool(nil), need[:width]...)
 	for _, e := range n.Exprs {
 		columnsOf(e, used)
@@ -260,7 +313,7 @@ func (n *Unnest) prune(need []bool) columnMap {
 	m.applyAll(n.Exprs)
 	m = append(columnMap(nil), m...)
 	for i := range total - width {
-		m = append(m, len(in.Types())+i)
+		m = append(m, Width(in)+i)
 	}
 	return m
 }
@@ -321,7 +374,7 @@ func mergeable(outer, inner []Expr) bool {
 }
 
 func isIdentity(n *Project) bool {
-	if len(n.Exprs) != len(n.Input.Types()) {
+	if len(n.Exprs) != Width(n.Input) {
 		return false
 	}
 	for i, e := range n.Exprs {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -112,40 +113,101 @@ func (b *builder) values(v *syntax.Values, fr *frame, w *with) (*relation, error
 
 var setKinds = [...]SetKind{syntax.Union: Union, syntax.Except: Except, syntax.Intersect: Intersect}
 
+// setOp analyses a chain of set operations. The chain is a tree that is deep to the left and has no
+// bound but the length of the text, so it is taken apart without recursion.
 func (b *builder) setOp(s *syntax.SetOp, fr *frame, w *with) (*relation, error) {
 	leave, err := b.enter(s.At)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	left, err := b.body(s.Left, fr, w)
+	chain, first := syntax.Chain(s)
+	rel, err := b.body(first, fr, w)
 	if err != nil {
 		return nil, err
 	}
-	right, err := b.body(s.Right, fr, w)
-	if err != nil {
-		return nil, err
-	}
-	if len(left.fields) != len(right.fields) {
-		return nil, errorAt(s.At, "%s query has different number of fields: %d, %d", s.Op, len(left.fields), len(right.fields))
-	}
-	types := make([]vec.Type, len(left.fields))
-	out := &relation{}
-	for i, f := range left.fields {
-		t, ok := fn.CommonType(f.t, right.fields[i].t)
-		if !ok {
-			return nil, errorAt(s.At, "column %d in %s query has incompatible types: %s, %s", i+1, s.Op, f.t, right.fields[i].t)
+	run := &unionRun{b: b, rels: []*relation{rel}, types: fieldTypes(rel), fields: rel.fields}
+	for _, op := range chain {
+		right, err := b.body(op.Right, fr, w)
+		if err != nil {
+			return nil, err
 		}
-		types[i] = t
-		out.fields = append(out.fields, field{name: f.output(i).Name, t: t})
+		if !run.takes(op) {
+			if err := run.close(op.At); err != nil {
+				return nil, err
+			}
+		}
+		if err := run.add(op, right); err != nil {
+			return nil, err
+		}
+		if op.Op != syntax.Union {
+			if err := run.close(op.At); err != nil {
+				return nil, err
+			}
+		}
 	}
-	l, err := b.castAll(left, types, s.At)
-	if err != nil {
-		return nil, err
+	err = run.close(s.At)
+	return run.rels[0], err
+}
+
+// unionRun is set operations that become one node: A UNION ALL B UNION C is the distinct rows of all
+// three.
+type unionRun struct {
+	b      *builder
+	op     *syntax.SetOp // the last one; nil: there is a relation and no operation yet
+	rels   []*relation
+	types  []vec.Type // common types so far
+	fields []field    // of the first branch
+}
+
+// takes reports whether op extends the node.
+func (r *unionRun) takes(op *syntax.SetOp) bool {
+	return r.op == nil || op.Op == syntax.Union && r.op.Op == syntax.Union && (r.op.All || !op.All)
+}
+
+func (r *unionRun) add(op *syntax.SetOp, right *relation) error {
+	if len(r.types) != len(right.fields) {
+		return errorAt(op.At, "%s query has different number of fields: %d, %d", op.Op, len(r.types), len(right.fields))
 	}
-	r, err := b.castAll(right, types, s.At)
-	out.node = &SetOp{Kind: setKinds[s.Op], All: s.All, Left: l, Right: r}
-	return out, err
+	for i, f := range right.fields {
+		t, ok := fn.CommonType(r.types[i], f.t)
+		if !ok {
+			return errorAt(op.At, "column %d in %s query has incompatible types: %s, %s", i+1, op.Op, r.types[i], f.t)
+		}
+		r.types[i] = t
+	}
+	r.op, r.rels = op, append(r.rels, right)
+	return nil
+}
+
+// close makes one relation of the run.
+func (r *unionRun) close(at syntax.Pos) error {
+	if r.op == nil {
+		return nil
+	}
+	node := &SetOp{Kind: setKinds[r.op.Op], All: r.op.All}
+	for _, rel := range r.rels {
+		in, err := r.b.castAll(rel, r.types, at)
+		if err != nil {
+			return err
+		}
+		node.Inputs = append(node.Inputs, in)
+	}
+	node.T = node.Inputs[0].Types()
+	out := &relation{node: node}
+	for i, t := range r.types {
+		out.fields = append(out.fields, field{name: r.fields[i].output(i).Name, t: t})
+	}
+	r.op, r.rels, r.types, r.fields = nil, []*relation{out}, fieldTypes(out), out.fields
+	return nil
+}
+
+func fieldTypes(rel *relation) []vec.Type {
+	types := make([]vec.Type, len(rel.fields))
+	for i, f := range rel.fields {
+		types[i] = f.t
+	}
+	return types
 }
 
 // castAll gives the columns of rel the given types.
@@ -244,7 +306,7 @@ func (b *builder) selectQuery(s *syntax.Select, q *syntax.Query, fr *frame, w *w
 	}
 	sel := &selection{query: s, rel: rel}
 	sel.analyser = &analyser{
-		builder: b, scope: &scope{fields: rel.fields, outer: fr}, with: w,
+		builder: b, scope: rel.scope(fr), with: w,
 		aggs: &aggregates{}, windows: &windows{}, clause: "SELECT clause",
 	}
 	if err := sel.where(); err != nil {
@@ -390,6 +452,12 @@ func (s *selection) orderBy(items []syntax.SortItem) error {
 	outer := *s.scope
 	outer.outputs = s.items
 	a.scope, a.inner, a.clause = &outer, s.scope, "ORDER BY clause"
+	var outputs exprSet
+	if s.query.Distinct && len(items) > 0 {
+		for _, item := range s.items {
+			outputs.add(item.expr)
+		}
+	}
 	for _, item := range items {
 		x, err := a.ordinal(item.Expr, len(s.items), func(i int) Expr { return s.items[i].expr }, "ORDER BY")
 		if err != nil {
@@ -398,22 +466,12 @@ func (s *selection) orderBy(items []syntax.SortItem) error {
 		if err := orderable(x, item.Expr.Pos(), "ORDER BY"); err != nil {
 			return err
 		}
-		if s.query.Distinct && s.itemOf(x) < 0 {
+		if s.query.Distinct && outputs.find(x) < 0 {
 			return errorAt(item.Expr.Pos(), "For SELECT DISTINCT, ORDER BY expressions must appear in select list")
 		}
 		s.keys = append(s.keys, x)
 	}
 	return nil
-}
-
-// itemOf returns the output column that x is, or -1.
-func (s *selection) itemOf(x Expr) int {
-	for i, item := range s.items {
-		if Same(item.expr, x) {
-			return i
-		}
-	}
-	return -1
 }
 
 // grouped makes the nodes of GROUP BY and HAVING, if there is grouping, and puts all
@@ -422,18 +480,13 @@ func (s *selection) grouped(having Expr, order []syntax.SortItem) (Node, error) 
 	if s.query.GroupBy == nil && len(s.aggs.list) == 0 && having == nil {
 		return s.rel.node, nil
 	}
-	sets, err := s.groupingSets()
+	keys := &exprSet{}
+	sets, err := s.groupingSets(keys)
 	if err != nil {
 		return nil, err
 	}
-	var keys []Expr
-	for _, set := range sets {
-		for _, k := range set {
-			keys = appendNew(keys, k)
-		}
-	}
 	s.group = &grouping{keys}
-	node := groupBySets(s.rel.node, sets, keys, s.aggs.list)
+	node := groupBySets(s.rel.node, sets, keys.list, s.aggs.list)
 	if having != nil {
 		over, err := s.over(having, s.query.Having)
 		if err != nil {
@@ -490,34 +543,38 @@ func (s *selection) overWindows() error {
 // maxGroupingSets bounds what CUBE and its like multiply to.
 const maxGroupingSets = 1 << 10
 
+// keySet is a set of keys to group by: numbers in the order of the text, each once.
+type keySet []int
+
 // groupingSets analyses GROUP BY: the sets of keys to group by, usually one. Keys are
-// expressions over the input, or ordinals of the select list.
-func (s *selection) groupingSets() ([][]Expr, error) {
-	sets := [][]Expr{nil}
+// expressions over the input, or ordinals of the select list, and are collected in keys.
+func (s *selection) groupingSets(keys *exprSet) ([]keySet, error) {
+	sets := []keySet{nil}
 	if s.query.GroupBy == nil {
 		return sets, nil
 	}
 	a := s.clauseAnalyser("GROUP BY clause")
 	for _, item := range s.query.GroupBy.Items {
-		var units [][]Expr
+		var units []keySet
 		for _, set := range item.Sets {
-			var unit []Expr
+			var unit keySet
 			for _, e := range set {
 				x, err := s.groupKey(a, e)
 				if err != nil {
 					return nil, err
 				}
-				unit = appendNew(unit, x)
+				unit = append(unit, keys.add(x))
 			}
-			units = append(units, unit)
+			units = append(units, joinSets(unit))
 		}
 		if item.Kind == syntax.GroupCube && len(units) > 10 {
 			return nil, errorAt(item.At, "CUBE has more than 10 elements")
 		}
-		sets = crossSets(sets, expandSets(item.Kind, units))
-		if len(sets) > maxGroupingSets {
+		expanded := expandSets(item.Kind, units)
+		if len(sets)*len(expanded) > maxGroupingSets {
 			return nil, errorAt(item.At, "GROUP BY has more than %d grouping sets", maxGroupingSets)
 		}
+		sets = crossSets(sets, expanded)
 	}
 	if s.query.GroupBy.Distinct {
 		sets = distinctSets(sets)
@@ -526,22 +583,22 @@ func (s *selection) groupingSets() ([][]Expr, error) {
 }
 
 // expandSets returns the sets that an item of GROUP BY stands for.
-func expandSets(kind syntax.GroupKind, units [][]Expr) [][]Expr {
-	var out [][]Expr
+func expandSets(kind syntax.GroupKind, units []keySet) []keySet {
+	var out []keySet
 	switch kind {
 	case syntax.GroupRollup:
 		for n := len(units); n >= 0; n-- {
-			out = append(out, joinSets(units[:n]))
+			out = append(out, joinSets(units[:n]...))
 		}
 	case syntax.GroupCube:
 		for mask := 1<<len(units) - 1; mask >= 0; mask-- {
-			var chosen [][]Expr
+			var chosen []keySet
 			for i, u := range units {
 				if mask>>(len(units)-1-i)&1 != 0 {
 					chosen = append(chosen, u)
 				}
 			}
-			out = append(out, joinSets(chosen))
+			out = append(out, joinSets(chosen...))
 		}
 	default:
 		return units
@@ -550,34 +607,45 @@ func expandSets(kind syntax.GroupKind, units [][]Expr) [][]Expr {
 }
 
 // joinSets is one set of all keys in units.
-func joinSets(units [][]Expr) []Expr {
-	var out []Expr
+func joinSets(units ...keySet) keySet {
+	var out keySet
+	seen := map[int]bool{}
 	for _, u := range units {
 		for _, k := range u {
-			out = appendNew(out, k)
+			if !seen[k] {
+				seen[k] = true
+				out = append(out, k)
+			}
 		}
 	}
 	return out
 }
 
 // crossSets joins every set of a with every set of b.
-func crossSets(a, b [][]Expr) [][]Expr {
-	var out [][]Expr
+func crossSets(a, b []keySet) []keySet {
+	if len(a) == 1 && len(b) == 1 && len(b[0]) == 1 { // GROUP BY x, y, …
+		if !slices.Contains(a[0], b[0][0]) {
+			a[0] = append(a[0], b[0][0])
+		}
+		return a
+	}
+	var out []keySet
 	for _, x := range a {
 		for _, y := range b {
-			out = append(out, joinSets([][]Expr{x, y}))
+			out = append(out, joinSets(x, y))
 		}
 	}
 	return out
 }
 
-func distinctSets(sets [][]Expr) [][]Expr {
-	var out [][]Expr
+func distinctSets(sets []keySet) []keySet {
+	var out []keySet
+	seen := map[string]bool{}
 	for _, s := range sets {
-		same := func(t []Expr) bool {
-			return len(t) == len(s) && len(joinSets([][]Expr{s, t})) == len(s)
-		}
-		if !slices.ContainsFunc(out, same) {
+		sorted := slices.Clone(s)
+		slices.Sort(sorted)
+		if name := fmt.Sprint(sorted); !seen[name] {
+			seen[name] = true
 			out = append(out, s)
 		}
 	}
@@ -586,36 +654,29 @@ func distinctSets(sets [][]Expr) [][]Expr {
 
 // groupBySets groups in by each set. Output: keys, null where the set lacks one, then
 // the aggregates.
-func groupBySets(in Node, sets [][]Expr, keys []Expr, aggs []Agg) Node {
+func groupBySets(in Node, sets []keySet, keys []Expr, aggs []Agg) Node {
 	if len(sets) == 1 {
 		return &Aggregate{Input: in, Keys: keys, Aggs: aggs}
 	}
 	shared := &Shared{in}
-	var out Node
+	union := &SetOp{Kind: Union, All: true}
 	for _, set := range sets {
-		group := clone(&Aggregate{Input: shared, Keys: set, Aggs: aggs})
-		types := group.Types()
+		group := &Aggregate{Input: shared, Aggs: aggs}
 		exprs := make([]Expr, 0, len(keys)+len(aggs))
 		for _, k := range keys {
-			at := slices.IndexFunc(set, func(x Expr) bool { return Same(x, k) })
-			if at < 0 {
-				exprs = append(exprs, &Const{vec.Null(k.Type())})
-			} else {
-				exprs = append(exprs, &Column{at, types[at]})
-			}
+			exprs = append(exprs, &Const{vec.Null(k.Type())})
 		}
-		for i := range aggs {
-			at := len(set) + i
-			exprs = append(exprs, &Column{at, types[at]})
+		for at, k := range set {
+			group.Keys = append(group.Keys, keys[k])
+			exprs[k] = &Column{at, keys[k].Type()}
 		}
-		group = &Project{group, exprs}
-		if out == nil {
-			out = group
-		} else {
-			out = &SetOp{Kind: Union, All: true, Left: out, Right: group}
+		for i, a := range aggs {
+			exprs = append(exprs, &Column{len(set) + i, a.Call.Return})
 		}
+		union.Inputs = append(union.Inputs, &Project{clone(group), exprs})
 	}
-	return out
+	union.T = union.Inputs[0].Types()
+	return union
 }
 
 func (s *selection) groupKey(a *analyser, e syntax.Expr) (Expr, error) {
@@ -639,15 +700,6 @@ func (s *selection) groupKey(a *analyser, e syntax.Expr) (Expr, error) {
 	return x, err
 }
 
-func appendNew(list []Expr, e Expr) []Expr {
-	for _, have := range list {
-		if Same(have, e) {
-			return list
-		}
-	}
-	return append(list, e)
-}
-
 // windowed makes the nodes of the window functions, one for those that share partition
 // and order, and puts all expressions over them.
 func (s *selection) windowed(node Node) (Node, error) {
@@ -655,22 +707,32 @@ func (s *selection) windowed(node Node) (Node, error) {
 	if len(w.calls) == 0 {
 		return node, nil
 	}
-	column := make([]int, len(w.calls))
-	done := make([]bool, len(w.calls))
-	width := len(node.Types())
-	for i := range w.calls {
-		if done[i] {
-			continue
-		}
-		win := &Window{Input: node, Partition: w.specs[i].partition, Order: w.specs[i].order}
-		for k := i; k < len(w.calls); k++ {
-			if !done[k] && w.specs[k].same(w.specs[i]) {
-				win.Calls = append(win.Calls, w.calls[k])
-				column[k], done[k] = width, true
-				width++
+	var order []*Window // in the order of first use
+	var members [][]int
+	index := map[uint64][]int{}
+	for i, spec := range w.specs {
+		h, at := spec.hash(), -1
+		for _, g := range index[h] {
+			if w.specs[members[g][0]].same(spec) {
+				at = g
 			}
 		}
-		node = win
+		if at < 0 {
+			at = len(order)
+			index[h] = append(index[h], at)
+			order, members = append(order, &Window{Partition: spec.partition, Order: spec.order}), append(members, nil)
+		}
+		members[at] = append(members[at], i)
+	}
+	column := make([]int, len(w.calls))
+	width := Width(node)
+	for g, win := range order {
+		for _, i := range members[g] {
+			win.Calls = append(win.Calls, w.calls[i])
+			column[i] = width
+			width++
+		}
+		win.Input, node = node, win
 	}
 	over := func(e Expr) Expr {
 		return rewrite(e, func(x Expr) Expr {
@@ -697,18 +759,19 @@ func (s *selection) output(node Node, q *syntax.Query) (*relation, error) {
 		exprs[i] = item.expr
 		out.fields = append(out.fields, item.field)
 	}
+	var found exprSet // of exprs, if there is an order
+	first := map[int]int{}
+	if len(s.keys) > 0 {
+		for i := len(exprs) - 1; i >= 0; i-- {
+			first[found.add(exprs[i])] = i
+		}
+	}
 	keys := make([]SortKey, len(s.keys))
 	for i, k := range s.keys {
-		at := s.itemOf(k)
-		if at < 0 {
-			for h := len(s.items); h < len(exprs) && at < 0; h++ {
-				if Same(exprs[h], k) {
-					at = h
-				}
-			}
-		}
-		if at < 0 {
+		at, ok := first[found.find(k)]
+		if !ok {
 			at, exprs = len(exprs), append(exprs, k)
+			first[found.add(k)] = at
 		}
 		keys[i] = SortKey{&Column{at, k.Type()}, q.OrderBy[i].Desc, q.OrderBy[i].Nulls == syntax.NullsFirst}
 	}

@@ -13,6 +13,9 @@ func (b *builder) from(items []syntax.Relation, fr *frame, w *with) (*relation, 
 	if len(items) == 0 {
 		return &relation{node: &Values{Rows: [][]Expr{{}}}}, nil
 	}
+	around := b.relations
+	b.relations = relationCount{}
+	defer func() { b.relations = around }()
 	var left *relation
 	for _, item := range items {
 		if u, alias := unnestOf(item); u != nil {
@@ -35,10 +38,12 @@ func (b *builder) from(items []syntax.Relation, fr *frame, w *with) (*relation, 
 	return left, nil
 }
 
+// cross takes both relations over: left's fields are the beginning of the result's.
 func cross(left, right *relation) *relation {
 	return &relation{
 		node:   &Join{Kind: InnerJoin, Left: left.node, Right: right.node},
-		fields: append(append([]field(nil), left.fields...), right.fields...),
+		fields: append(left.fields, right.fields...),
+		names:  left.named(),
 	}
 }
 
@@ -48,6 +53,12 @@ func (b *builder) relation(r syntax.Relation, fr *frame, w *with) (*relation, er
 		return nil, err
 	}
 	defer leave()
+	switch r.(type) {
+	case *syntax.TableRef, *syntax.DerivedTable, *syntax.Unnest:
+		if b.relations.all++; b.relations.all > maxRelations {
+			return nil, errorAt(r.Pos(), "The FROM clause has more than %d relations", maxRelations)
+		}
+	}
 	switch r := r.(type) {
 	case *syntax.TableRef:
 		return b.table(r, fr, w)
@@ -123,7 +134,7 @@ func (b *builder) table(r *syntax.TableRef, fr *frame, w *with) (*relation, erro
 			if c.frame != fr && HasParams(c.shared) {
 				return nil, errorAt(r.At, "A correlated query of WITH cannot be used in a further subquery")
 			}
-			return renamed(&relation{c.shared, c.fields}, r.Name.Table.Name, nil), nil
+			return renamed(&relation{node: c.shared, fields: c.fields}, r.Name.Table.Name, nil), nil
 		}
 		return nil, errorAt(r.At, "Schema must be specified when session schema is not set")
 	}
@@ -192,7 +203,7 @@ func (b *builder) unnest(left *relation, u *syntax.Unnest, named *syntax.Aliased
 	if left == nil {
 		left = &relation{node: &Values{Rows: [][]Expr{{}}}}
 	}
-	a := &analyser{builder: b, scope: &scope{fields: left.fields, outer: fr}, with: w, clause: "UNNEST"}
+	a := &analyser{builder: b, scope: left.scope(fr), with: w, clause: "UNNEST"}
 	node := &Unnest{Input: left.node, Ordinality: u.Ordinality}
 	made := &relation{node: node}
 	for _, e := range u.Exprs {
@@ -221,7 +232,7 @@ func (b *builder) unnest(left *relation, u *syntax.Unnest, named *syntax.Aliased
 			}
 		}
 	}
-	made.fields = append(append([]field(nil), left.fields...), made.fields...)
+	made.fields, made.names = append(left.fields, made.fields...), left.named()
 	return made, nil
 }
 
@@ -262,18 +273,18 @@ func (b *builder) join(j *syntax.Join, fr *frame, w *with) (*relation, error) {
 	case j.Using != nil:
 		return b.using(j, left, right, node)
 	case j.On != nil:
-		if node.Residual, err = b.on(j.On, out.fields, fr, w); err != nil {
+		if node.Residual, err = b.on(j.On, out, fr, w); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func (b *builder) on(on syntax.Expr, fields []field, fr *frame, w *with) (Expr, error) {
+func (b *builder) on(on syntax.Expr, over *relation, fr *frame, w *with) (Expr, error) {
 	if err := b.rejectAggregates(on, "JOIN clause"); err != nil {
 		return nil, err
 	}
-	a := &analyser{builder: b, scope: &scope{fields: fields, outer: fr}, with: w, clause: "JOIN clause"}
+	a := &analyser{builder: b, scope: over.scope(fr), with: w, clause: "JOIN clause"}
 	return a.condition(on, "JOIN ON clause")
 }
 
@@ -295,7 +306,7 @@ func (b *builder) joinUnnest(j *syntax.Join, left *relation, u *syntax.Unnest, n
 	case j.Kind != syntax.CrossJoin && j.Kind != syntax.InnerJoin:
 		return nil, errorAt(j.At, "UNNEST on other than the right side of CROSS JOIN, or of LEFT JOIN with ON TRUE, is not supported")
 	case !always:
-		cond, err := b.on(j.On, rel.fields, fr, w)
+		cond, err := b.on(j.On, rel, fr, w)
 		if err != nil {
 			return nil, err
 		}
@@ -307,6 +318,9 @@ func (b *builder) joinUnnest(j *syntax.Join, left *relation, u *syntax.Unnest, n
 // using joins on columns of one name, which come first and once; the two they are made
 // of stay reachable by their relations' names.
 func (b *builder) using(j *syntax.Join, left, right *relation, node *Join) (*relation, error) {
+	if b.relations.using++; b.relations.using > maxUsing {
+		return nil, errorAt(j.At, "The FROM clause has more than %d joins with USING; use ON", maxUsing)
+	}
 	n := len(left.fields)
 	out := &relation{}
 	var exprs []Expr
@@ -351,7 +365,7 @@ func (b *builder) using(j *syntax.Join, left, right *relation, node *Join) (*rel
 		out.fields = append(out.fields, f)
 		used[l], used[n+r] = true, true
 	}
-	for i, f := range append(append([]field(nil), left.fields...), right.fields...) {
+	for i, f := range append(left.fields, right.fields...) {
 		f.hidden = f.hidden || used[i]
 		exprs = append(exprs, &Column{i, f.t})
 		out.fields = append(out.fields, f)

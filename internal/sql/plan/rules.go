@@ -282,6 +282,7 @@ func clone(n Node) Node {
 		n = &c
 	case *SetOp:
 		c := *old
+		c.Inputs = append([]Node(nil), old.Inputs...)
 		n = &c
 	case *Unnest:
 		c := *old

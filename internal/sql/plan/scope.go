@@ -2,6 +2,8 @@ package plan
 
 import (
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/weir-db/weir/internal/sql/syntax"
 	"github.com/weir-db/weir/internal/vec"
@@ -10,12 +12,78 @@ import (
 // scope is the names that an expression sees, and how they become columns of the
 // input that it is evaluated over.
 type scope struct {
-	fields []field // column i of the input
-	outer  *frame  // the subquery this scope is inside of, or nil
+	fields []field    // column i of the input
+	names  *nameIndex // of fields, or nil
+	outer  *frame     // the subquery this scope is inside of, or nil
 	lambda *lambdaScope
 
 	// outputs is the select list, whose names come first in ORDER BY.
-	outputs []selectItem
+	outputs     []selectItem
+	outputNames map[string][]int32 // of outputs, by folded name, once there are many
+}
+
+// nameIndex finds fields by name where there are many. It grows with the relation it belongs to, and may
+// know more fields than a scope has.
+type nameIndex struct {
+	fields int                // that are in the maps
+	plain  map[string][]int32 // by folded name
+	of     map[string][]int32 // by folded relation, a NUL and folded name
+}
+
+// many is from how many names on an index pays.
+const many = 32
+
+// named returns the index of a relation's names, which it makes if there is none.
+func (r *relation) named() *nameIndex {
+	if r.names == nil {
+		r.names = &nameIndex{}
+	}
+	return r.names
+}
+
+func (r *relation) scope(outer *frame) *scope {
+	return &scope{fields: r.fields, names: r.named(), outer: outer}
+}
+
+// grow takes all of fields into the index, the first of which are there.
+func (n *nameIndex) grow(fields []field) {
+	if n.plain == nil {
+		n.plain, n.of = map[string][]int32{}, map[string][]int32{}
+	}
+	for ; n.fields < len(fields); n.fields++ {
+		f := &fields[n.fields]
+		name, i := fold(f.name), int32(n.fields)
+		n.plain[name] = append(n.plain[name], i)
+		rel := fold(f.rel) + "\x00" + name
+		n.of[rel] = append(n.of[rel], i)
+	}
+}
+
+// fold returns a text that names share exactly if strings.EqualFold takes them for the same.
+func fold(name string) string {
+	upper := false
+	for i := range len(name) {
+		if name[i] >= utf8.RuneSelf {
+			return strings.Map(leastFold, name)
+		}
+		upper = upper || 'A' <= name[i] && name[i] <= 'Z'
+	}
+	if upper {
+		return strings.Map(leastFold, name)
+	}
+	return name
+}
+
+// leastFold is the letter that stands for all that fold to each other: the lower case of ASCII.
+func leastFold(r rune) rune {
+	least := r
+	for x := unicode.SimpleFold(r); x != r; x = unicode.SimpleFold(x) {
+		least = min(least, x)
+	}
+	if 'A' <= least && least <= 'Z' {
+		least += 'a' - 'A'
+	}
+	return least
 }
 
 // lambdaScope is the scope of a lambda's body: fields are the parameters, and names
@@ -76,7 +144,8 @@ func (s *scope) find(r *syntax.Ref) (Expr, *field, error) {
 func (s *scope) output(r *syntax.Ref) (Expr, error) {
 	var found Expr
 	for exact := 1; exact >= 0 && found == nil; exact-- {
-		for _, item := range s.outputs {
+		for _, i := range s.outputsNamed(r.Parts[0].Name) {
+			item := &s.outputs[i]
 			if !nameMatches(item.field.name, r.Parts[0].Name, exact == 1) {
 				continue
 			}
@@ -87,6 +156,18 @@ func (s *scope) output(r *syntax.Ref) (Expr, error) {
 		}
 	}
 	return found, nil
+}
+
+// outputsNamed lists the output columns of that name, in any case.
+func (s *scope) outputsNamed(name string) []int32 {
+	if s.outputNames == nil {
+		s.outputNames = make(map[string][]int32, len(s.outputs))
+		for i := range s.outputs {
+			key := fold(s.outputs[i].field.name)
+			s.outputNames[key] = append(s.outputNames[key], int32(i))
+		}
+	}
+	return s.outputNames[fold(name)]
 }
 
 // capture returns e, an expression around a lambda, as a column of its body's input.
@@ -125,21 +206,45 @@ func (s *scope) column(r *syntax.Ref) (i int, rest []syntax.Ident, err error) {
 // else without case.
 func (s *scope) match(r *syntax.Ref, parts []syntax.Ident) (int, error) {
 	for exact := 1; exact >= 0; exact-- {
-		found := -1
-		for i := range s.fields {
-			if !s.fields[i].is(parts, exact == 1) {
-				continue
+		found, several := -1, false
+		if s.names == nil || len(s.fields) < many {
+			for i := range s.fields {
+				found, several = s.matches(i, parts, exact == 1, found, several)
 			}
-			if found >= 0 {
-				return -1, errorAt(r.At, "Column '%s' is ambiguous", dotted(parts))
+		} else {
+			for _, i := range s.named(parts) {
+				if int(i) < len(s.fields) {
+					found, several = s.matches(int(i), parts, exact == 1, found, several)
+				}
 			}
-			found = i
 		}
-		if found >= 0 {
+		switch {
+		case several:
+			return -1, errorAt(r.At, "Column '%s' is ambiguous", dotted(parts))
+		case found >= 0:
 			return found, nil
 		}
 	}
 	return -1, nil
+}
+
+// matches is one step of match: field i beside what was found.
+func (s *scope) matches(i int, parts []syntax.Ident, exact bool, found int, several bool) (int, bool) {
+	if !s.fields[i].is(parts, exact) {
+		return found, several
+	}
+	return i, several || found >= 0
+}
+
+// named lists the fields that may be of that name, and perhaps more.
+func (s *scope) named(parts []syntax.Ident) []int32 {
+	s.names.grow(s.fields)
+	last := len(parts) - 1
+	name := fold(parts[last].Name)
+	if last == 0 {
+		return s.names.plain[name]
+	}
+	return s.names.of[fold(parts[last-1].Name)+"\x00"+name]
 }
 
 func (f *field) is(parts []syntax.Ident, exact bool) bool {

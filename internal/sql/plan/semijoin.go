@@ -37,7 +37,7 @@ func semiJoin(left Node, term Expr) Node {
 			return nil
 		}
 	}
-	width := len(left.Types())
+	width := Width(left)
 	plan, value := s.Plan, Expr(nil)
 	for {
 		p, ok := plan.(*Project)

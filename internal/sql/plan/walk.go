@@ -23,7 +23,7 @@ func Inputs(n Node) []Node {
 	case *Distinct:
 		return []Node{n.Input}
 	case *SetOp:
-		return []Node{n.Left, n.Right}
+		return n.Inputs
 	case *Unnest:
 		return []Node{n.Input}
 	case *Shared:
@@ -81,7 +81,9 @@ func mapInputs(n Node, f func(Node) Node) {
 	case *Distinct:
 		n.Input = f(n.Input)
 	case *SetOp:
-		n.Left, n.Right = f(n.Left), f(n.Right)
+		for i := range n.Inputs {
+			n.Inputs[i] = f(n.Inputs[i])
+		}
 	case *Unnest:
 		n.Input = f(n.Input)
 	case *Shared:
@@ -296,11 +298,20 @@ func rewrite(e Expr, f func(Expr) Expr) Expr {
 
 // HasParams reports whether n or a node below it reads the parameters of the
 // subquery that n is part of.
-func HasParams(n Node) bool {
+func HasParams(n Node) bool { return hasParams(n, map[*Shared]bool{}) }
+
+// hasParams passes over shared subplans that it has seen.
+func hasParams(n Node, seen map[*Shared]bool) bool {
+	if s, ok := n.(*Shared); ok {
+		if seen[s] {
+			return false
+		}
+		seen[s] = true
+	}
 	found := false
 	exprsOf(n, func(e Expr) { found = found || readsParams(e) })
 	for _, in := range Inputs(n) {
-		found = found || HasParams(in)
+		found = found || hasParams(in, seen)
 	}
 	return found
 }

@@ -12,9 +12,10 @@ const (
 	// MaxDepth is how deep a query may nest: parentheses, subqueries, CASE, signs, types.
 	MaxDepth = 500
 
-	// maxHeight is how high a tree may grow by chains, which do not nest: a + b + c …, UNION, JOIN.
-	// Whoever walks a tree recursively needs that many frames of stack.
-	maxHeight = 10_000
+	// maxHeight is how high a tree may grow by chains, which do not nest: a + b + c …, JOIN.
+	// Whoever walks a tree recursively needs that many frames of stack. Chains of || and of set operations
+	// are walked without recursion and do not count.
+	maxHeight = 12_000
 
 	// maxLength keeps offsets within their type; the service's own limit is far below.
 	maxLength = 1 << 24

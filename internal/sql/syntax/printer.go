@@ -199,13 +199,21 @@ func (w *printer) body(b Body, least int) {
 		w.put("VALUES ")
 		w.list(len(b.Rows), func(i int) { w.valuesRow(b.Rows[i]) })
 	case *SetOp:
-		level := bodyLevel(b)
-		w.body(b.Left, level)
-		w.put(" ", b.Op.String(), " ")
-		if b.All {
-			w.put("ALL ")
+		ops, first := Chain(b)
+		start := 0 // the operations before it are in parentheses, or bind tighter
+		for i := len(ops) - 1; i > 0 && start == 0; i-- {
+			if bodyLevel(ops[i-1]) != bodyLevel(ops[i]) {
+				start, first = i, ops[i-1]
+			}
 		}
-		w.body(b.Right, level+1)
+		w.body(first, bodyLevel(ops[start]))
+		for _, op := range ops[start:] {
+			w.put(" ", op.Op.String(), " ")
+			if op.All {
+				w.put("ALL ")
+			}
+			w.body(op.Right, bodyLevel(op)+1)
+		}
 	}
 }
 

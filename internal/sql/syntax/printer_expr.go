@@ -180,6 +180,10 @@ func (w *printer) operator(e Expr) {
 		if e.Op.IsComparison() {
 			left++
 		}
+		if operands, _ := Concats(e); operands != nil {
+			w.concats(operands)
+			return
+		}
 		w.expr(e.L, left)
 		w.put(" ", e.Op.String(), " ")
 		w.expr(e.R, level+1)
@@ -190,6 +194,18 @@ func (w *printer) operator(e Expr) {
 	case *Not:
 		w.put("NOT ")
 		w.expr(e.X, notLevel)
+	}
+}
+
+func (w *printer) concats(operands []Expr) {
+	for i, x := range operands {
+		least := concatOperand + 1
+		if i == 0 {
+			least = concatOperand
+		} else {
+			w.put(" || ")
+		}
+		w.expr(x, least)
 	}
 }
 

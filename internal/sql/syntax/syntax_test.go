@@ -386,7 +386,6 @@ func TestDepthIsBounded(t *testing.T) {
 		"joins":        "SELECT 1 FROM " + repeat("t JOIN ", n) + "t",
 		"lambdas":      "SELECT " + repeat("x -> ", n) + "x",
 		"chain":        "SELECT 1" + repeat(" + 1", n),
-		"unions":       "SELECT 1" + repeat(" UNION SELECT 1", n/4),
 		"subscripts":   "SELECT a" + repeat("[1]", n),
 	} {
 		_, err := Parse(sql)
@@ -398,6 +397,8 @@ func TestDepthIsBounded(t *testing.T) {
 		"parentheses": "SELECT " + repeat("(", 400) + "1" + repeat(")", 400),
 		"chain":       "SELECT 1" + repeat(" + 1", 5000),
 		"and":         "SELECT a" + repeat(" AND a", n/2),
+		"unions":      "SELECT 1" + repeat(" UNION SELECT 1", n/4),
+		"texts":       "SELECT a" + repeat(" || a", n),
 		"list":        "SELECT a IN (1" + repeat(", 1", n) + ")",
 	} {
 		if _, err := Parse(sql); err != nil {

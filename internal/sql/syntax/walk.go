@@ -1,5 +1,7 @@
 package syntax
 
+import "slices"
+
 // Walk calls visit for n and then, if it returned true, for the nodes below n, parents first and
 // from left to right. Visited are statements, bodies, relations, expressions, windows and type names, all of them
 // pointers; items such as [SelectItem] or [SortItem] are passed over to what they hold.
@@ -108,8 +110,22 @@ func (w walker) body(b Body) {
 	case *Values:
 		w.exprs(b.Rows)
 	case *SetOp:
-		w.node(b.Left)
-		w.node(b.Right)
+		// A chain is not walked by recursion: it is as long as the text allows.
+		ops, left := []*SetOp{b}, b.Left
+		for {
+			op, ok := left.(*SetOp)
+			if !ok {
+				w.node(left)
+				break
+			}
+			if !w.visit(op, w.height) {
+				break
+			}
+			ops, left = append(ops, op), op.Left
+		}
+		for i := len(ops) - 1; i >= 0; i-- {
+			w.node(ops[i].Right)
+		}
 	}
 }
 
@@ -144,8 +160,7 @@ func (w walker) expr(e Expr) {
 	case *Unary:
 		w.node(e.X)
 	case *Binary:
-		w.node(e.L)
-		w.node(e.R)
+		w.binary(e)
 	case *And:
 		w.exprs(e.Terms)
 	case *Or:
@@ -198,6 +213,26 @@ func (w walker) expr(e Expr) {
 	}
 }
 
+// binary walks the operands of e. As with set operations, a chain of || is no deeper than one.
+func (w walker) binary(e *Binary) {
+	ops, left := []*Binary{e}, e.L
+	for e.Op == Concat {
+		op, ok := left.(*Binary)
+		if !ok || op.Op != Concat {
+			break
+		}
+		if !w.visit(op, w.height) {
+			left = nil
+			break
+		}
+		ops, left = append(ops, op), op.L
+	}
+	w.optional(left)
+	for i := len(ops) - 1; i >= 0; i-- {
+		w.node(ops[i].R)
+	}
+}
+
 func (w walker) typeName(t *TypeName) {
 	w.node(t.Elem)
 	for _, f := range t.Fields {
@@ -223,4 +258,37 @@ func isNil(n Node) bool {
 		return n == nil
 	}
 	return false
+}
+
+// Concats returns the operands of a chain of ||, first to last, and the place of each operator, if e is
+// one; otherwise nil.
+func Concats(e *Binary) (operands []Expr, at []Pos) {
+	if e.Op != Concat {
+		return nil, nil
+	}
+	for {
+		operands, at = append(operands, e.R), append(at, e.At)
+		left, ok := e.L.(*Binary)
+		if !ok || left.Op != Concat {
+			operands = append(operands, e.L)
+			slices.Reverse(operands)
+			slices.Reverse(at)
+			return operands, at
+		}
+		e = left
+	}
+}
+
+// Chain returns the set operations that s is the last of, first to last, and the body that the first
+// of them begins with: of a UNION b UNION c, both operations and a.
+func Chain(s *SetOp) (ops []*SetOp, first Body) {
+	for {
+		ops = append(ops, s)
+		left, ok := s.Left.(*SetOp)
+		if !ok {
+			slices.Reverse(ops)
+			return ops, s.Left
+		}
+		s = left
+	}
 }
