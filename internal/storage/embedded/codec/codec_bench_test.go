@@ -18,8 +18,27 @@ func floatShapes() map[string][]float64 {
 		whole[i] = float64(r.IntN(100))
 		full[i] = v
 	}
+	load, battery := make([]float64, 1024), make([]float64, 1024)
+	l, left := 50.0, 90.0
+	for i := range load {
+		l = min(100, max(0, math.Round(l+r.NormFloat64())))
+		left -= 0.02 * r.Float64()
+		load[i], battery[i] = l, math.Round(left*10)/10
+	}
+	shapes["load"], shapes["battery"] = load, battery
 	shapes["two-decimals"], shapes["whole-numbers"], shapes["full-precision"] = walk, whole, full
 	return shapes
+}
+
+// coded returns a block with prefix codes, and its decoder.
+func coded(vals []float64) ([]byte, *Decoder) {
+	var e Encoder
+	b := e.Floats(nil, vals)
+	tables, _, err := ParseTables(e.AppendTables(nil))
+	if err != nil {
+		panic(err)
+	}
+	return b, &Decoder{Tables: tables}
 }
 
 func intShapes() map[string][]int64 {
@@ -41,10 +60,18 @@ func report(b *testing.B, encoded []byte) {
 func BenchmarkDecode(b *testing.B) {
 	for name, vals := range floatShapes() {
 		b.Run("shape="+name, func(b *testing.B) {
-			var d FloatDecoder
-			src, dst := AppendFloats(nil, vals, nil), make([]float64, len(vals))
+			src, d := coded(vals)
+			dst := make([]float64, len(vals))
 			for b.Loop() {
-				d.Decode(dst, src)
+				d.Floats(dst, src)
+			}
+			report(b, src)
+		})
+		b.Run("plain/shape="+name, func(b *testing.B) {
+			var d Decoder
+			src, dst := AppendFloats(nil, vals), make([]float64, len(vals))
+			for b.Loop() {
+				d.Floats(dst, src)
 			}
 			report(b, src)
 		})
@@ -63,10 +90,10 @@ func BenchmarkDecode(b *testing.B) {
 func BenchmarkEncode(b *testing.B) {
 	for name, vals := range floatShapes() {
 		b.Run("shape="+name, func(b *testing.B) {
-			var hint FloatHint
+			var e Encoder
 			var dst []byte
 			for b.Loop() {
-				dst = AppendFloats(dst[:0], vals, &hint)
+				dst = e.Floats(dst[:0], vals)
 			}
 			report(b, dst)
 		})

@@ -26,10 +26,10 @@ func roundInts(t testing.TB, vals []int64) []byte {
 
 func roundFloats(t testing.TB, vals []float64) []byte {
 	t.Helper()
-	b := AppendFloats(nil, vals, nil)
+	b := AppendFloats(nil, vals)
 	got := make([]float64, len(vals))
-	var d FloatDecoder
-	rest, err := d.Decode(got, append(slices.Clone(b), "rest"...))
+	var d Decoder
+	rest, err := d.Floats(got, append(slices.Clone(b), "rest"...))
 	if err != nil || string(rest) != "rest" {
 		t.Fatalf("rest %q, %v", rest, err)
 	}
@@ -39,6 +39,34 @@ func roundFloats(t testing.TB, vals []float64) []byte {
 		}
 	}
 	return b
+}
+
+// roundCoded encodes blocks of one column with prefix codes and returns their sizes.
+func roundCoded(t testing.TB, blocks ...[]int64) []int {
+	t.Helper()
+	var e Encoder
+	var sizes []int
+	var all []byte
+	for _, vals := range blocks {
+		before := len(all)
+		all = e.Ints(all, vals)
+		sizes = append(sizes, len(all)-before)
+	}
+	tables, rest, err := ParseTables(e.AppendTables(nil))
+	if err != nil || len(rest) > 0 {
+		t.Fatalf("tables: rest %q, %v", rest, err)
+	}
+	d := Decoder{Tables: tables}
+	for _, vals := range blocks {
+		got := make([]int64, len(vals))
+		if all, err = d.Ints(got, all); err != nil || !slices.Equal(got, vals) {
+			t.Fatalf("got %v, %v; want %v", got, err, vals)
+		}
+	}
+	if len(all) > 0 {
+		t.Fatalf("%d bytes are left", len(all))
+	}
+	return sizes
 }
 
 func series(n int, f func(r *rand.Rand, i int) int64) []int64 {
@@ -71,6 +99,93 @@ func TestIntegersComeBackAndAreSmall(t *testing.T) {
 		outliers[i] -= 1 << 40
 	}
 	check("values with outliers", outliers, 1024*5/8+96)
+}
+
+// TestPrefixCodesComeNearTheEntropy: of blocks after the first, which pays for the code.
+func TestPrefixCodesComeNearTheEntropy(t *testing.T) {
+	r := rand.New(rand.NewPCG(21, 22))
+	walk := func(sigma float64, drift int64) []int64 {
+		v := r.Int64N(1000)
+		vals := make([]int64, 1024)
+		for i := range vals {
+			v += drift + int64(math.Round(r.NormFloat64()*sigma))
+			vals[i] = v
+		}
+		return vals
+	}
+	check := func(what string, perValue float64, block func() []int64) {
+		t.Helper()
+		sizes := roundCoded(t, block(), block(), block())
+		if got := float64(sizes[2]) / 1024; got > perValue {
+			t.Errorf("%s: %.3f bytes a value, at most %.3f wanted", what, got, perValue)
+		}
+	}
+	check("walk of unit steps", 0.295, func() []int64 { return walk(1, 0) })
+	check("walk of steps of 5", 0.57, func() []int64 { return walk(5, 0) })
+	check("walk of steps of 5000", 1.85, func() []int64 { return walk(5000, 0) })
+	check("a counter", 1.0, func() []int64 { return walk(50, 100_000) })
+	check("noise", 0.58, func() []int64 {
+		return series(1024, func(*rand.Rand, int) int64 { return 700 + int64(r.NormFloat64()*5) })
+	})
+	check("seldom a change", 0.09, func() []int64 {
+		v := int64(900)
+		return series(1024, func(*rand.Rand, int) int64 {
+			if r.IntN(10) == 0 {
+				v--
+			}
+			return v
+		})
+	})
+	// Outliers are exceptions.
+	check("walk with outliers", 0.4, func() []int64 {
+		vals := walk(1, 0)
+		for _, i := range []int{1, 511, 512, 1023} {
+			vals[i] = math.MaxInt64 - int64(i)
+		}
+		return vals
+	})
+}
+
+func TestEveryCountOfCodedValuesComesBack(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for n := 1; n < 2*maxHalf+3; n += 1 + n/16 {
+		v := int64(math.MaxInt64 - 50) // differences wrap around
+		vals := make([]int64, n)
+		for i := range vals {
+			v += int64(r.NormFloat64() * 3)
+			vals[i] = v
+		}
+		roundCoded(t, vals, vals[:1+r.IntN(n)])
+	}
+}
+
+// TestCodedBlocksAreChecked: each cut and each damaged byte is an error or other values,
+// never a panic.
+func TestCodedBlocksAreChecked(t *testing.T) {
+	vals := floatShapes()["load"]
+	b, d := coded(vals)
+	got := make([]float64, len(vals))
+	for i := range b {
+		if _, err := d.Floats(got, b[:i]); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("cut at byte %d of %d: %v", i, len(b), err)
+		}
+		bad := slices.Clone(b)
+		bad[i] ^= 0xff
+		d.Floats(got, bad)
+	}
+	if _, err := new(Decoder).Floats(got, b); !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("without tables: %v", err)
+	}
+	var e Encoder
+	e.Floats(nil, vals)
+	tables := e.AppendTables(nil)
+	for i := range tables {
+		bad := slices.Clone(tables)
+		bad[i]++
+		if _, _, err := ParseTables(bad); err == nil {
+			t.Fatalf("tables with byte %d changed are taken", i)
+		}
+	}
 }
 
 func TestEveryWidthAndCountComesBack(t *testing.T) {
@@ -131,7 +246,7 @@ func TestTheLayoutOfBlocksStays(t *testing.T) {
 		decimals[i], full[i] = float64(r.IntN(10_000))/100, math.Float64frombits(r.Uint64())
 	}
 	decimals[77] = math.NaN()
-	all = AppendFloats(AppendFloats(all, decimals, nil), full, nil)
+	all = AppendFloats(AppendFloats(all, decimals), full)
 	if got, want := crc32.ChecksumIEEE(all), uint32(0x7589ca92); got != want {
 		t.Errorf("%d bytes with checksum %#08x, want %#08x: a change needs new form numbers", len(all), got, want)
 	}
@@ -215,16 +330,22 @@ func TestBooleansAndStringsComeBack(t *testing.T) {
 // FuzzDecode: garbage gives an error or values, never a panic.
 func FuzzDecode(f *testing.F) {
 	f.Add(AppendInts(nil, []int64{1, 2, 4, 8, 1000000}), 5)
-	f.Add(AppendFloats(nil, []float64{1.5, 2.5, math.NaN(), 7, 7.25}, nil), 5)
+	f.Add(AppendFloats(nil, []float64{1.5, 2.5, math.NaN(), 7, 7.25}), 5)
 	f.Add(AppendStrings(nil, []string{"a", "b", "a", "a", "b"}), 5)
 	f.Add(AppendStrings(nil, strings.Fields(strings.Repeat("abc def ghi ", 100))), 300)
+	walk, d := coded(floatShapes()["load"])
+	tables := d.Tables
+	f.Add(walk, 1024)
+	battery, _ := coded(floatShapes()["battery"])
+	f.Add(battery[3:], 1024)
 	f.Fuzz(func(t *testing.T, src []byte, n int) {
+		ParseTables(src)
 		if n < 0 || n > 2048 {
 			return
 		}
-		var d FloatDecoder
-		_, e1 := DecodeInts(make([]int64, n), src)
-		_, e2 := d.Decode(make([]float64, n), src)
+		d := Decoder{Tables: tables}
+		_, e1 := d.Ints(make([]int64, n), src)
+		_, e2 := d.Floats(make([]float64, n), src)
 		_, e3 := DecodeBools(make([]bool, n), src)
 		_, _, _, e4 := DecodeStrings(n, src)
 		for _, err := range []error{e1, e2, e3, e4} {
@@ -246,6 +367,7 @@ func FuzzRoundTrip(f *testing.F) {
 			ints, floats = append(ints, int64(u)), append(floats, math.Float64frombits(u))
 		}
 		roundInts(t, ints)
+		roundCoded(t, ints, ints)
 		roundFloats(t, floats)
 	})
 }

@@ -4,13 +4,13 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"sync"
 )
 
 const (
 	floatRaw = iota
 	floatConstant
 	floatDecimal
+	floatDecimals = 3 // and the exponent in the high four bits: no exceptions
 )
 
 // maxExponent is the largest power of ten that a double holds exactly and that leaves
@@ -26,24 +26,15 @@ var powers = func() (p [maxExponent + 1]float64) {
 	return p
 }()
 
-// FloatHint carries what worked for the block before of the same column. The zero
-// value is ready. It is not safe for concurrent use.
-type FloatHint struct {
-	exponent int
-	raw      int // blocks in a row that were not decimal
-}
-
-// AppendFloats appends vals, encoded. hint may be nil.
+// Floats appends vals, encoded.
 //
 // Sensors send decimals: 21.5 is 215 / 10^1. Where v = i / 10^e holds to the bit for
 // almost all values, the integers i are stored, which are small and change little.
 // Dividing on the way back is correctly rounded, so the check at encoding is exact.
-func AppendFloats(dst []byte, vals []float64, hint *FloatHint) []byte {
+func (e *Encoder) Floats(dst []byte, vals []float64) []byte {
+	e.decimals = Decimals{}
 	if len(vals) == 0 {
 		return dst
-	}
-	if hint == nil {
-		hint = new(FloatHint)
 	}
 	first := math.Float64bits(vals[0])
 	constant := true
@@ -54,20 +45,34 @@ func AppendFloats(dst []byte, vals []float64, hint *FloatHint) []byte {
 		}
 	}
 	if constant {
+		if exponent, ok := e.findExponent(vals[:1]); ok {
+			n, _ := scaled(vals[0], exponent)
+			e.decimals = Decimals{slices.Repeat([]int64{n}, len(vals)), exponent}
+		}
 		return binary.LittleEndian.AppendUint64(append(dst, floatConstant), first)
 	}
-	if e, ok := findExponent(vals, hint); ok {
-		if out, ok := appendDecimal(dst, vals, e); ok {
-			hint.exponent, hint.raw = e, 0
+	if exponent, ok := e.findExponent(vals); ok {
+		if out, ok := e.appendDecimal(dst, vals, exponent); ok {
+			e.raw = 0
 			return out
 		}
 	}
-	hint.raw++
+	e.raw++
 	dst = append(dst, floatRaw)
 	for _, v := range vals {
 		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
 	}
 	return dst
+}
+
+// Decimals returns the block encoded last by Floats as integers, valid until the next
+// call, if all its values are decimals of one exponent.
+func (e *Encoder) Decimals() (d Decimals, ok bool) { return e.decimals, e.decimals.Ints != nil }
+
+// AppendFloats appends vals, encoded without prefix codes.
+func AppendFloats(dst []byte, vals []float64) []byte {
+	e := Encoder{plain: true}
+	return e.Floats(dst, vals)
 }
 
 // Adding this and taking it away again rounds a double of less than 2^51 to an integer.
@@ -88,9 +93,9 @@ func scaled(v float64, e int) (int64, bool) {
 }
 
 // findExponent returns the least exponent that fits nearly all of a sample of values.
-func findExponent(vals []float64, hint *FloatHint) (int, bool) {
+func (e *Encoder) findExponent(vals []float64) (int, bool) {
 	// After some blocks of full-precision data only every eighth is tried.
-	if hint.raw > 4 && hint.raw%8 != 0 {
+	if e.raw > 4 && e.raw%8 != 0 && len(vals) > 1 {
 		return 0, false
 	}
 	const samples = 32
@@ -98,35 +103,31 @@ func findExponent(vals []float64, hint *FloatHint) (int, bool) {
 	need := 0
 	misses := 0
 	for i := 0; i < len(vals); i += step {
-		e := need
-		for e <= maxExponent {
-			if _, ok := scaled(vals[i], e); ok {
+		exponent := need
+		for exponent <= maxExponent {
+			if _, ok := scaled(vals[i], exponent); ok {
 				break
 			}
-			e++
+			exponent++
 		}
-		if e > maxExponent {
+		if exponent > maxExponent {
 			misses++
 			continue
 		}
-		need = e
+		need = exponent
 	}
 	return need, misses*4 <= (len(vals)+step-1)/step
 }
 
-var floatScratches = sync.Pool{New: func() any { return new([]int64) }}
-
 // appendDecimal fails when more than a quarter of the values are not decimals of the
 // exponent.
-func appendDecimal(dst []byte, vals []float64, e int) ([]byte, bool) {
-	buf := floatScratches.Get().(*[]int64)
-	defer floatScratches.Put(buf)
-	*buf = slices.Grow((*buf)[:0], len(vals))[:len(vals)]
-	ints := *buf
+func (e *Encoder) appendDecimal(dst []byte, vals []float64, exponent int) ([]byte, bool) {
+	e.decimalInts = slices.Grow(e.decimalInts[:0], len(vals))[:len(vals)]
+	ints := e.decimalInts
 	var exceptions []int
 	before := int64(0)
 	for i, v := range vals {
-		n, ok := scaled(v, e)
+		n, ok := scaled(v, exponent)
 		if !ok {
 			exceptions = append(exceptions, i)
 			n = before // whatever is cheapest
@@ -136,24 +137,32 @@ func appendDecimal(dst []byte, vals []float64, e int) ([]byte, bool) {
 	if len(exceptions)*4 > len(vals) {
 		return dst, false
 	}
-	out := append(dst, floatDecimal, byte(e))
-	out = binary.AppendUvarint(out, uint64(len(exceptions)))
+	out := dst
+	if len(exceptions) == 0 && !e.plain {
+		out = append(out, byte(floatDecimals|exponent<<4))
+	} else {
+		out = append(out, floatDecimal, byte(exponent))
+		out = binary.AppendUvarint(out, uint64(len(exceptions)))
+	}
 	last := 0
 	for _, i := range exceptions {
 		out = binary.AppendUvarint(out, uint64(i-last))
 		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(vals[i]))
 		last = i
 	}
-	out = AppendInts(out, ints)
+	if e.plain {
+		out = e.appendInts(out, ints)
+	} else {
+		out = e.Ints(out, ints)
+	}
+	if len(exceptions) == 0 {
+		e.decimals = Decimals{ints, exponent}
+	}
 	return out, len(out)-len(dst) < 8*len(vals)
 }
 
-// FloatDecoder decodes doubles with a buffer of its own. The zero value is ready; it is
-// not safe for concurrent use.
-type FloatDecoder struct{ ints []int64 }
-
-// Decode fills dst and returns what follows the block.
-func (d *FloatDecoder) Decode(dst []float64, src []byte) ([]byte, error) {
+// Floats fills dst and returns what follows the block.
+func (d *Decoder) Floats(dst []float64, src []byte) ([]byte, error) {
 	if len(dst) == 0 {
 		return src, nil
 	}
@@ -181,43 +190,48 @@ func (d *FloatDecoder) Decode(dst []float64, src []byte) ([]byte, error) {
 	case floatDecimal:
 		return d.decodeDecimal(dst, r)
 	default:
+		if form&15 == floatDecimals {
+			ints := d.room(len(dst))
+			rest, err := d.Ints(ints, r.src)
+			if err == nil {
+				Divide(dst, ints, int(form>>4))
+			}
+			return rest, err
+		}
 		return nil, corrupt("doubles of form %d", form)
 	}
 }
 
-func (d *FloatDecoder) decodeDecimal(dst []float64, r reader) ([]byte, error) {
-	e := int(r.byte())
-	if e > maxExponent {
-		return nil, corrupt("decimal exponent %d", e)
+// room returns n integers to decode into.
+func (d *Decoder) room(n int) []int64 {
+	if cap(d.ints) < n {
+		d.ints = make([]int64, n)
 	}
-	count := r.count(len(dst))
-	exceptions := r
-	for range count {
+	return d.ints[:n]
+}
+
+// decodeDecimal decodes decimals with exceptions.
+func (d *Decoder) decodeDecimal(dst []float64, r reader) ([]byte, error) {
+	exponent := int(r.byte())
+	if exponent > maxExponent {
+		return nil, corrupt("decimal exponent %d", exponent)
+	}
+	exceptions := r // read again once the other values are there
+	for n := r.count(len(dst)); n > 0; n-- {
 		r.uvarint()
 		r.bytes(8)
 	}
 	if r.err != nil {
 		return nil, r.err
 	}
-	if cap(d.ints) < len(dst) {
-		d.ints = make([]int64, len(dst))
-	}
-	ints := d.ints[:len(dst)]
-	rest, err := DecodeInts(ints, r.src)
+	ints := d.room(len(dst))
+	rest, err := d.Ints(ints, r.src)
 	if err != nil {
 		return nil, err
 	}
-	if p := powers[e]; e == 0 {
-		for i, n := range ints {
-			dst[i] = float64(n)
-		}
-	} else {
-		for i, n := range ints {
-			dst[i] = float64(n) / p
-		}
-	}
+	Divide(dst, ints, exponent)
 	at := uint64(0)
-	for range count {
+	for n := exceptions.count(len(dst)); n > 0; n-- {
 		at += exceptions.uvarint()
 		if at >= uint64(len(dst)) {
 			return nil, corrupt("exception at position %d of %d", at, len(dst))
@@ -226,3 +240,38 @@ func (d *FloatDecoder) decodeDecimal(dst []float64, r reader) ([]byte, error) {
 	}
 	return rest, nil
 }
+
+// Decimals fills dst with a block of doubles as integers, if it is one of decimals without
+// exceptions; ok is false if not, and then nothing is decoded.
+func (d *Decoder) Decimals(dst []int64, src []byte) (exponent int, rest []byte, ok bool, err error) {
+	switch {
+	case len(dst) == 0 || len(src) < 3:
+		return 0, nil, false, nil
+	case src[0]&15 == floatDecimals:
+		exponent, src = int(src[0]>>4), src[1:]
+	case src[0] == floatDecimal && src[1] <= maxExponent && src[2] == 0:
+		exponent, src = int(src[1]), src[3:]
+	default:
+		return 0, nil, false, nil
+	}
+	rest, err = d.Ints(dst, src)
+	return exponent, rest, err == nil, err
+}
+
+// Divide makes doubles of integers and their exponent; both slices have the same length.
+func Divide(dst []float64, ints []int64, exponent int) {
+	ints = ints[:len(dst)]
+	if exponent == 0 {
+		for i, n := range ints {
+			dst[i] = float64(n)
+		}
+		return
+	}
+	p := powers[exponent]
+	for i, n := range ints {
+		dst[i] = float64(n) / p
+	}
+}
+
+// Pow10 returns 10^exponent, which is exact; exponent is one of a block of decimals.
+func Pow10(exponent int) float64 { return powers[exponent] }

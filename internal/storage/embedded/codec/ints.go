@@ -17,6 +17,7 @@
 //	  0 raw        8 bytes each
 //	  1 constant   8 bytes
 //	  2 decimal    exponent u8, exceptions, integers v such that v / 10^exponent is the value
+//	  3 | exponent << 4  the same without exceptions: integers
 //	booleans   form u8: 0 all false, 1 all true, 2 one bit each
 //	strings    form u8, then
 //	  0 plain      lengths as integers, bytes
@@ -27,6 +28,13 @@
 // are a count (uvarint) and pairs of position (uvarint, counted from the one before) and
 // value. Widths are in bits. Each 512 values are packed in eight lanes (value i in lane
 // i mod 8; 64-bit words of the lanes take turns), the rest end to end from the lowest bit on.
+//
+// Form 7 is for numbers that gather around one. A number less centre, without its low bits,
+// plus 32 is a symbol of 0 to 63; symbols have prefix codes of up to eleven bits, the first half
+// of the block's in one stream and the rest in another. Codes are kept per column, outside of blocks ([Tables]),
+// so one code serves many blocks and its decoding table is made once. Form 8 is for values
+// that mostly stay as they were.
+//
 // Forms 1 to 3 were those of a layout that was never released.
 //
 // All functions may be called concurrently.
@@ -44,23 +52,33 @@ const (
 	intFrame = 4
 	intDelta = 5
 	intLine  = 6
+
+	intCoded   = 7
+	intChanges = 8
 )
 
 // scratch is what encoding a block needs besides the block.
 type scratch struct {
 	deltas, residuals []int64
 	packed            []uint64
+	syms, stream      []uint8
+	exceptions        []int
+	decimalInts       []int64
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// AppendInts appends vals, encoded.
+// AppendInts appends vals, encoded without prefix codes.
 func AppendInts(dst []byte, vals []int64) []byte {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return s.appendInts(dst, vals)
+}
+
+func (s *scratch) appendInts(dst []byte, vals []int64) []byte {
 	if len(vals) == 0 {
 		return dst
 	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
 	lo, hi := slices.Min(vals), slices.Max(vals)
 	frameWidth := bits.Len64(uint64(hi) - uint64(lo))
 	if frameWidth == 0 || len(vals) < 3 {
@@ -236,7 +254,7 @@ func (s *scratch) appendLine(dst []byte, first int64, l linePlan) []byte {
 	return appendPacked(dst, s.above(s.residuals, l.least), l.width)
 }
 
-// DecodeInts fills dst and returns what follows the block.
+// DecodeInts fills dst from a block without prefix codes and returns what follows it.
 func DecodeInts(dst []int64, src []byte) ([]byte, error) {
 	if len(dst) == 0 {
 		return src, nil
@@ -304,12 +322,7 @@ func decodeDelta(dst []int64, r reader) ([]byte, error) {
 		}
 		dst[at] = exceptions.varint()
 	}
-	dst[0] = first
-	sum := first
-	for i, d := range dst[1:] {
-		sum += d
-		dst[1+i] = sum
-	}
+	prefixSum(dst, first)
 	return rest, nil
 }
 

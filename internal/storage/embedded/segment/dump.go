@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/weir-db/weir/internal/storage/embedded/codec"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -55,6 +56,7 @@ func (r *Reader) dumpBlock(w io.Writer, i int, check bool) error {
 			name = fmt.Sprintf("%q", r.columns[c-2].Name)
 		}
 		fmt.Fprintf(w, "  %10d  %s, %d bytes, crc %08x", r.offsets[k], name, ch.length, ch.crc)
+		fmt.Fprint(w, r.formText(i, c))
 		if c > 1 {
 			fmt.Fprint(w, statsText(&ch.stats, r.columns[c-2].Type.Kind))
 		}
@@ -66,6 +68,32 @@ func (r *Reader) dumpBlock(w io.Writer, i int, check bool) error {
 	return r.checkBlock(i)
 }
 
+// formText names how a chunk is encoded; of a damaged one it says nothing.
+func (r *Reader) formText(block, c int) string {
+	var buf buffers
+	b, _, err := r.chunkBytes(&buf, block, c)
+	if err != nil || len(b) < 2 {
+		return ""
+	}
+	switch {
+	case c == 0 && r.version > 1 && b[0] == timesRegular:
+		return ", regular runs"
+	case c == 0 && r.version > 1:
+		return ", " + codec.DescribeInts(b[1:])
+	case c < 2:
+		return ", " + codec.DescribeInts(b)
+	case b[0] != validAll:
+		return ", with nulls"
+	}
+	switch r.columns[c-2].Type.Kind.Storage() {
+	case vec.StoreInts:
+		return ", " + codec.DescribeInts(b[1:])
+	case vec.StoreFloats:
+		return ", " + codec.DescribeFloats(b[1:])
+	}
+	return ""
+}
+
 func statsText(s *Stats, kind vec.Kind) string {
 	text := fmt.Sprintf(", %d values", s.NonNull)
 	if s.HasRange {
@@ -73,6 +101,9 @@ func statsText(s *Stats, kind vec.Kind) string {
 	}
 	if s.HasSum {
 		text += ", sum " + bitsText(s.Sum, kind)
+	}
+	if s.HasM2 {
+		text += fmt.Sprintf(", squares %.4g", s.M2)
 	}
 	return text
 }

@@ -28,9 +28,11 @@ type Reader struct {
 	rows             int64
 	minTime, maxTime int64
 	series           int
+	version          uint32
 	blocks           []Block
 	chunks           []chunk
-	offsets          []int64 // of chunks
+	tables           []*codec.Tables // of each column
+	offsets          []int64         // of chunks
 	seriesAt         int64
 	seriesLen        int64
 	seriesCRC        uint32
@@ -112,11 +114,12 @@ func (r *Reader) readFooter() error {
 	if _, err := r.object.ReadAt(t[:], size-trailerBytes); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
+	r.version = binary.LittleEndian.Uint32(t[8:])
 	switch {
 	case [8]byte(t[12:]) != magic:
 		return r.corrupt(size-8, errors.New("it does not end as a segment does"))
-	case binary.LittleEndian.Uint32(t[8:]) != formatVersion:
-		return r.corrupt(size-12, fmt.Errorf("format version %d, this program reads %d", binary.LittleEndian.Uint32(t[8:]), formatVersion))
+	case r.version < 1 || r.version > formatVersion:
+		return r.corrupt(size-12, fmt.Errorf("format version %d, this program reads 1 to %d", r.version, formatVersion))
 	}
 	length := int64(binary.LittleEndian.Uint32(t[0:]))
 	if length > size-trailerBytes {
@@ -244,12 +247,25 @@ func (r *Reader) readInto(b []byte, at int64, crc uint32) error {
 }
 
 func (r *Reader) parseIndex(b []byte, n int) error {
-	if n > len(b)/8 { // each has at least two checksums
+	if n > len(b)/4 { // each has at least one checksum
 		return fmt.Errorf("%d blocks in an index of %d bytes", n, len(b))
+	}
+	unit := int64(1)
+	var decoder codec.Decoder
+	if r.version > 1 {
+		var err error
+		if decoder.Tables, b, err = codec.ParseTables(b); err != nil {
+			return err
+		}
+		u, size := binary.Uvarint(b)
+		if size <= 0 || u < 1 || u > math.MaxInt64 {
+			return errors.New("no unit of time")
+		}
+		unit, b = int64(u), b[size:]
 	}
 	ints := func(count int) ([]int64, error) {
 		out := make([]int64, count)
-		rest, err := codec.DecodeInts(out, b)
+		rest, err := readList(out, b, &decoder, r.version)
 		b = rest
 		return out, err
 	}
@@ -273,10 +289,13 @@ func (r *Reader) parseIndex(b []byte, n int) error {
 	if err := errors.Join(e1, e2); err != nil {
 		return err
 	}
+	for i := range mins {
+		mins[i], spans[i] = mins[i]*unit, spans[i]*unit
+	}
 	if err := r.makeBlocks(rows, mins, spans, runs, series, counts); err != nil {
 		return err
 	}
-	return r.parseChunks(b, n)
+	return r.parseChunks(b, n, &decoder)
 }
 
 func (r *Reader) makeBlocks(rows, mins, spans, runs, series, counts []int64) error {
@@ -309,72 +328,47 @@ func (r *Reader) makeBlocks(rows, mins, spans, runs, series, counts []int64) err
 	return nil
 }
 
-func (r *Reader) parseChunks(b []byte, n int) error {
+func (r *Reader) parseChunks(b []byte, n int, decoder *codec.Decoder) error {
 	per := chunksPerBlock(len(r.columns))
-	if n > 0 && per > len(b)/(4*n) { // a checksum each
+	if per > len(b)/3 { // lengths of each, if they are all alike
 		return fmt.Errorf("%d columns in an index of %d bytes", len(r.columns), len(b))
 	}
 	r.chunks = make([]chunk, n*per)
-	var d codec.FloatDecoder
-	ints, floats := make([]int64, n), make([]float64, n)
-	next := func() (err error) {
-		b, err = codec.DecodeInts(ints, b)
-		return err
-	}
+	r.tables = make([]*codec.Tables, len(r.columns))
+	lengths := make([]int64, n)
 	for c := range per {
-		if err := next(); err != nil {
+		var err error
+		if b, err = readList(lengths, b, decoder, r.version); err != nil {
 			return err
 		}
-		if len(b) < 4*n {
-			return errors.New("it ends within the checksums")
-		}
 		for i := range n {
-			if ints[i] < 0 || ints[i] > math.MaxInt32 {
-				return fmt.Errorf("a chunk of %d bytes", ints[i])
+			if lengths[i] < 0 || lengths[i] > math.MaxInt32 {
+				return fmt.Errorf("a chunk of %d bytes", lengths[i])
+			}
+			if r.version > 1 && lengths[i] == 0 {
+				continue
+			}
+			if len(b) < 4 {
+				return errors.New("it ends within the checksums")
 			}
 			ch := &r.chunks[i*per+c]
-			ch.length, ch.crc = uint32(ints[i]), binary.LittleEndian.Uint32(b[4*i:])
+			ch.length, ch.crc = uint32(lengths[i]), binary.LittleEndian.Uint32(b)
+			b = b[4:]
 		}
-		b = b[4*n:]
 		if c < 2 {
 			continue
 		}
-		if err := next(); err != nil {
+		kind, of := r.columns[c-2].Type.Kind, r.chunks[min(c, len(r.chunks)):]
+		if r.version == 1 {
+			b, err = parseStatsV1(b, kind, of, per)
+		} else if b, err = parseStats(b, kind, of, per, decoder); err == nil {
+			r.tables[c-2], b, err = codec.ParseTables(b)
+		}
+		if err != nil {
 			return err
-		}
-		for i := range n {
-			r.chunks[i*per+c].stats.NonNull = int32(ints[i])
-		}
-		if err := next(); err != nil {
-			return err
-		}
-		for i := range n {
-			setFlags(&r.chunks[i*per+c].stats, uint8(ints[i]))
-		}
-		for _, field := range statFields {
-			if r.columns[c-2].Type.Kind == vec.Double {
-				rest, err := d.Decode(floats, b)
-				if err != nil {
-					return err
-				}
-				b = rest
-				for i := range n {
-					ints[i] = int64(math.Float64bits(floats[i]))
-				}
-			} else if err := next(); err != nil {
-				return err
-			}
-			for i := range n {
-				*field(&r.chunks[i*per+c].stats) = uint64(ints[i])
-			}
 		}
 	}
 	return r.place()
-}
-
-func setFlags(s *Stats, f uint8) {
-	s.HasRange, s.HasSum = f&flagRange != 0, f&flagSum != 0
-	s.FirstNull, s.LastNull = f&flagFirstNull != 0, f&flagLastNull != 0
 }
 
 // place computes the offsets of the chunks, which lie end to end from the start.
@@ -399,7 +393,7 @@ func (r *Reader) EachSeries(f func(i int, s SeriesInfo) error) error {
 		return err
 	}
 	var stopped error
-	err = decodeSeries(b, r.series, func(i int, s SeriesInfo) error {
+	err = decodeSeries(b, r.series, r.version, func(i int, s SeriesInfo) error {
 		stopped = f(i, s)
 		return stopped
 	})
@@ -409,16 +403,16 @@ func (r *Reader) EachSeries(f func(i int, s SeriesInfo) error) error {
 	return err
 }
 
-// Buffers holds what a goroutine needs to decode chunks. The zero value is ready.
-type Buffers struct {
-	raw    []byte
-	floats codec.FloatDecoder
+// buffers holds what a goroutine needs to decode chunks.
+type buffers struct {
+	raw     []byte
+	decoder codec.Decoder
 }
 
-var rawBuffers = sync.Pool{New: func() any { return new(Buffers) }}
+var rawBuffers = sync.Pool{New: func() any { return new(buffers) }}
 
 // chunkBytes reads chunk c of a block; nil if it is absent.
-func (r *Reader) chunkBytes(buf *Buffers, block, c int) ([]byte, int64, error) {
+func (r *Reader) chunkBytes(buf *buffers, block, c int) ([]byte, int64, error) {
 	i := block*chunksPerBlock(len(r.columns)) + c
 	ch := &r.chunks[i]
 	if ch.length == 0 {
@@ -428,9 +422,73 @@ func (r *Reader) chunkBytes(buf *Buffers, block, c int) ([]byte, int64, error) {
 	return buf.raw, r.offsets[i], r.readInto(buf.raw, r.offsets[i], ch.crc)
 }
 
+// Regular returns the distance of neighbouring rows if the block's times are known without
+// reading: those of one series at equal distances. They begin with the block's MinTime.
+func (r *Reader) Regular(block int) (step int64, ok bool) {
+	b := &r.blocks[block]
+	if r.version == 1 || r.chunks[block*chunksPerBlock(len(r.columns))].length > 0 {
+		return 0, false
+	}
+	if b.Rows > 1 {
+		step = (b.MaxTime - b.MinTime) / int64(b.Rows-1)
+	}
+	return step, true
+}
+
 // Times reads the times of a block into dst, which it returns grown as needed.
 func (r *Reader) Times(block int, dst []int64) ([]int64, error) {
-	return r.ints(block, 0, dst)
+	if r.version == 1 {
+		return r.ints(block, 0, dst)
+	}
+	b := &r.blocks[block]
+	dst = slices.Grow(dst[:0], b.Rows)[:b.Rows]
+	if step, ok := r.Regular(block); ok {
+		fillRegular(dst, b.MinTime, step)
+		return dst, nil
+	}
+	buf := rawBuffers.Get().(*buffers)
+	defer rawBuffers.Put(buf)
+	raw, at, err := r.chunkBytes(buf, block, 0)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := decodeTimes(dst, raw, b)
+	if err != nil || len(rest) > 0 {
+		return nil, r.corrupt(at, cmpErr(err, rest))
+	}
+	return dst, nil
+}
+
+func fillRegular(dst []int64, first, step int64) {
+	for i := range dst {
+		dst[i] = first
+		first += step
+	}
+}
+
+func decodeTimes(dst []int64, raw []byte, b *Block) (rest []byte, err error) {
+	if len(raw) == 0 {
+		return nil, errors.New("an empty chunk")
+	}
+	switch raw[0] {
+	case timesPlain:
+		return codec.DecodeInts(dst, raw[1:])
+	case timesRegular:
+		firsts, steps := make([]int64, len(b.Runs)), make([]int64, len(b.Runs))
+		if rest, err = codec.DecodeInts(firsts, raw[1:]); err != nil {
+			return nil, err
+		}
+		if rest, err = codec.DecodeInts(steps, rest); err != nil {
+			return nil, err
+		}
+		at := 0
+		for i, run := range b.Runs {
+			fillRegular(dst[at:at+int(run.Rows)], firsts[i], steps[i])
+			at += int(run.Rows)
+		}
+		return rest, nil
+	}
+	return nil, fmt.Errorf("times of form %d", raw[0])
 }
 
 // Versions reads the versions of a block; nil means that all are 1.
@@ -442,7 +500,7 @@ func (r *Reader) Versions(block int, dst []int64) ([]int64, error) {
 }
 
 func (r *Reader) ints(block, c int, dst []int64) ([]int64, error) {
-	buf := rawBuffers.Get().(*Buffers)
+	buf := rawBuffers.Get().(*buffers)
 	defer rawBuffers.Put(buf)
 	b, at, err := r.chunkBytes(buf, block, c)
 	if err != nil {
@@ -466,7 +524,7 @@ func cmpErr(err error, rest []byte) error {
 
 // Column reads a value column of a block into d, whose slices it reuses.
 func (r *Reader) Column(block, column int, d *Data) error {
-	buf := rawBuffers.Get().(*Buffers)
+	buf := rawBuffers.Get().(*buffers)
 	defer rawBuffers.Put(buf)
 	b, at, err := r.chunkBytes(buf, block, 2+column)
 	if err != nil {
@@ -476,7 +534,8 @@ func (r *Reader) Column(block, column int, d *Data) error {
 		*d = Data{}
 		return nil
 	}
-	rest, err := decodeData(b, r.columns[column].Type.Kind, r.blocks[block].Rows, d, &buf.floats)
+	buf.decoder.Tables = r.tables[column]
+	rest, err := decodeData(b, r.columns[column].Type.Kind, r.blocks[block].Rows, d, &buf.decoder)
 	if err != nil || len(rest) > 0 {
 		return r.corrupt(at, cmpErr(err, rest))
 	}
@@ -484,7 +543,7 @@ func (r *Reader) Column(block, column int, d *Data) error {
 }
 
 // decodeData decodes a chunk of n rows.
-func decodeData(b []byte, kind vec.Kind, n int, d *Data, floats *codec.FloatDecoder) ([]byte, error) {
+func decodeData(b []byte, kind vec.Kind, n int, d *Data, decoder *codec.Decoder) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, errors.New("an empty chunk")
 	}
@@ -516,11 +575,11 @@ func decodeData(b []byte, kind vec.Kind, n int, d *Data, floats *codec.FloatDeco
 	switch kind.Storage() {
 	case vec.StoreInts:
 		d.Ints = slices.Grow(old.Ints[:0], n)[:n]
-		b, err = codec.DecodeInts(d.Ints[:present], b)
+		b, err = decoder.Ints(d.Ints[:present], b)
 		spread(d.Ints, d.Nulls, present)
 	case vec.StoreFloats:
 		d.Floats = slices.Grow(old.Floats[:0], n)[:n]
-		b, err = floats.Decode(d.Floats[:present], b)
+		b, err = decoder.Floats(d.Floats[:present], b)
 		spread(d.Floats, d.Nulls, present)
 	case vec.StoreBools:
 		d.Bools = slices.Grow(old.Bools[:0], n)[:n]

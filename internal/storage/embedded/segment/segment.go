@@ -12,11 +12,13 @@
 //
 //	chunks    for each block: times, versions (if one is not 1), value columns in order
 //	series    the series table
-//	index     blocks and their chunks
+//	index     blocks, their chunks and statistics, and the prefix codes of each column
 //	footer    schema and the places of the two before
 //	trailer   footer length u32, footer CRC-32C u32, format version u32, "weirseg1"
 //
-// A chunk is a validity byte (0: no null, 1: all null and nothing follows, 2: one
+// A chunk of times is absent if the rows of the block are one series' at equal distances; else
+// it is a form byte (0: the times as integers; 1: each run is at equal distances: first times,
+// then distances, as integers). Another chunk is a validity byte (0: no null, 1: all null and nothing follows, 2: one
 // null flag per row, as codec booleans, then the values that are not null) and a block
 // of package codec. Its CRC-32C is in the index. Series, index and footer are compressed
 // with zstd behind their length (uvarint), and have a CRC-32C, kept in the footer or the trailer.
@@ -28,11 +30,9 @@ package segment
 import (
 	"fmt"
 	"hash/crc32"
-	"math"
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/storage"
-	"github.com/weir-db/weir/internal/vec"
 )
 
 // BlockRows is how many rows a block aims at; MaxBlockRows bounds it.
@@ -43,8 +43,10 @@ const (
 	ownRows = BlockRows / 2
 )
 
+// Versions 1 and 2 differ in the index and in the chunks of times; version 2 has prefix
+// codes besides.
 const (
-	formatVersion = 1
+	formatVersion = 2
 	trailerBytes  = 20
 )
 
@@ -103,96 +105,4 @@ type Data struct {
 // AllNull reports whether no row has a value.
 func (d *Data) AllNull() bool {
 	return d.Ints == nil && d.Floats == nil && d.Bools == nil && d.Strs == nil
-}
-
-// Stats is what is known of a chunk without reading it. Bits are those of
-// storage.Val: the value of bigint and timestamp, the bits of a double, 0 or 1 for boolean.
-// Varchar chunks have counts only.
-type Stats struct {
-	NonNull int32
-	// HasRange: Min and Max are set: some value is not null, and no double is NaN.
-	HasRange bool
-	// HasSum: Sum is set, of doubles in the order of rows, or of bigints without overflow.
-	HasSum   bool
-	Min, Max uint64
-	Sum      uint64
-	// First and Last are the values of the first and last row; meaningful by time only
-	// in a block of one run. FirstNull and LastNull say that they are null.
-	First, Last         uint64
-	FirstNull, LastNull bool
-}
-
-// statsOf computes the statistics of n rows.
-func statsOf(kind vec.Kind, d *Data, n int) Stats {
-	if d.AllNull() {
-		return Stats{FirstNull: true, LastNull: true}
-	}
-	null := func(i int) bool { return d.Nulls != nil && d.Nulls[i] }
-	s := Stats{FirstNull: null(0), LastNull: null(n - 1)}
-	for i := range n {
-		if !null(i) {
-			s.NonNull++
-		}
-	}
-	switch kind.Storage() {
-	case vec.StoreFloats:
-		floatStats(&s, d, n)
-	case vec.StoreInts:
-		intStats(&s, d, n)
-	case vec.StoreBools:
-		boolStats(&s, d, n)
-	}
-	return s
-}
-
-func floatStats(s *Stats, d *Data, n int) {
-	lo, hi, sum := math.Inf(1), math.Inf(-1), 0.0
-	nan := false
-	for i, v := range d.Floats[:n] {
-		if d.Nulls != nil && d.Nulls[i] {
-			continue
-		}
-		nan = nan || v != v
-		lo, hi, sum = min(lo, v), max(hi, v), sum+v
-	}
-	s.HasRange = s.NonNull > 0 && !nan
-	s.HasSum = s.NonNull > 0
-	s.Min, s.Max, s.Sum = math.Float64bits(lo), math.Float64bits(hi), math.Float64bits(sum)
-	s.First, s.Last = math.Float64bits(d.Floats[0]), math.Float64bits(d.Floats[n-1])
-}
-
-func intStats(s *Stats, d *Data, n int) {
-	lo, hi, sum := int64(math.MaxInt64), int64(math.MinInt64), int64(0)
-	overflow := false
-	for i, v := range d.Ints[:n] {
-		if d.Nulls != nil && d.Nulls[i] {
-			continue
-		}
-		lo, hi = min(lo, v), max(hi, v)
-		next := sum + v
-		overflow = overflow || (next > sum) != (v > 0) && v != 0
-		sum = next
-	}
-	s.HasRange = s.NonNull > 0
-	s.HasSum = s.NonNull > 0 && !overflow
-	s.Min, s.Max, s.Sum = uint64(lo), uint64(hi), uint64(sum)
-	s.First, s.Last = uint64(d.Ints[0]), uint64(d.Ints[n-1])
-}
-
-func boolStats(s *Stats, d *Data, n int) {
-	bit := func(b bool) uint64 {
-		if b {
-			return 1
-		}
-		return 0
-	}
-	lo, hi := uint64(1), uint64(0)
-	for i, v := range d.Bools[:n] {
-		if d.Nulls == nil || !d.Nulls[i] {
-			lo, hi = min(lo, bit(v)), max(hi, bit(v))
-		}
-	}
-	s.HasRange = s.NonNull > 0
-	s.Min, s.Max = lo, hi
-	s.First, s.Last = bit(d.Bools[0]), bit(d.Bools[n-1])
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/weir-db/weir/internal/storage"
@@ -49,25 +50,31 @@ func (t *seriesTable) add(s Series, rows, first, last int64) int32 {
 	return int32(t.len() - 1)
 }
 
+// encode writes prefix codes, the dictionary, the number of dimensions in all, the unit of
+// times, and the lists.
 func (t *seriesTable) encode() []byte {
-	var b []byte
+	var b, lists []byte
+	var e codec.Encoder
+	unit := int64(0)
+	for i := range t.first {
+		unit = divisor(divisor(unit, t.first[i]), t.last[i]-t.first[i])
+	}
+	unit = max(unit, 1)
+	first, span := make([]int64, t.len()), make([]int64, t.len())
+	for i := range first {
+		first[i], span[i] = t.first[i]/unit, (t.last[i]-t.first[i])/unit
+	}
+	for _, list := range [][]int64{t.measure, t.dims, t.names, t.values, t.rows, first, span} {
+		lists = appendList(lists, list, &e)
+	}
+	b = e.AppendTables(b)
 	b = binary.AppendUvarint(b, uint64(len(t.strings)))
 	for _, s := range t.strings {
 		b = appendString(b, s)
 	}
 	b = binary.AppendUvarint(b, uint64(len(t.names)))
-	for _, ints := range [][]int64{t.measure, t.dims, t.names, t.values, t.rows, t.first, spans(t.first, t.last)} {
-		b = codec.AppendInts(b, ints)
-	}
-	return b
-}
-
-func spans(first, last []int64) []int64 {
-	out := make([]int64, len(first))
-	for i := range out {
-		out[i] = last[i] - first[i]
-	}
-	return out
+	b = binary.AppendUvarint(b, uint64(unit))
+	return append(b, lists...)
 }
 
 // SeriesInfo is a series with what the segment has of it.
@@ -79,7 +86,14 @@ type SeriesInfo struct {
 
 // decodeSeries calls f for each of n series, in order. The Dims slice is valid during
 // the call; strings are valid for ever and share memory.
-func decodeSeries(b []byte, n int, f func(i int, s SeriesInfo) error) error {
+func decodeSeries(b []byte, n int, version uint32, f func(i int, s SeriesInfo) error) error {
+	var decoder codec.Decoder
+	if version > 1 {
+		var err error
+		if decoder.Tables, b, err = codec.ParseTables(b); err != nil {
+			return err
+		}
+	}
 	count, b, err := takeCount(b, len(b))
 	if err != nil {
 		return err
@@ -113,6 +127,14 @@ func decodeSeries(b []byte, n int, f func(i int, s SeriesInfo) error) error {
 	if err != nil {
 		return err
 	}
+	unit := int64(1)
+	if version > 1 {
+		u, size := binary.Uvarint(b)
+		if size <= 0 || u < 1 || u > math.MaxInt64 {
+			return errors.New("no unit of time")
+		}
+		unit, b = int64(u), b[size:]
+	}
 	lists := make([][]int64, 7) // measure, dims, names, values, rows, first, span
 	for i := range lists {
 		size := n
@@ -120,14 +142,14 @@ func decodeSeries(b []byte, n int, f func(i int, s SeriesInfo) error) error {
 			size = pairs
 		}
 		lists[i] = make([]int64, size)
-		if b, err = codec.DecodeInts(lists[i], b); err != nil {
+		if b, err = readList(lists[i], b, &decoder, version); err != nil {
 			return err
 		}
 	}
 	var dims []storage.Dim
 	at := 0
 	for i := range n {
-		s := SeriesInfo{Rows: lists[4][i], MinTime: lists[5][i], MaxTime: lists[5][i] + lists[6][i]}
+		s := SeriesInfo{Rows: lists[4][i], MinTime: lists[5][i] * unit, MaxTime: (lists[5][i] + lists[6][i]) * unit}
 		if s.Measure, err = str(lists[0][i]); err != nil {
 			return err
 		}
@@ -158,4 +180,12 @@ func takeCount(b []byte, limit int) (int, []byte, error) {
 		return 0, nil, fmt.Errorf("a count of %d, at most %d", n, limit)
 	}
 	return int(n), b[size:], nil
+}
+
+// readList reads a list of a section and returns what follows it.
+func readList(list []int64, b []byte, d *codec.Decoder, version uint32) ([]byte, error) {
+	if version == 1 {
+		return codec.DecodeInts(list, b)
+	}
+	return takeList(list, b, d)
 }

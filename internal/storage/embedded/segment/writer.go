@@ -20,12 +20,13 @@ type Writer struct {
 	out     io.Writer
 	off     int64
 	columns []storage.Column
-	hints   []codec.FloatHint
-	err     error // of out; sticks
+	coders  []codec.Encoder // of each column
+	err     error           // of out; sticks
 
 	series  seriesTable
 	blocks  []Block
-	chunks  []chunk // per block: times, versions, then one per column
+	chunks  []chunk        // per block: times, versions, then one per column
+	exact   []decimalStats // per block and column
 	minTime int64
 	maxTime int64
 	rows    int64
@@ -53,7 +54,7 @@ func chunksPerBlock(columns int) int { return 2 + columns }
 // NewWriter begins a segment with the given value columns.
 func NewWriter(out io.Writer, columns []storage.Column) *Writer {
 	return &Writer{
-		out: out, columns: columns, hints: make([]codec.FloatHint, len(columns)), pending: make([]Data, len(columns)),
+		out: out, columns: columns, coders: make([]codec.Encoder, len(columns)), pending: make([]Data, len(columns)),
 		oldest: true, minTime: math.MaxInt64, maxTime: math.MinInt64,
 	}
 }
@@ -80,7 +81,7 @@ func (w *Writer) Add(s Series, times, versions []int64, data []Data) error {
 	}
 	for from := 0; from < len(times); {
 		to := min(from+BlockRows-len(w.times), len(times))
-		if len(times)-to < BlockRows/8 {
+		if len(times)-to < BlockRows/8 || len(times) < ownRows {
 			to = min(len(times), from+MaxBlockRows-len(w.times)) // no crumbs
 		}
 		w.append(index, times, versions, data, from, to)
@@ -180,7 +181,11 @@ func (w *Writer) flush() {
 		b.MinTime, b.MaxTime = min(b.MinTime, t), max(b.MaxTime, t)
 	}
 	w.blocks = append(w.blocks, b)
-	w.chunk(codec.AppendInts(w.buf[:0], w.times), Stats{})
+	if times := appendTimes(w.buf[:0], &b, w.times); len(times) > 0 {
+		w.chunk(times, Stats{})
+	} else {
+		w.chunks = append(w.chunks, chunk{})
+	}
 	if w.oldest {
 		w.chunks = append(w.chunks, chunk{})
 	} else {
@@ -189,11 +194,12 @@ func (w *Writer) flush() {
 	for c := range w.columns {
 		d := &w.pending[c]
 		kind := w.columns[c].Type.Kind
-		stats := statsOf(kind, d, n)
+		b, stats, exact := encodeColumn(w.buf[:0], kind, d, n, &w.coders[c])
+		w.exact = append(w.exact, exact)
 		if stats.NonNull == 0 {
-			w.chunks = append(w.chunks, chunk{stats: Stats{FirstNull: true, LastNull: true}})
+			w.chunks = append(w.chunks, chunk{stats: stats})
 		} else {
-			w.chunk(appendData(w.buf[:0], kind, d, n, &w.hints[c]), stats)
+			w.chunk(b, stats)
 		}
 		d.reset()
 	}
@@ -234,9 +240,10 @@ const (
 	validFlags = 2
 )
 
-func appendData(dst []byte, kind vec.Kind, d *Data, n int, hint *codec.FloatHint) []byte {
+// encodeColumn encodes n rows of a column and computes their statistics.
+func encodeColumn(dst []byte, kind vec.Kind, d *Data, n int, e *codec.Encoder) ([]byte, Stats, decimalStats) {
 	if d.AllNull() {
-		return append(dst, validNone)
+		return dst, Stats{FirstNull: true, LastNull: true}, decimalStats{}
 	}
 	nulls := d.Nulls
 	if nulls != nil {
@@ -247,15 +254,69 @@ func appendData(dst []byte, kind vec.Kind, d *Data, n int, hint *codec.FloatHint
 	} else {
 		dst = codec.AppendBools(append(dst, validFlags), nulls)
 	}
+	var exact decimalStats
 	switch kind.Storage() {
 	case vec.StoreInts:
-		return codec.AppendInts(dst, present(d.Ints[:n], nulls))
+		vals := present(d.Ints[:n], nulls)
+		if dst = e.Ints(dst, vals); len(vals) > 0 {
+			exact = decimalsOf(vals, 0)
+		}
 	case vec.StoreFloats:
-		return codec.AppendFloats(dst, present(d.Floats[:n], nulls), hint)
+		dst = e.Floats(dst, present(d.Floats[:n], nulls))
+		if as, ok := e.Decimals(); ok {
+			exact = decimalsOf(as.Ints, as.Exponent)
+		}
 	case vec.StoreBools:
-		return codec.AppendBools(dst, present(d.Bools[:n], nulls))
+		dst = codec.AppendBools(dst, present(d.Bools[:n], nulls))
+	default:
+		dst = codec.AppendStrings(dst, present(d.Strs[:n], nulls))
 	}
-	return codec.AppendStrings(dst, present(d.Strs[:n], nulls))
+	if !exact.ok {
+		return dst, statsOf(kind, d, n), exact
+	}
+	stats := Stats{NonNull: int32(exact.n), HasRange: true, HasSum: true, HasM2: true}
+	stats.FirstNull, stats.LastNull = nulls != nil && nulls[0], nulls != nil && nulls[n-1]
+	exact.apply(&stats, kind)
+	return dst, stats, exact
+}
+
+// Forms of chunks of times.
+const (
+	timesPlain   = 0
+	timesRegular = 1
+)
+
+// appendTimes encodes the times of a block; nothing if they can be told from the block.
+func appendTimes(dst []byte, b *Block, times []int64) []byte {
+	firsts, steps := make([]int64, 0, len(b.Runs)), make([]int64, 0, len(b.Runs))
+	at := 0
+	for _, r := range b.Runs {
+		run := times[at : at+int(r.Rows)]
+		at += int(r.Rows)
+		step, ok := stepOf(run)
+		if !ok {
+			return codec.AppendInts(append(dst, timesPlain), times)
+		}
+		firsts, steps = append(firsts, run[0]), append(steps, step)
+	}
+	if len(b.Runs) == 1 {
+		return dst
+	}
+	return codec.AppendInts(codec.AppendInts(append(dst, timesRegular), firsts), steps)
+}
+
+// stepOf returns the distance of neighbours, if it is the same for all.
+func stepOf(times []int64) (step int64, ok bool) {
+	if len(times) < 2 {
+		return 0, true
+	}
+	step = times[1] - times[0]
+	for i := 2; i < len(times); i++ {
+		if times[i]-times[i-1] != step {
+			return 0, false
+		}
+	}
+	return step, true
 }
 
 func anyTrue(flags []bool) bool {
@@ -336,87 +397,68 @@ func appendString(dst []byte, s string) []byte {
 // encodeIndex writes column by column: neighbours are alike, which compresses.
 func (w *Writer) encodeIndex() []byte {
 	var b []byte
+	var e codec.Encoder
 	n := len(w.blocks)
-	rows, mins, maxs, runs := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	rows, mins, spans, runs := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	var series, counts []int64
+	unit := int64(0) // that all times are multiples of: ns are seldom what they are
 	for i := range w.blocks {
 		bl := &w.blocks[i]
-		rows[i], mins[i], maxs[i], runs[i] = int64(bl.Rows), bl.MinTime, bl.MaxTime-bl.MinTime, int64(len(bl.Runs))
+		rows[i], mins[i], spans[i], runs[i] = int64(bl.Rows), bl.MinTime, bl.MaxTime-bl.MinTime, int64(len(bl.Runs))
+		unit = divisor(divisor(unit, mins[i]), spans[i])
 		for _, r := range bl.Runs {
 			series, counts = append(series, int64(r.Series)), append(counts, int64(r.Rows))
 		}
 	}
-	for _, ints := range [][]int64{rows, mins, maxs, runs} {
-		b = codec.AppendInts(b, ints)
+	unit = max(unit, 1)
+	for i := range mins {
+		mins[i], spans[i] = mins[i]/unit, spans[i]/unit
+	}
+	b = binary.AppendUvarint(b, uint64(unit))
+	for _, list := range [][]int64{rows, mins, spans, runs} {
+		b = appendList(b, list, &e)
 	}
 	b = binary.AppendUvarint(b, uint64(len(series)))
-	b = codec.AppendInts(b, series)
-	b = codec.AppendInts(b, counts)
-	per := chunksPerBlock(len(w.columns))
-	for c := range per {
-		b = w.encodeChunks(b, c, per)
+	b = appendList(b, series, &e)
+	b = appendList(b, counts, &e)
+	for c := range chunksPerBlock(len(w.columns)) {
+		b = w.encodeChunks(b, c, &e)
 	}
-	return b
+	return append(e.AppendTables(nil), b...)
+}
+
+// divisor returns the greatest common divisor, not negative; that of 0 and b is b.
+func divisor(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	if a < 0 {
+		return max(-a, 1) // the least of all has no opposite
+	}
+	return a
 }
 
 // encodeChunks writes the index entries of one kind of chunk of all blocks.
-func (w *Writer) encodeChunks(b []byte, c, per int) []byte {
-	n := len(w.blocks)
-	at := func(f func(*chunk) int64) []int64 {
-		out := make([]int64, n)
-		for i := range out {
-			out[i] = f(&w.chunks[i*per+c])
-		}
-		return out
+func (w *Writer) encodeChunks(b []byte, c int, e *codec.Encoder) []byte {
+	per := chunksPerBlock(len(w.columns))
+	chunks := make([]*chunk, len(w.blocks))
+	lengths := make([]int64, len(w.blocks))
+	for i := range chunks {
+		chunks[i] = &w.chunks[i*per+c]
+		lengths[i] = int64(chunks[i].length)
 	}
-	b = codec.AppendInts(b, at(func(ch *chunk) int64 { return int64(ch.length) }))
-	for i := range n {
-		b = binary.LittleEndian.AppendUint32(b, w.chunks[i*per+c].crc)
+	b = appendList(b, lengths, e)
+	for _, ch := range chunks {
+		if ch.length > 0 {
+			b = binary.LittleEndian.AppendUint32(b, ch.crc)
+		}
 	}
 	if c < 2 {
 		return b
 	}
-	b = codec.AppendInts(b, at(func(ch *chunk) int64 { return int64(ch.stats.NonNull) }))
-	b = codec.AppendInts(b, at(func(ch *chunk) int64 { return int64(flagsOf(&ch.stats)) }))
-	for _, f := range statFields {
-		b = w.encodeStats(b, at(func(ch *chunk) int64 { return int64(*f(&ch.stats)) }), w.columns[c-2].Type.Kind)
+	exact := make([]*decimalStats, len(w.blocks))
+	for i := range exact {
+		exact[i] = &w.exact[i*len(w.columns)+c-2]
 	}
-	return b
-}
-
-// statFields are the values of a Stats, in the order of the file.
-var statFields = []func(*Stats) *uint64{
-	func(s *Stats) *uint64 { return &s.Min },
-	func(s *Stats) *uint64 { return &s.Max },
-	func(s *Stats) *uint64 { return &s.Sum },
-	func(s *Stats) *uint64 { return &s.First },
-	func(s *Stats) *uint64 { return &s.Last },
-}
-
-// encodeStats writes statistics of one kind with the codec of their column.
-func (w *Writer) encodeStats(b []byte, bits []int64, kind vec.Kind) []byte {
-	if kind != vec.Double {
-		return codec.AppendInts(b, bits)
-	}
-	floats := make([]float64, len(bits))
-	for i, v := range bits {
-		floats[i] = math.Float64frombits(uint64(v))
-	}
-	return codec.AppendFloats(b, floats, nil)
-}
-
-const (
-	flagRange = 1 << iota
-	flagSum
-	flagFirstNull
-	flagLastNull
-)
-
-func flagsOf(s *Stats) (f uint8) {
-	for i, set := range []bool{s.HasRange, s.HasSum, s.FirstNull, s.LastNull} {
-		if set {
-			f |= 1 << i
-		}
-	}
-	return f
+	return w.coders[c-2].AppendTables(appendStats(b, w.columns[c-2].Type.Kind, chunks, exact, e))
 }
