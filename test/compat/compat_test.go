@@ -1,9 +1,9 @@
 //go:build e2e
 
 // Package compat runs clients that nobody here wrote against the real binary: the
-// newest boto3 and AWS CLI, the older ones that Debian ships, the JavaScript SDK,
-// mosquitto, DuckDB and awswrangler. Each runs twice where it can: with an endpoint argument, and with
-// AWS_ENDPOINT_URL alone. test/compat/run.sh installs what is needed.
+// newest boto3 and AWS CLI, the older ones that Debian ships, the JavaScript and Go SDKs,
+// mosquitto, DuckDB, awswrangler and Telegraf's output plug-in. Each runs twice where it can: with an endpoint argument, and with
+// AWS_ENDPOINT_URL alone. Go programs are in gosdk, a module of its own. test/compat/run.sh installs what is needed.
 package compat
 
 import (
@@ -116,6 +116,64 @@ func client(t *testing.T, endpoint, name string, args ...string) {
 	t.Logf("%s", out)
 }
 
+// inNode returns the absolute name of a script of clients, beside the packages that it imports:
+// Node looks for them there.
+func inNode(t *testing.T, script string) string {
+	t.Helper()
+	text, err := os.ReadFile("clients/" + script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(tool(t, "WEIR_E2E_NODE", "../../.e2e/node"), script)
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// gosdk runs the tests of a package of the module gosdk, with AWS_ENDPOINT_URL as all its
+// AWS settings but keys and a region.
+func gosdk(t *testing.T, s *server, pkg string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "./"+pkg)
+	cmd.Dir = "gosdk"
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "AWS_") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+	cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL="+s.url, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "AWS_EC2_METADATA_DISABLED=true")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+func TestGoSDKSamples(t *testing.T) {
+	gosdk(t, start(t, t.TempDir(), "--clock", "controlled"), "samples")
+}
+
+func TestTerraformProvidersCalls(t *testing.T) { gosdk(t, start(t, t.TempDir()), "terraform") }
+
+func TestTelegrafsOutput(t *testing.T) { gosdk(t, start(t, t.TempDir()), "telegraf") }
+
+func TestSamplesWithBoto3(t *testing.T) {
+	s := start(t, t.TempDir())
+	newest, debian := tool(t, "WEIR_E2E_PYTHON", "../../.e2e/venv/bin/python"), tool(t, "WEIR_E2E_DEBIAN_PYTHON", "/usr/bin/python3")
+	t.Run("newest, environment alone", func(t *testing.T) { client(t, s.url, newest, "clients/samples.py", "--database", "newest_env") })
+	t.Run("debian's, endpoint argument", func(t *testing.T) {
+		client(t, "", debian, "clients/samples.py", "--endpoint", s.url, "--database", "debian_arg")
+	})
+}
+
+func TestSamplesWithTheJavaScriptSDK(t *testing.T) {
+	s := start(t, t.TempDir())
+	name := inNode(t, "samples.mjs")
+	t.Run("endpoint argument", func(t *testing.T) { client(t, "", "node", name, "js_arg", s.url) })
+	t.Run("environment alone", func(t *testing.T) { client(t, s.url, "node", name, "js_env") })
+}
+
 func TestBoto3(t *testing.T) {
 	s := start(t, t.TempDir())
 	newest, debian := tool(t, "WEIR_E2E_PYTHON", "../../.e2e/venv/bin/python"), tool(t, "WEIR_E2E_DEBIAN_PYTHON", "/usr/bin/python3")
@@ -160,16 +218,7 @@ func TestUnloadWithDuckDBAndAWSWrangler(t *testing.T) {
 
 func TestJavaScriptSDK(t *testing.T) {
 	s := start(t, t.TempDir())
-	// Node looks for packages beside the script, so the script goes beside the packages.
-	dir := tool(t, "WEIR_E2E_NODE", "../../.e2e/node")
-	script, err := os.ReadFile("clients/article.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(dir, "article.mjs")
-	if err := os.WriteFile(name, script, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	name := inNode(t, "article.mjs")
 	t.Run("endpoint argument", func(t *testing.T) { client(t, "", "node", name, "js-arg", s.url) })
 	t.Run("environment alone", func(t *testing.T) { client(t, s.url, "node", name, "js-env") })
 }
