@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/weir-db/weir/internal/clock"
-	"github.com/weir-db/weir/internal/ingest"
 	"github.com/weir-db/weir/internal/server"
 )
 
@@ -64,7 +63,7 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.StringVar(&o.S3Endpoint, "s3-endpoint", "", "`URL` of an S3-compatible store, or aws for Amazon's, that UNLOAD, batch load and reports use instead of the buckets in --data; keys from AWS_ACCESS_KEY_ID and so on")
 	f.StringVar(&o.S3Region, "s3-region", "", "its region `name`; by default AWS_REGION, else us-east-1")
 	f.Var(&f.maxBody, "max-body", "largest request body")
-	f.StringVar(&f.limits, "limits", "aws", "bounds of WriteRecords: aws (its quotas) or roomy, then `changes` such as aws,records=1000")
+	f.StringVar(&f.limits, "limits", "aws", "bounds of requests and results: aws (its quotas) or roomy, then `changes` such as aws,records=1000")
 	f.StringVar(&o.PublicHost, "public-host", "", "`host[:port]` that DescribeEndpoints tells clients, behind a proxy")
 	f.StringVar(&o.TLSCertFile, "tls-cert", "", "PEM `file` with the certificate for all doors")
 	f.StringVar(&o.TLSKeyFile, "tls-key", "", "PEM `file` with its key")
@@ -103,7 +102,7 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 		return o, usagef("--s3-endpoint %s: want a URL such as http://127.0.0.1:9000, or aws", o.S3Endpoint)
 	}
 	var err error
-	if o.Limits, err = ingest.ParseLimits(f.limits); err != nil {
+	if o.Limits, err = server.ParseLimits(f.limits); err != nil {
 		return o, usagef("--limits: %v", err)
 	}
 	switch f.clock {

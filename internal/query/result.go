@@ -27,6 +27,7 @@ type result struct {
 	sql      string
 	client   clientKey // zero: none
 	maxRows  int       // of the first call
+	unload   bool      // it works on although nobody asks
 	insights bool
 	params   map[string]vec.Value // of a stream
 	columns  []plan.OutputColumn
@@ -113,7 +114,11 @@ func (s *Service) answer(ctx context.Context, r *result, number, maxRows int) (*
 			r.made = nil
 			return s.handOut(r, p)
 		case late == nil && r.rows == 0:
-			timer := time.NewTimer(s.opts.Patience)
+			patience := s.opts.Patience
+			if r.unload {
+				patience = s.opts.UnloadPatience
+			}
+			timer := time.NewTimer(patience)
 			defer timer.Stop()
 			late = timer.C
 		}
@@ -146,7 +151,8 @@ func (s *Service) answer(ctx context.Context, r *result, number, maxRows int) (*
 func (s *Service) leave(r *result) error {
 	var o *Observation
 	if r.waiting == 0 && !r.ended {
-		if r.number == 0 { // nobody has a token, or will have one
+		// Nobody has a token, or will have one; but a retry finds an UNLOAD by its ClientToken.
+		if r.number == 0 && !(r.unload && r.client.token != "") {
 			ended := s.endLocked(r, errLeft)
 			o = &ended
 		} else {
@@ -164,7 +170,7 @@ func (s *Service) leave(r *result) error {
 // grace period stays for the rest of the usual time.
 func (s *Service) abandon(r *result) {
 	s.mu.Lock()
-	if r.ended || r.waiting > 0 {
+	if r.ended || r.waiting > 0 || r.unload && r.making != nil { // an UNLOAD ends, whoever waits for it
 		s.mu.Unlock()
 		return
 	}
@@ -200,6 +206,9 @@ func (s *Service) make(r *result, maxRows int, lastKept bool) {
 	switch {
 	case r.ended: // meanwhile; nobody else closes what was in use
 		r.cut.close()
+	case err == nil && r.bytes+p.bytes > s.opts.Limits.ResultBytes:
+		ended := s.endLocked(r, s.tooLarge())
+		o = &ended
 	case err != nil:
 		ended := s.endLocked(r, err)
 		o = &ended

@@ -32,8 +32,15 @@ type Options struct {
 	// Observe is told of every query that ended, however it did; nil: nobody.
 	Observe func(o Observation)
 
+	Limits Limits // of results and UNLOAD
+
+	// SortUnloads has the rows of an UNLOAD with partitions sorted by them, so that one object is open at a
+	// time: for stores where an open object costs memory.
+	SortUnloads bool
+
 	PageBytes        int64         // of JSON per page; default 1 MB (Query API)
 	Patience         time.Duration // after which a call answers with an empty page; default 10 s
+	UnloadPatience   time.Duration // the same for UNLOAD, whose callers may not ask again; default 50 s (clients wait 60 s, Query API)
 	TimeLimit        time.Duration // of one query, pages included; default 1 h (Timestream quotas)
 	RetainFor        time.Duration // a result that nobody reads, or a page kept for a retry; default 1 h (Query API)
 	Grace            time.Duration // a query goes on after its last caller has left; default 1 min
@@ -52,6 +59,8 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	def(&o.PageBytes, 1_000_000)
 	def(&o.Patience, 10*time.Second)
+	def(&o.UnloadPatience, 50*time.Second)
+	o.Limits = o.Limits.withDefaults()
 	def(&o.TimeLimit, time.Hour)
 	def(&o.RetainFor, time.Hour)
 	def(&o.Grace, time.Minute)
@@ -92,6 +101,8 @@ type Service struct {
 	disabled map[string]bool
 	slots    chan struct{} // one is held while a page is made
 	memory   *exec.Budget  // of all queries
+	unloads  rate
+	tokens   *clientTokens
 
 	mu        sync.Mutex // guards the fields below, and those of results that say so
 	results   map[string]*result
@@ -115,6 +126,7 @@ func New(o Options) *Service {
 		disabled: map[string]bool{},
 		slots:    make(chan struct{}, o.Parallel),
 		memory:   &exec.Budget{LimitBytes: o.TotalMemoryBytes, Setting: "--memory-limit"},
+		tokens:   newClientTokens(),
 		results:  map[string]*result{},
 		clients:  map[clientKey]*result{},
 		kept:     list.New(),
@@ -177,6 +189,9 @@ func (s *Service) Query(ctx context.Context, req Request) (*Page, error) {
 // starts a query if the request does.
 func (s *Service) find(ctx context.Context, req *Request) (r *result, number int, err error) {
 	if req.NextToken == "" {
+		if err := s.tokens.use(req); err != nil {
+			return nil, 0, err
+		}
 		if r, err = s.again(req); r == nil && err == nil {
 			r, err = s.start(ctx, req)
 		}
@@ -209,10 +224,8 @@ func (s *Service) againLocked(req *Request) (*result, error) {
 	}
 	r := s.clients[clientKey{req.Caller, req.ClientToken}]
 	switch {
-	case r == nil:
+	case r == nil || r.sql != req.SQL || r.maxRows != req.MaxRows || r.insights != req.Insights: // none, or one long ago
 		return nil, nil
-	case r.sql != req.SQL || r.maxRows != req.MaxRows || r.insights != req.Insights:
-		return nil, fault.New(fault.Invalid, "The ClientToken was used before with other parameters.")
 	case r.number == 0 || r.number == 1 && r.page != nil:
 		return r, nil
 	}

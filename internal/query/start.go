@@ -97,6 +97,9 @@ func (s *Service) prepareQuery(ctx context.Context, r *result, stmt *syntax.Quer
 	if err := s.authorize(ctx, r.caller, action, q.Tables); err != nil {
 		return err
 	}
+	if err := s.checkColumns(q.Columns); err != nil {
+		return err
+	}
 	s.describeReads(r, q, now)
 	cursor, err := exec.Open(r.ctx, q, s.execOptions(now))
 	if err != nil {

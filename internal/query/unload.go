@@ -2,9 +2,11 @@ package query
 
 import (
 	"context"
+	"time"
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/exec"
+	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/sql/syntax"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/unload"
@@ -35,6 +37,15 @@ func (s *Service) prepareUnload(ctx context.Context, r *result, stmt *syntax.Unl
 	if err != nil {
 		return err
 	}
+	if perSecond := s.opts.Limits.UnloadsPerSecond; perSecond > 0 && !s.unloads.take(time.Now(), perSecond) {
+		return fault.New(fault.Throttled, "Rate exceeded: at most %d UNLOAD per second.", perSecond)
+	}
+	job.MaxPartitions = s.opts.Limits.UnloadPartitions
+	if parts := len(spec.PartitionedBy); parts > 0 && (s.opts.SortUnloads || job.MaxPartitions > awsPartitions) {
+		job.Sorted = true
+		sortByLast(q, parts)
+	}
+	r.unload = true
 	s.describeReads(r, q, now)
 	cursor, err := exec.Open(r.ctx, q, s.execOptions(now))
 	if err != nil {
@@ -42,6 +53,18 @@ func (s *Service) prepareUnload(ctx context.Context, r *result, stmt *syntax.Unl
 	}
 	r.columns, r.cut = unload.Columns, cutter{src: &unloadSource{job: job, cursor: cursor}, whole: true}
 	return nil
+}
+
+// sortByLast has the rows of a query sorted by its last n columns, and by its own order within.
+func sortByLast(q *plan.Query, n int) {
+	sort := &plan.Sort{Input: q.Root}
+	for i := len(q.Columns) - n; i < len(q.Columns); i++ {
+		sort.Keys = append(sort.Keys, plan.SortKey{Expr: &plan.Column{Index: i, T: q.Columns[i].Type}})
+	}
+	if own, ok := q.Root.(*plan.Sort); ok {
+		sort.Input, sort.Keys = own.Input, append(sort.Keys, own.Keys...)
+	}
+	q.Root = sort
 }
 
 // unloadSource gives the one row of an UNLOAD; asking for it does the work.

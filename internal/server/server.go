@@ -91,7 +91,7 @@ type Options struct {
 	S3Region      string                  // default: the one of AWS's usual variables and files
 	S3Credentials aws.CredentialsProvider // the same
 
-	Limits ingest.Limits // of WriteRecords; zero fields: the service's quotas
+	Limits Limits // zero fields: the service's quotas
 
 	Clock        *clock.Clock // default: the machine's
 	ClockControl bool         // serve /admin/clock
@@ -210,9 +210,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		late.Observe(o)
 	}
 	s.late = newLateReports(files, o.Clock, reg, o.Log.With("part", "ingest"))
-	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
+	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits.Ingest, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
-		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Objects: files, Observe: counts.queried,
+		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Objects: files, SortUnloads: o.S3Endpoint != "", Limits: o.Limits.Query, Observe: counts.queried,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Spill: s.spill, Log: o.Log.With("part", "query"),
 	})
 	rules, err := iotrule.Open(iotrule.Options{
@@ -233,7 +233,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	rules.SetDeliver(s.broker.Deliver)
 
 	// Batch load and scheduled queries write larger requests than a client may.
-	bulkLimits := o.Limits
+	bulkLimits := o.Limits.Ingest
 	bulkLimits.Records = max(2000, bulkLimits.Records)
 	bulk := ingest.New(ingest.Options{Catalog: cat, Limits: bulkLimits, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.messages, err = messaging.Open(messaging.Options{

@@ -37,7 +37,6 @@ type Spec struct {
 
 // Limits of UNLOAD (Timestream quotas; api.md, section 14).
 const (
-	maxPartitions = 100
 	minFileBytes  = 16 << 20
 	maxFileBytes  = 78 << 30
 )

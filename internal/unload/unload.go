@@ -8,8 +8,9 @@
 // The manifest is written last, once all that it lists is durable: where there is a manifest, there
 // is a whole result. What fails, or is cancelled or killed, leaves none; finished data files may stay, as on AWS.
 //
-// Rows are streamed. Memory is bounded by the number of partitions (at most 100, each with
-// a compressor) and a budget for the row groups of all Parquet files together.
+// Rows are streamed. Memory is bounded by the number of open files, each with a compressor or a part on its way, and
+// a budget for the row groups of all Parquet files together. A file is open per partition; where that may be
+// many, rows come sorted by partition ([Job.Sorted]), and one is.
 //
 // A job belongs to one goroutine; jobs are independent of each other.
 package unload
@@ -53,6 +54,11 @@ type Job struct {
 	columns []plan.OutputColumn // all; the partition columns are the last
 	data    int                 // how many are not partition columns
 
+	// Sorted says that the rows of a partition come one after the other, so that its file can be finished when the next
+	// one begins.
+	Sorted        bool
+	MaxPartitions int // 100 (Timestream quotas)
+
 	files  map[string]*file // open, by partition
 	bytes  int64            // raw, in open Parquet files
 	result []resultFile
@@ -75,7 +81,7 @@ func New(ctx context.Context, objects Objects, spec *Spec, queryID string, colum
 	}
 	j := &Job{
 		objects: objects, spec: spec, queryID: queryID, columns: columns, data: len(columns) - len(spec.PartitionedBy),
-		files: map[string]*file{}, parts: map[string]bool{}, csv: csvWriter{delimiter: spec.Delimiter, escape: spec.Escape},
+		MaxPartitions: 100, files: map[string]*file{}, parts: map[string]bool{}, csv: csvWriter{delimiter: spec.Delimiter, escape: spec.Escape},
 	}
 	return j, j.checkKeys()
 }
@@ -145,10 +151,8 @@ func (j *Job) Run(ctx context.Context, next func(context.Context) (*vec.Batch, e
 		}
 		rows += int64(b.Len)
 	}
-	for _, key := range slices.Sorted(maps.Keys(j.files)) {
-		if err := j.finish(key, j.files[key]); err != nil {
-			return nil, explain(err)
-		}
+	if err := j.finishAll(); err != nil {
+		return nil, explain(err)
 	}
 	meta, manifest, err := j.describe(ctx)
 	if err != nil {
@@ -292,6 +296,12 @@ func (j *Job) append(ctx context.Context, partition string, columns []*vec.Vecto
 	f := j.files[partition]
 	if f == nil {
 		var err error
+		if j.Sorted {
+			err = j.finishAll()
+		}
+		if err != nil {
+			return err
+		}
 		if f, err = j.open(ctx, partition); err != nil {
 			return err
 		}
@@ -308,8 +318,8 @@ func (j *Job) append(ctx context.Context, partition string, columns []*vec.Vecto
 }
 
 func (j *Job) open(ctx context.Context, partition string) (*file, error) {
-	if j.parts[partition] = true; len(j.parts) > maxPartitions {
-		return nil, fault.New(fault.Execution, "UNLOAD exceeds the limit of %d partitions per query.", maxPartitions)
+	if j.parts[partition] = true; len(j.parts) > j.MaxPartitions {
+		return nil, fault.New(fault.Execution, "UNLOAD exceeds the limit of %d partitions per query.", j.MaxPartitions)
 	}
 	f := &file{key: j.path("results/" + partition + j.name() + j.suffix())}
 	if len(f.key) > objstore.MaxKeyBytes {
@@ -384,6 +394,16 @@ func (j *Job) encode(f *file, columns []*vec.Vector, rows []int32) error {
 func (j *Job) flush(f *file) error {
 	j.bytes -= f.parquet.raw
 	return f.parquet.flush()
+}
+
+// finishAll makes all open files durable.
+func (j *Job) finishAll() error {
+	for _, key := range slices.Sorted(maps.Keys(j.files)) {
+		if err := j.finish(key, j.files[key]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // finish makes a file durable and lists it.
