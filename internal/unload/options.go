@@ -37,8 +37,8 @@ type Spec struct {
 
 // Limits of UNLOAD (Timestream quotas; api.md, section 14).
 const (
-	minFileBytes  = 16 << 20
-	maxFileBytes  = 78 << 30
+	minFileBytes = 16 << 20
+	maxFileBytes = 78 << 30
 )
 
 // Parse reads the destination and the options. Errors are of kind fault.Invalid.
