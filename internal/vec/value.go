@@ -218,6 +218,16 @@ func (b *Builder) done(null bool) {
 	b.v.n++
 }
 
+// View returns the rows so far, while the builder goes on. It may be called concurrently with itself.
+func (b *Builder) View() *Vector {
+	u := *b.v
+	u.Children = nil
+	for _, c := range b.children {
+		u.Children = append(u.Children, c.View())
+	}
+	return &u
+}
+
 // Vector returns the rows so far as a flat vector. The builder must not be used after.
 func (b *Builder) Vector() *Vector {
 	for _, c := range b.children {

@@ -274,6 +274,67 @@ func (c *column) appendRow(v *vec.Vector, i int) {
 	c.n++
 }
 
+// appendRows adds the given rows of v.
+func (c *column) appendRows(v *vec.Vector, rows []int32) {
+	if v.Type.Kind == vec.Unknown {
+		c.appendNulls(len(rows))
+		return
+	}
+	s := c.t.Kind.Storage()
+	if v.Form == vec.Constant || s == vec.StoreNested {
+		c.append(v.Gather(rows))
+		return
+	}
+	c.flatten()
+	index := v.Index
+	from := v
+	if v.Form == vec.Dictionary {
+		from = v.Dict
+	}
+	if from.Nulls != nil || c.nulls != nil {
+		if c.nulls == nil {
+			c.nulls = make([]bool, c.n, max(c.n+len(rows), cap(c.ints), cap(c.floats), cap(c.strs)))
+		}
+		for _, r := range rows {
+			c.nulls = append(c.nulls, v.IsNull(int(r)))
+		}
+	}
+	switch s {
+	case vec.StoreInts:
+		c.ints = appendGathered(c.ints, from.Ints, index, rows)
+	case vec.StoreFloats:
+		c.floats = appendGathered(c.floats, from.Floats, index, rows)
+	case vec.StoreBools:
+		c.bools = appendGathered(c.bools, from.Bools, index, rows)
+	case vec.StoreStrs:
+		c.strs = appendGathered(c.strs, from.Strs, index, rows)
+		for _, t := range c.strs[c.n:] {
+			c.strBytes += int64(len(t))
+		}
+	}
+	c.n += len(rows)
+}
+
+// appendGathered appends the given rows of a flat vector's values or, with index, of a dictionary's.
+func appendGathered[T any](dst, from []T, index, rows []int32) []T {
+	n := len(dst)
+	if n+len(rows) > cap(dst) {
+		dst = append(make([]T, 0, max(n+len(rows), 2*cap(dst))), dst...)
+	}
+	dst = dst[:n+len(rows)]
+	out := dst[n:]
+	if index != nil {
+		for k, r := range rows {
+			out[k] = from[index[r]]
+		}
+		return dst
+	}
+	for k, r := range rows {
+		out[k] = from[r]
+	}
+	return dst
+}
+
 // vector returns the rows so far.
 func (c *column) vector() *vec.Vector {
 	if w := c.words; w != nil {
@@ -395,6 +456,53 @@ func scatter(t vec.Type, n int, rowLists [][]int32, parts []*vec.Vector) *vec.Ve
 		c.append(part)
 	}
 	return c.vector().Gather(perm)
+}
+
+// sameAs is vec.Equal for row i of the column and row j of v.
+func (c *column) sameAs(i int, v *vec.Vector, j int) bool {
+	v, j = v.At(j)
+	cn := c.t.Kind == vec.Unknown || c.nulls != nil && c.nulls[i]
+	vn := v.Type.Kind == vec.Unknown || v.Nulls != nil && v.Nulls[j]
+	if cn || vn {
+		return cn == vn
+	}
+	switch c.t.Kind.Storage() {
+	case vec.StoreInts:
+		return c.ints[i] == v.Ints[j]
+	case vec.StoreFloats:
+		x, y := c.floats[i], v.Floats[j]
+		return x == y || x != x && y != y
+	case vec.StoreBools:
+		return c.bools[i] == v.Bools[j]
+	case vec.StoreStrs:
+		return c.strs[i] == v.Strs[j]
+	}
+	return vec.Equal(c.vector(), i, v, j)
+}
+
+// clearChanged clears same[i] where row i of v differs from row i-1.
+func clearChanged(v *vec.Vector, same []bool) {
+	switch {
+	case v.Form == vec.Constant:
+	case v.Form == vec.Dictionary:
+		for i := 1; i < len(same); i++ {
+			if v.Index[i] != v.Index[i-1] && !vec.Equal(v, i, v, i-1) {
+				same[i] = false
+			}
+		}
+	case v.Type.Kind.Storage() == vec.StoreInts && v.Nulls == nil:
+		for i := 1; i < len(same); i++ {
+			if v.Ints[i] != v.Ints[i-1] {
+				same[i] = false
+			}
+		}
+	default:
+		for i := 1; i < len(same); i++ {
+			if same[i] && !vec.Equal(v, i, v, i-1) {
+				same[i] = false
+			}
+		}
+	}
 }
 
 // retype gives v the type t of the same storage, without copying.

@@ -1,7 +1,7 @@
 package exec
 
 import (
-	"math/bits"
+	"math"
 
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -9,71 +9,93 @@ import (
 // hashMul spreads a hash over the top bits, which index a table.
 const hashMul = 0x9E3779B97F4A7C15
 
-// hashRows sets h[k] to the hash of the keys at row rows[k] of n rows.
-func hashRows(keys []*vec.Vector, n int, rows []int32, h []uint64) {
-	for k := range h {
-		h[k] = vec.HashSeed
+// hashKeys sets h[i] to the hash of row i of the keys: equal keys have equal hashes, in every table.
+func hashKeys(keys []*vec.Vector, n int, h []uint64) []uint64 {
+	h = resize(h, n)
+	for i := range h {
+		h[i] = vec.HashSeed
 	}
 	for _, v := range keys {
-		if len(rows) < n {
-			v = v.Gather(rows)
-		}
 		v.Hash(h)
 	}
+	return h
 }
 
 // groupTable numbers distinct keys from 0 in order of first appearance.
 //
-// Rows mostly come in series order, where a key repeats over a run of rows. So a
-// batch is first cut into runs of equal neighbours, which costs a comparison per
-// row and key column (of dictionary indexes where they are dictionaries), and only
-// the head of each run is hashed and looked up.
+// Rows mostly come in series order, where a key repeats over a run of rows: a row whose words (see
+// keyLayout) are those of the row before costs a comparison. Others are looked up in a flat table: of codes
+// if the only key is narrow, of words where there is one, else of hashes that lead to the words.
 type groupTable struct {
-	ints   *intTable // of a single integer-like key, else nil
-	keys   []*column
-	hashes []uint64 // per group
-	slots  []int32  // open addressing: group + 1, or 0
-	shift  uint     // 64 - log2(len(slots))
+	layout keyLayout
+	texts  []*textTable // per key; nil for those without codes
+	exact  []*column    // per key: the values as they came, of doubles and nested ones; else nil
+	n      int
+	words  []uint64 // of the groups, width each
 
-	heads []int32 // scratch
-	headH []uint64
-	same  []bool
+	dense     []int32    // by code of the only, narrow key: group + 1, or 0
+	slots     []wordSlot // of one word
+	hashed    []uint64   // of several words: upper half of the hash, then group + 1, or 0
+	shift     uint       // 64 - log2 of the slots
+	nullGroup int32      // of a single wide key, or -1
+
+	reader keyReader
+	look   *keyReader // of lookup; nil once the table has changed
+	fresh  []int32    // rows of the batch in hand that made a group
+	heads  int64      // rows looked up: unlike the row before
+}
+
+type wordSlot struct {
+	word  uint64
+	group int32 // + 1; 0 for a free slot
 }
 
 func newGroupTable(types []vec.Type) *groupTable {
-	t := &groupTable{keys: newColumns(types)}
-	if len(types) == 1 && types[0].Kind.Storage() == vec.StoreInts {
-		t.ints = newIntTable()
-	} else {
-		t.slots, t.shift = make([]int32, 64), 64-6
+	t := &groupTable{layout: newKeyLayout(types), nullGroup: -1, shift: 64 - 6}
+	t.texts, t.exact = make([]*textTable, len(types)), make([]*column, len(types))
+	for i, p := range t.layout.parts {
+		s := p.t.Kind.Storage()
+		if s == vec.StoreStrs || s == vec.StoreNested {
+			t.texts[i] = newTextTable()
+		}
+		if s == vec.StoreFloats || s == vec.StoreNested {
+			t.exact[i] = newColumn(p.t)
+		}
 	}
+	switch {
+	case t.layout.width > 1:
+		t.hashed = make([]uint64, 64)
+	case len(types) != 1 || t.layout.parts[0].wide:
+		t.slots = make([]wordSlot, 64)
+	}
+	t.reader.layout = &t.layout
 	return t
 }
 
 // len returns the number of groups.
-func (t *groupTable) len() int { return t.keys[0].n }
+func (t *groupTable) len() int { return t.n }
 
-// assign returns the group of each of n rows, making new ones as needed. The result
-// is valid until the next call.
+// assign returns the group of each of n rows, making new ones as needed, in out if that is large enough.
 func (t *groupTable) assign(keys []*vec.Vector, n int, out []int32) []int32 {
 	out = resize(out, n)
-	if t.ints != nil {
-		t.ints.groups(keys[0], out, t.keys[0])
+	if n == 0 {
 		return out
 	}
-	t.findHeads(keys, n)
-	t.hashHeads(keys, n)
-	for k, r := range t.heads {
-		g := t.find(keys, int(r), t.headH[k])
-		if g < 0 {
-			g = t.add(keys, int(r), t.headH[k])
-		}
-		end := n
-		if k+1 < len(t.heads) {
-			end = int(t.heads[k+1])
-		}
-		for i := int(r); i < end; i++ {
-			out[i] = g
+	t.look = nil
+	t.fresh = t.fresh[:0]
+	if allConstant(keys) {
+		t.read(&t.reader, keys, 1, true)
+		t.find(&t.reader, out[:1], true)
+		fill(out[1:], out[0])
+	} else {
+		t.read(&t.reader, keys, n, true)
+		t.find(&t.reader, out, true)
+	}
+	if len(t.fresh) > 0 {
+		for i, c := range t.exact {
+			if c != nil {
+				c.appendRows(keys[i], t.fresh)
+			}
 		}
 	}
 	return out
@@ -81,276 +103,348 @@ func (t *groupTable) assign(keys []*vec.Vector, n int, out []int32) []int32 {
 
 // lookup returns the group of each of n rows, or -1.
 func (t *groupTable) lookup(keys []*vec.Vector, n int, out []int32) []int32 {
-	out = resize(out, n)
-	if t.ints != nil {
-		t.ints.groups(keys[0], out, nil)
-		return out
+	if t.look == nil {
+		t.look = &keyReader{layout: &t.layout}
 	}
-	t.findHeads(keys, n)
-	t.hashHeads(keys, n)
-	for k, r := range t.heads {
-		g := t.find(keys, int(r), t.headH[k])
-		end := n
-		if k+1 < len(t.heads) {
-			end = int(t.heads[k+1])
-		}
-		for i := int(r); i < end; i++ {
-			out[i] = g
-		}
+	return t.lookupWith(t.look, keys, n, out)
+}
+
+// lookupWith is lookup with a reader of the caller's: such calls may be concurrent. The reader must not be
+// older than the last change of the table.
+func (t *groupTable) lookupWith(r *keyReader, keys []*vec.Vector, n int, out []int32) []int32 {
+	out = resize(out, n)
+	switch {
+	case n == 0:
+	case allConstant(keys):
+		t.read(r, keys, 1, false)
+		t.find(r, out[:1], false)
+		fill(out[1:], out[0])
+	default:
+		t.read(r, keys, n, false)
+		t.find(r, out, false)
 	}
 	return out
 }
 
-func (t *groupTable) hashHeads(keys []*vec.Vector, n int) {
-	t.headH = resize(t.headH, len(t.heads))
-	hashRows(keys, n, t.heads, t.headH)
+func (t *groupTable) read(r *keyReader, keys []*vec.Vector, n int, insert bool) {
+	r.read(t.texts, keys, n, insert)
 }
 
-// findHeads sets heads to the first row of each run of equal keys.
-func (t *groupTable) findHeads(keys []*vec.Vector, n int) {
-	t.heads = t.heads[:0]
-	if n == 0 {
-		return
-	}
-	t.same = resize(t.same, n)
-	for i := range t.same {
-		t.same[i] = true
-	}
-	t.same[0] = false
+func allConstant(keys []*vec.Vector) bool {
 	for _, v := range keys {
-		clearChanged(v, t.same)
-	}
-	for i, s := range t.same {
-		if !s {
-			t.heads = append(t.heads, int32(i))
-		}
-	}
-}
-
-// clearChanged clears same[i] where row i of v differs from row i-1.
-func clearChanged(v *vec.Vector, same []bool) {
-	switch {
-	case v.Form == vec.Constant:
-	case v.Form == vec.Dictionary:
-		for i := 1; i < len(same); i++ {
-			if v.Index[i] != v.Index[i-1] && !vec.Equal(v, i, v, i-1) {
-				same[i] = false
-			}
-		}
-	case v.Type.Kind.Storage() == vec.StoreInts && v.Nulls == nil:
-		for i := 1; i < len(same); i++ {
-			if v.Ints[i] != v.Ints[i-1] {
-				same[i] = false
-			}
-		}
-	default:
-		for i := 1; i < len(same); i++ {
-			if same[i] && !vec.Equal(v, i, v, i-1) {
-				same[i] = false
-			}
-		}
-	}
-}
-
-// find returns the group of a row with hash h, or -1. It is not for tables with ints.
-func (t *groupTable) find(keys []*vec.Vector, row int, h uint64) int32 {
-	mask := uint64(len(t.slots) - 1)
-	for s := (h * hashMul) >> t.shift; ; s = (s + 1) & mask {
-		g := t.slots[s] - 1
-		if g < 0 {
-			return -1
-		}
-		if t.hashes[g] == h && t.equal(keys, row, int(g)) {
-			return g
-		}
-	}
-}
-
-func (t *groupTable) equal(keys []*vec.Vector, row, g int) bool {
-	for c, v := range keys {
-		if !t.keys[c].sameAs(g, v, row) {
+		if v.Form != vec.Constant {
 			return false
 		}
 	}
 	return true
 }
 
-// sameAs is vec.Equal for row i of the column and row j of v.
-func (c *column) sameAs(i int, v *vec.Vector, j int) bool {
-	v, j = v.At(j)
-	cn := c.t.Kind == vec.Unknown || c.nulls != nil && c.nulls[i]
-	vn := v.Type.Kind == vec.Unknown || v.Nulls != nil && v.Nulls[j]
-	if cn || vn {
-		return cn == vn
+func fill[T any](s []T, x T) {
+	for i := range s {
+		s[i] = x
 	}
-	switch c.t.Kind.Storage() {
-	case vec.StoreInts:
-		return c.ints[i] == v.Ints[j]
-	case vec.StoreFloats:
-		x, y := c.floats[i], v.Floats[j]
-		return x == y || x != x && y != y
-	case vec.StoreBools:
-		return c.bools[i] == v.Bools[j]
-	case vec.StoreStrs:
-		return c.strs[i] == v.Strs[j]
-	}
-	return vec.Equal(c.vector(), i, v, j)
 }
 
-func (t *groupTable) add(keys []*vec.Vector, row int, h uint64) int32 {
-	g := int32(len(t.hashes))
-	t.hashes = append(t.hashes, h)
-	for c, v := range keys {
-		t.keys[c].appendRow(v, row)
+// find sets out to the groups of the rows that r has read.
+func (t *groupTable) find(r *keyReader, out []int32, insert bool) {
+	switch {
+	case t.hashed != nil:
+		t.findHashed(r, out, insert)
+	case t.slots != nil:
+		t.findWords(r, out, insert)
+	default:
+		t.findCodes(r, out, insert)
 	}
-	if 2*len(t.hashes) > len(t.slots) {
-		t.rehash(4 * len(t.slots))
-		return g
+}
+
+func (t *groupTable) findCodes(r *keyReader, out []int32, insert bool) {
+	for i, code := range r.words {
+		if code < uint64(len(t.dense)) && t.dense[code] > 0 {
+			out[i] = t.dense[code] - 1
+			continue
+		}
+		if !insert {
+			out[i] = -1
+			continue
+		}
+		for uint64(len(t.dense)) <= code {
+			t.dense = append(t.dense, make([]int32, max(16, len(t.dense)))...)
+		}
+		out[i] = t.add(r.words[i:i+1], i)
+		t.dense[code] = out[i] + 1
 	}
-	t.place(g, h)
+	if insert {
+		t.heads += int64(len(out)) // not counted: it is cheap either way
+	}
+}
+
+// add makes a group of row i of the batch.
+func (t *groupTable) add(words []uint64, i int) int32 {
+	g := int32(t.n)
+	t.n++
+	t.words = append(t.words, words...)
+	t.fresh = append(t.fresh, int32(i))
 	return g
 }
 
-func (t *groupTable) rehash(size int) {
-	t.slots = make([]int32, size)
-	t.shift = uint(64 - bits.TrailingZeros(uint(size)))
-	for g, h := range t.hashes {
-		t.place(int32(g), h)
-	}
-}
-
-func (t *groupTable) place(g int32, h uint64) {
-	mask := uint64(len(t.slots) - 1)
-	s := (h * hashMul) >> t.shift
-	for t.slots[s] != 0 {
-		s = (s + 1) & mask
-	}
-	t.slots[s] = g + 1
-}
-
-// columns returns the keys of all groups, in group order.
-func (t *groupTable) columns() []*vec.Vector {
-	out := make([]*vec.Vector, len(t.keys))
-	for i, c := range t.keys {
-		out[i] = c.vector()
-	}
-	return out
-}
-
-func (t *groupTable) sizeBytes() int64 {
-	size := 8*int64(cap(t.hashes)) + 4*int64(len(t.slots))
-	if t.ints != nil {
-		size = 16 * int64(len(t.ints.slots))
-	}
-	for _, c := range t.keys {
-		size += c.sizeBytes()
-	}
-	return size
-}
-
-// intTable is a groupTable's index when the key is one integer-like column: the key
-// stands in the slot, so that a row costs one cache miss.
-type intTable struct {
-	slots     []intSlot // open addressing
-	used      int
-	shift     uint
-	nullGroup int32 // or -1
-}
-
-type intSlot struct {
-	key   int64
-	group int32 // + 1; 0 for a free slot
-}
-
-func newIntTable() *intTable {
-	return &intTable{slots: make([]intSlot, 64), shift: 64 - 6, nullGroup: -1}
-}
-
-// groups sets out to the group of each row of v. New keys are appended to keys, whose
-// length is the number of groups; with nil keys they are -1.
-func (t *intTable) groups(v *vec.Vector, out []int32, keys *column) {
-	if v.Form == vec.Constant && len(out) > 0 {
-		one := [1]int32{}
-		t.groups(v.Slice(0, 1).Flat(), one[:], keys)
-		for i := range out {
-			out[i] = one[0]
-		}
-		return
-	}
-	v = v.Flat()
-	if v.Type.Kind == vec.Unknown {
-		for i := range out {
-			out[i] = t.null(keys)
-		}
-		return
-	}
-	prev := int32(-1)
-	for i, x := range v.Ints[:len(out)] {
-		switch {
-		case v.Nulls != nil && v.Nulls[i]:
-			prev = -1
-			out[i] = t.null(keys)
+func (t *groupTable) findWords(r *keyReader, out []int32, insert bool) {
+	words := r.words[:len(out)]
+	slots, shift, mask := t.slots, t.shift, uint64(len(t.slots)-1)
+	last, lastGroup := uint64(0), int32(-1)
+	heads := 0
+	for i, w := range words {
+		if w == last && lastGroup >= 0 && r.nulls == nil {
+			out[i] = lastGroup
 			continue
-		case prev >= 0 && x == v.Ints[i-1]:
-		default:
-			prev = t.group(x, keys)
 		}
-		out[i] = prev
+		heads++
+		if r.nulls != nil && r.nulls[i] {
+			out[i] = t.null(i, insert)
+			continue
+		}
+		at := w * hashMul >> shift
+		slot := slots[at]
+		for slot.group != 0 && slot.word != w {
+			at = (at + 1) & mask
+			slot = slots[at]
+		}
+		g := slot.group - 1
+		if g < 0 && insert {
+			g = t.add(words[i:i+1], i)
+			slots[at] = wordSlot{w, g + 1}
+			if 8*t.n > 5*len(slots) {
+				t.growWords()
+				slots, shift, mask = t.slots, t.shift, uint64(len(t.slots)-1)
+			}
+		}
+		out[i] = g
+		last, lastGroup = w, g
+	}
+	if insert {
+		t.heads += int64(heads)
 	}
 }
 
-func (t *intTable) null(keys *column) int32 {
-	if t.nullGroup < 0 && keys != nil {
-		t.nullGroup = int32(keys.n)
-		keys.appendNulls(1)
+// null returns the group of null, of a single wide key.
+func (t *groupTable) null(i int, insert bool) int32 {
+	if t.nullGroup < 0 && insert {
+		t.nullGroup = t.add([]uint64{0}, i)
 	}
 	return t.nullGroup
 }
 
-func (t *intTable) group(x int64, keys *column) int32 {
-	mask := uint64(len(t.slots) - 1)
-	s := (uint64(x) * hashMul) >> t.shift
-	for ; t.slots[s].group != 0; s = (s + 1) & mask {
-		if t.slots[s].key == x {
-			return t.slots[s].group - 1
-		}
-	}
-	if keys == nil {
-		return -1
-	}
-	g := int32(keys.n)
-	keys.appendInt(x)
-	t.slots[s] = intSlot{x, g + 1}
-	if t.used++; 2*t.used > len(t.slots) {
-		t.grow()
-	}
-	return g
-}
-
-func (t *intTable) grow() {
+func (t *groupTable) growWords() {
 	old := t.slots
-	t.slots = make([]intSlot, 4*len(old))
-	t.shift -= 2
+	t.slots = make([]wordSlot, 2*len(old))
+	t.shift--
 	mask := uint64(len(t.slots) - 1)
 	for _, slot := range old {
 		if slot.group == 0 {
 			continue
 		}
-		s := (uint64(slot.key) * hashMul) >> t.shift
-		for t.slots[s].group != 0 {
-			s = (s + 1) & mask
+		at := slot.word * hashMul >> t.shift
+		for t.slots[at].group != 0 {
+			at = (at + 1) & mask
 		}
-		t.slots[s] = slot
+		t.slots[at] = slot
 	}
 }
 
-// appendInt adds a value that is not null to an integer-like column.
-func (c *column) appendInt(x int64) {
-	c.ints = append(c.ints, x)
-	if c.nulls != nil {
-		c.nulls = append(c.nulls, false)
+func (t *groupTable) findHashed(r *keyReader, out []int32, insert bool) {
+	if t.layout.width == 2 {
+		t.findPairs(r, out, insert)
+		return
 	}
-	c.n++
+	w := t.layout.width
+	heads := 0
+	for i := range out {
+		row := r.words[i*w : (i+1)*w]
+		if i > 0 && equalWords(row, r.words[(i-1)*w:i*w]) {
+			out[i] = out[i-1]
+			continue
+		}
+		heads++
+		h := mixWords(row)
+		tag := h &^ math.MaxUint32
+		mask := uint64(len(t.hashed) - 1)
+		at := h >> t.shift
+		g := int32(-1)
+		for ; t.hashed[at] != 0; at = (at + 1) & mask {
+			if slot := t.hashed[at]; slot&^math.MaxUint32 == tag {
+				k := int(uint32(slot)) - 1
+				if equalWords(row, t.words[k*w:(k+1)*w]) {
+					g = int32(k)
+					break
+				}
+			}
+		}
+		if g < 0 && insert {
+			g = t.insertHashed(row, i, at, tag)
+		}
+		out[i] = g
+	}
+	if insert {
+		t.heads += int64(heads)
+	}
+}
+
+// findPairs is findHashed for two words, which two keys mostly are.
+func (t *groupTable) findPairs(r *keyReader, out []int32, insert bool) {
+	words := r.words[:2*len(out)]
+	heads := 0
+	lastX, lastY, last := uint64(0), uint64(0), int32(-2)
+	for i := range out {
+		x, y := words[2*i], words[2*i+1]
+		if x == lastX && y == lastY && last != -2 {
+			out[i] = last
+			continue
+		}
+		heads++
+		h := mixWords(words[2*i : 2*i+2])
+		tag := h &^ math.MaxUint32
+		mask := uint64(len(t.hashed) - 1)
+		at := h >> t.shift
+		g := int32(-1)
+		for ; t.hashed[at] != 0; at = (at + 1) & mask {
+			if slot := t.hashed[at]; slot&^math.MaxUint32 == tag {
+				k := int(uint32(slot)) - 1
+				if t.words[2*k] == x && t.words[2*k+1] == y {
+					g = int32(k)
+					break
+				}
+			}
+		}
+		if g < 0 && insert {
+			g = t.insertHashed(words[2*i:2*i+2], i, at, tag)
+		}
+		out[i] = g
+		lastX, lastY, last = x, y, g
+	}
+	if insert {
+		t.heads += int64(heads)
+	}
+}
+
+func equalWords(a, b []uint64) bool {
+	for i, x := range a {
+		if x != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// insertHashed makes a group of row i at a free slot.
+func (t *groupTable) insertHashed(row []uint64, i int, at, tag uint64) int32 {
+	g := t.add(row, i)
+	t.hashed[at] = tag | uint64(g+1)
+	if 2*t.n <= len(t.hashed) {
+		return g
+	}
+	old := t.hashed
+	t.hashed = make([]uint64, 2*len(old))
+	t.shift--
+	mask := uint64(len(t.hashed) - 1)
+	for _, slot := range old {
+		if slot == 0 {
+			continue
+		}
+		at := slot >> t.shift
+		for t.hashed[at] != 0 {
+			at = (at + 1) & mask
+		}
+		t.hashed[at] = slot
+	}
+	return g
+}
+
+// columns returns the keys of all groups, in group order. The table may grow meanwhile.
+func (t *groupTable) columns() []*vec.Vector {
+	out := make([]*vec.Vector, len(t.layout.parts))
+	for i := range out {
+		out[i] = t.column(i)
+	}
+	return out
+}
+
+func (t *groupTable) column(key int) *vec.Vector {
+	p := &t.layout.parts[key]
+	w := t.layout.width
+	if c := t.exact[key]; c != nil {
+		return c.vector()
+	}
+	if !p.wide {
+		return t.codeColumn(key)
+	}
+	ints := make([]int64, t.n)
+	for g := range ints {
+		ints[g] = int64(t.words[g*w+p.word])
+	}
+	var nulls []bool
+	if p.flag >= 0 {
+		for g := range ints {
+			if t.words[g*w+p.flag]>>p.bit&1 != 0 {
+				if nulls == nil {
+					nulls = make([]bool, t.n)
+				}
+				nulls[g] = true
+			}
+		}
+	} else if t.nullGroup >= 0 {
+		nulls = make([]bool, t.n)
+		nulls[t.nullGroup] = true
+	}
+	return vec.OfInts(p.t, ints, nulls)
+}
+
+// codeColumn returns a key of booleans or texts. Where texts repeat it is a dictionary.
+func (t *groupTable) codeColumn(key int) *vec.Vector {
+	p := &t.layout.parts[key]
+	w := t.layout.width
+	codes := make([]int32, t.n)
+	var nulls []bool
+	for g := range codes {
+		codes[g] = int32(uint32(t.words[g*w+p.word] >> p.shift))
+		if codes[g] == 0 {
+			if nulls == nil {
+				nulls = make([]bool, t.n)
+			}
+			nulls[g] = true
+		}
+	}
+	switch p.t.Kind.Storage() {
+	case vec.StoreNone:
+		return vec.NullsOf(p.t, t.n)
+	case vec.StoreBools:
+		bools := make([]bool, t.n)
+		for g, c := range codes {
+			bools[g] = c == 2
+		}
+		return vec.OfBools(bools, nulls)
+	}
+	texts := t.texts[key].texts
+	if len(t.layout.parts) == 1 {
+		return vec.OfStrs(gather(texts, codes), nulls).Retype(p.t)
+	}
+	var none []bool
+	if nulls != nil {
+		none = make([]bool, len(texts))
+		none[0] = true
+	}
+	return vec.OfDict(codes, vec.OfStrs(texts[:len(texts):len(texts)], none).Retype(p.t))
+}
+
+func (t *groupTable) sizeBytes() int64 {
+	size := 8*int64(cap(t.words)+cap(t.hashed)) + 16*int64(cap(t.slots)) + 4*int64(cap(t.dense)+cap(t.fresh)) + t.reader.sizeBytes()
+	for i := range t.texts {
+		if t.texts[i] != nil {
+			size += t.texts[i].sizeBytes()
+		}
+		if t.exact[i] != nil {
+			size += t.exact[i].sizeBytes()
+		}
+	}
+	return size
 }
 
 // resize returns s with length n; its contents are unspecified.

@@ -403,18 +403,10 @@ func (s *valueSet) contains(v *vec.Vector) *vec.Vector {
 	if s.hasNull || v.HasNulls() {
 		nulls = make([]bool, n)
 	}
-	// The table's scratch space is not shared: the set may be used concurrently.
+	// With a reader of its own: the set may be used concurrently.
 	groups := make([]int32, n)
 	keys := []*vec.Vector{v}
-	if s.table.ints != nil {
-		s.table.ints.groups(v, groups, nil)
-	} else {
-		rows, h := allRows(n), make([]uint64, n)
-		hashRows(keys, n, rows, h)
-		for i := range groups {
-			groups[i] = s.table.find(keys, i, h[i])
-		}
-	}
+	groups = s.table.lookupWith(&keyReader{layout: &s.table.layout}, keys, n, groups)
 	for i := range out {
 		switch {
 		case v.IsNull(i):

@@ -1,6 +1,7 @@
 package fn
 
 import (
+	"strings"
 	"unsafe"
 
 	"github.com/weir-db/weir/internal/vec"
@@ -97,7 +98,7 @@ type cells struct {
 	bools  []bool
 	strs   []string
 	vals   []vec.Value // nested
-	bytes  int64       // of strings
+	bytes  int64       // of texts and nested values
 }
 
 func (c *cells) resize(n int) {
@@ -132,10 +133,13 @@ func (c *cells) put(g int32, v *vec.Vector, i int) {
 	case vec.StoreBools:
 		c.bools[g] = v.Bools[i]
 	case vec.StoreStrs:
+		// A copy: the text may be a piece of a block that should not be kept.
 		c.bytes += int64(len(v.Strs[i]) - len(c.strs[g]))
-		c.strs[g] = v.Strs[i]
+		c.strs[g] = strings.Clone(v.Strs[i])
 	case vec.StoreNested:
-		c.vals[g] = v.Value(i)
+		x := v.Value(i)
+		c.bytes += valueSize(x) - valueSize(c.vals[g])
+		c.vals[g] = x
 	}
 }
 
@@ -202,7 +206,17 @@ func (c *cells) vector() *vec.Vector {
 }
 
 func (c *cells) size() int64 {
-	return int64(c.n)*(2+wordBytes) + int64(len(c.strs))*wordBytes + c.bytes + int64(len(c.vals))*valueBytes
+	return 2*int64(cap(c.set)) + wordBytes*int64(cap(c.ints)+cap(c.floats)) + int64(cap(c.bools)) +
+		stringBytes*int64(cap(c.strs)) + valueBytes*int64(cap(c.vals)) + c.bytes
+}
+
+// valueSize is what a boxed value holds besides itself.
+func valueSize(v vec.Value) int64 {
+	size := int64(len(v.Str)) + int64(cap(v.List))*valueBytes
+	for _, e := range v.List {
+		size += valueSize(e)
+	}
+	return size
 }
 
 // nullsUnless returns the null flags of groups for which has is false, or nil.

@@ -361,20 +361,27 @@ func (d *distinct) add(h uint64, p uint8) {
 		if d.set.add(h); d.set.n <= exactHashes {
 			return
 		}
-		d.registers = make([]uint8, 1<<p)
-		for _, o := range d.set.slots {
-			if o != 0 {
-				d.rank(o, p)
-			}
-		}
-		if d.set.zero {
-			d.rank(0, p)
-		}
-		d.set = hashSet{}
+		d.sketch(p)
 		return
 	}
 	d.rank(h, p)
 }
+
+// sketch turns the set into registers.
+func (d *distinct) sketch(p uint8) {
+	d.registers = make([]uint8, 1<<p)
+	for _, o := range d.set.slots {
+		if o != 0 {
+			d.rank(o, p)
+		}
+	}
+	if d.set.zero {
+		d.rank(0, p)
+	}
+	d.set = hashSet{}
+}
+
+func (d *distinct) size() int64 { return int64(len(d.set.slots)*wordBytes + len(d.registers)) }
 
 func (d *distinct) rank(h uint64, p uint8) {
 	i := h >> (64 - p)
@@ -455,9 +462,9 @@ func (a *distinctAcc) Add(groups []int32, args []*vec.Vector) error {
 	args[0].Hash(a.hashes)
 	for i, g := range groups {
 		d := &a.groups[g]
-		before := len(d.set.slots)*wordBytes + len(d.registers)
+		before := d.size()
 		d.add(scramble(a.hashes[i]), a.p)
-		a.bytes += int64(len(d.set.slots)*wordBytes + len(d.registers) - before)
+		a.bytes += d.size() - before
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package fn
 
 import (
+	"strings"
+
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -295,6 +297,8 @@ type extremeAcc[T int64 | float64 | string] struct {
 	max  bool
 	best []T
 	has  []bool
+
+	bytes int64 // of texts
 }
 
 func (a *extremeAcc[T]) Resize(n int) { a.best, a.has = grow(a.best, n), grow(a.has, n) }
@@ -321,9 +325,23 @@ func (a *extremeAcc[T]) Add(groups []int32, args []*vec.Vector) error {
 				}
 			}
 		}
-		a.best[g], a.has[g] = best, true
+		a.keep(g, best)
 	}
 	return nil
+}
+
+// keep makes best the value of group g. Texts are copied: they may be pieces of blocks
+// that should not be kept.
+func (a *extremeAcc[T]) keep(g int32, best T) {
+	if texts, ok := any(a.best).([]string); ok {
+		if s := any(best).(string); !a.has[g] || s != texts[g] {
+			a.bytes += int64(len(s) - len(texts[g]))
+			texts[g] = strings.Clone(s)
+		}
+	} else {
+		a.best[g] = best
+	}
+	a.has[g] = true
 }
 
 func (a *extremeAcc[T]) Merge(groups []int32, states []*vec.Vector) error {
@@ -335,11 +353,11 @@ func (a *extremeAcc[T]) Result() (*vec.Vector, error) {
 }
 
 func (a *extremeAcc[T]) SizeBytes() int64 {
-	entry := int64(wordBytes + 1)
+	entry := int64(wordBytes)
 	if a.t.Kind == vec.Varchar {
-		entry += stringBytes + 16 // of text, a guess: adding it up would cost a pass
+		entry = stringBytes
 	}
-	return int64(len(a.best)) * entry
+	return int64(cap(a.best))*entry + int64(cap(a.has)) + a.bytes
 }
 
 // extremeCells is min and max over booleans and nested values.

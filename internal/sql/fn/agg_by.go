@@ -116,6 +116,8 @@ type topGroup struct {
 
 type topRow struct{ x, y vec.Value }
 
+func (r topRow) size() int64 { return 2*valueBytes + valueSize(r.x) + valueSize(r.y) }
+
 func newTop(sign int) func([]vec.Type, vec.Type) Accumulator {
 	return func(args []vec.Type, _ vec.Type) Accumulator { return &topAcc{sign: sign, elem: args[0]} }
 }
@@ -143,14 +145,22 @@ func (a *topAcc) Add(groups []int32, args []*vec.Vector) error {
 		if y.IsNull(i) {
 			continue
 		}
-		top.rows = append(top.rows, topRow{x.Value(i), y.Value(i)})
-		a.bytes += 2 * valueBytes
-		if len(top.rows) >= 2*top.n {
-			a.bytes -= int64(len(top.rows)-top.n) * 2 * valueBytes
-			top.cut(a.sign)
-		}
+		a.keep(top, topRow{x.Value(i), y.Value(i)})
 	}
 	return nil
+}
+
+// keep adds a row, and now and then drops all but the best.
+func (a *topAcc) keep(top *topGroup, r topRow) {
+	top.rows = append(top.rows, r)
+	a.bytes += r.size()
+	if len(top.rows) < 2*top.n {
+		return
+	}
+	top.cut(a.sign)
+	for _, gone := range top.rows[len(top.rows):cap(top.rows)][:top.n] {
+		a.bytes -= gone.size()
+	}
 }
 
 func (t *topGroup) setLimit(count *vec.Vector, i, args int) error {

@@ -20,6 +20,7 @@ type arrayAgg struct {
 	t      vec.Type
 	all    *vec.Builder
 	groups [][]int32
+	bytes  int64 // of texts and nested values, and of groups' lists
 }
 
 func newArrayAgg(args []vec.Type, ret vec.Type) Accumulator {
@@ -30,10 +31,29 @@ func (a *arrayAgg) Resize(n int) { a.groups = grow(a.groups, n) }
 
 func (a *arrayAgg) Add(groups []int32, args []*vec.Vector) error {
 	for i, g := range groups {
-		a.groups[g] = append(a.groups[g], int32(a.all.Len()))
-		a.all.AppendFrom(args[0], i)
+		a.append(g, args[0], i)
 	}
 	return nil
+}
+
+// append adds row i of v to a group.
+func (a *arrayAgg) append(g int32, v *vec.Vector, i int) {
+	list := a.groups[g]
+	before := cap(list)
+	list = append(list, int32(a.all.Len()))
+	a.bytes += 4 * int64(cap(list)-before)
+	a.groups[g] = list
+	f, j := v.At(i)
+	switch f.Type.Kind.Storage() {
+	case vec.StoreStrs:
+		a.bytes += int64(len(f.Strs[j]))
+	case vec.StoreNested:
+		x := f.Value(j)
+		a.bytes += valueSize(x)
+		a.all.Append(x)
+		return
+	}
+	a.all.AppendFrom(f, j)
 }
 
 func (a *arrayAgg) Result() (*vec.Vector, error) {
@@ -52,13 +72,12 @@ func groupedRows(groups [][]int32) (rows, offsets []int32, nulls []bool) {
 }
 
 func (a *arrayAgg) SizeBytes() int64 {
-	perRow := int64(wordBytes + 4)
+	perRow := int64(wordBytes)
 	if a.t.Elem.Kind == vec.Varchar {
-		perRow += 2 * stringBytes
-	} else if a.t.Elem.Kind.Storage() == vec.StoreNested {
-		perRow += valueBytes
+		perRow = stringBytes
 	}
-	return int64(a.all.Len())*perRow + int64(len(a.groups))*3*wordBytes
+	// Half as much again: slices grow by a quarter to the double.
+	return int64(a.all.Len())*perRow*3/2 + int64(cap(a.groups))*3*wordBytes + a.bytes
 }
 
 // seriesAcc collects points as arrayAgg does, and sorts them by time at the end.

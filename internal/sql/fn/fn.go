@@ -102,6 +102,10 @@ type Accumulator interface {
 	// Add adds row i of args to group groups[i]. Nulls are there: each function has its
 	// own rule (sql.md section 9). Errors are of kind fault.Execution.
 	Add(groups []int32, args []*vec.Vector) error
+	// Combine adds group from[i] of other, an accumulator of the same call, to group into[i].
+	// Of rows that are equally good (arbitrary, ties of max_by) those of either may stay. Floating-point
+	// sums may differ in their last digits from those of one accumulator.
+	Combine(other Accumulator, from, into []int32) error
 	// Result returns one row per group. No Add may follow.
 	Result() (*vec.Vector, error)
 	// SizeBytes estimates the memory held, for the query's limit.
