@@ -3,401 +3,636 @@ package exec
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
+	"sync"
 
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/vec"
 )
 
-// aggregateOp groups rows by hash (see groupTable for why that is cheap for rows in
-// series order), or merges partial aggregates that storage computed.
+// aggregateOp groups rows by hash, or merges partial aggregates that storage computed.
+//
+// Each worker groups the rows that it gets in groups of its own, and these are combined at the end. Rows
+// mostly come in series order, where most are of the group of the row before. Where they are not and a worker
+// has more groups than its caches hold, it makes no new ones: rows of other groups are divided by their
+// keys into parts (see partitions), and in the end part after part is grouped, in tables that are small
+// again, together with what the workers have of its groups. The same happens when memory is short; then the
+// parts go to disk, and a part that is too large is divided again.
 type aggregateOp struct {
-	f     *frame
-	n     *plan.Aggregate
-	in    operator
-	keys  []*expr
-	aggs  []*aggState
-	table *groupTable
-	mem   charge
-	out   *emitter
+	f       *frame
+	n       *plan.Aggregate
+	in      *pipeline
+	g       *grouping
+	workers []*groupWorker
 
-	groups []int32 // scratch
-}
+	returned int // of the groups of worker 0, the first ones: were returned already (DISTINCT)
 
-// aggState is one aggregate over all groups.
-type aggState struct {
-	n      plan.Agg
-	args   []*expr
-	filter *expr
-	order  *sortSpec
-	acc    fn.Accumulator
-	seen   *groupTable // (group, arguments…) of DISTINCT
-	held   *rows       // (group, arguments…, order keys…) of ORDER BY, until the end
+	mem sharedCharge
+
+	ready   bool
+	phases  []*groupPhase // to do, the last first
+	results []*vec.Batch  // ready, in order
+	out     *emitter
+	left    int64 // charged for results
 }
 
 func newAggregate(f *frame, n *plan.Aggregate) (operator, error) {
-	keys, err := compileAll(n.Keys)
+	if first := distinctFirst(n); first != nil {
+		n = first
+	}
+	in, err := build(f, n.Input)
 	if err != nil {
 		return nil, err
 	}
-	o := &aggregateOp{f: f, n: n, keys: keys, mem: charge{of: &f.run.memory}}
-	for _, a := range n.Aggs {
-		s := &aggState{n: a}
-		if s.args, err = compileAll(a.Args); err != nil {
-			return nil, err
-		}
-		if a.Filter != nil {
-			if s.filter, err = compile(a.Filter); err != nil {
-				return nil, err
-			}
-		}
-		if len(a.Order) > 0 {
-			if s.order, err = compileKeys(a.Order); err != nil {
-				return nil, err
-			}
-		}
-		o.aggs = append(o.aggs, s)
+	o, err := aggregateOf(f, n, in)
+	if err != nil {
+		in.close()
 	}
-	if o.in, err = build(f, n.Input); err != nil {
+	return o, err
+}
+
+func aggregateOf(f *frame, n *plan.Aggregate, in operator) (*aggregateOp, error) {
+	g, err := newGrouping(n.Keys, n.Aggs)
+	if err != nil {
 		return nil, err
 	}
+	o := &aggregateOp{f: f, n: n, in: newPipeline(f, in), g: g, mem: sharedCharge{mem: charge{of: &f.run.memory}}}
+	o.in.serial = !g.concurrent()
 	o.reset()
 	return o, nil
 }
 
-// reset forgets all groups.
-func (o *aggregateOp) reset() {
-	types := make([]vec.Type, len(o.keys))
-	for i, k := range o.keys {
-		types[i] = k.t
-	}
-	o.table = newGroupTable(types)
-	for _, a := range o.aggs {
-		a.reset()
-	}
-}
-
-func (a *aggState) reset() {
-	a.acc = a.n.Call.Func.New(a.n.Call.Args, a.n.Call.Return)
-	argTypes := make([]vec.Type, len(a.args))
-	for i, e := range a.args {
-		argTypes[i] = e.t
-	}
-	withGroup := append([]vec.Type{vec.BigintType}, argTypes...)
-	if a.n.Distinct {
-		a.seen = newGroupTable(withGroup)
-	}
-	if a.order != nil {
-		a.held = newRows(append(withGroup, a.order.types()...))
-	}
-}
-
-func (o *aggregateOp) next(ctx context.Context) (*vec.Batch, error) {
-	if o.out == nil {
-		if err := o.consume(ctx); err != nil {
-			return nil, err
-		}
-		b, err := o.result(ctx)
-		if err != nil {
-			return nil, err
-		}
-		o.out = &emitter{b: b}
-	}
-	return o.out.next(o.f.run.opt.BatchRows), nil
-}
-
-func (o *aggregateOp) consume(ctx context.Context) error {
-	in := o.in
-	if m, ok := in.(*measured); ok {
-		in = m.operator
-	}
-	scan, ok := in.(*scanOp)
-	if ok && o.n.Pushed != nil && !o.f.run.opt.NoPushdown && scan.n.Spec.From < scan.n.Spec.To {
-		applied, err := scan.start(ctx, &o.n.Pushed.Spec)
-		if err != nil {
-			return err
-		}
-		if applied {
-			if err := o.mergeAll(ctx, scan); err != nil || !scan.matchFailed() {
-				return err
-			}
-			// Some row may belong to no group, or fail the query: look at the rows.
-			o.reset()
-			if _, err := scan.start(ctx, nil); err != nil {
-				return err
-			}
-		}
-	}
-	for {
-		b, err := o.in.next(ctx)
-		if err != nil || b == nil {
-			return err
-		}
-		if err := o.add(ctx, b); err != nil {
-			return err
-		}
-	}
-}
-
-// assign finds the groups of b's rows by keys evaluated over b.
-func (o *aggregateOp) assign(ctx context.Context, keys []*expr, b *vec.Batch) error {
-	vecs, err := evalAll(ctx, o.f, keys, b)
-	if err != nil {
-		return err
-	}
-	for i, v := range vecs {
-		vecs[i] = retype(v, keys[i].t)
-	}
-	if len(keys) == 0 {
-		o.groups = resize(o.groups, b.Len)
-		clear(o.groups)
+// distinctFirst returns a plan that does the same as n, where all aggregates are DISTINCT over the same
+// arguments: first the distinct keys and arguments, which parallelise and spill, then plain
+// aggregates over them. Otherwise it returns nil.
+func distinctFirst(n *plan.Aggregate) *plan.Aggregate {
+	if len(n.Aggs) == 0 || n.Pushed != nil {
 		return nil
 	}
-	o.groups = o.table.assign(vecs, b.Len, o.groups)
-	return nil
-}
-
-// groupCount is how many groups there are; without keys there is one from the start.
-func (o *aggregateOp) groupCount() int {
-	if len(o.keys) == 0 {
-		return 1
-	}
-	return o.table.len()
-}
-
-func (o *aggregateOp) add(ctx context.Context, b *vec.Batch) error {
-	if err := o.assign(ctx, o.keys, b); err != nil {
-		return err
-	}
-	groups := o.groupCount()
-	size := o.table.sizeBytes()
-	for _, a := range o.aggs {
-		a.acc.Resize(groups)
-		if err := a.add(ctx, o.f, o.groups, b); err != nil {
-			return err
-		}
-		size += a.sizeBytes()
-	}
-	return o.mem.set(size)
-}
-
-func (a *aggState) sizeBytes() int64 {
-	size := a.acc.SizeBytes()
-	if a.seen != nil {
-		size += a.seen.sizeBytes()
-	}
-	if a.held != nil {
-		size += a.held.sizeBytes()
-	}
-	return size
-}
-
-func (a *aggState) add(ctx context.Context, f *frame, groups []int32, b *vec.Batch) error {
-	if a.filter != nil {
-		rows, all, err := filterRows(ctx, f, []*expr{a.filter}, b)
-		if err != nil {
-			return err
-		}
-		if !all {
-			groups, b = gather(groups, rows), b.Gather(rows)
+	args := n.Aggs[0].Args
+	for _, a := range n.Aggs {
+		if !a.Distinct || a.Filter != nil || len(a.Order) > 0 || len(a.Args) == 0 || !slices.EqualFunc(a.Args, args, plan.Same) {
+			return nil
 		}
 	}
-	if b.Len == 0 {
-		return nil
+	column := func(i int, e plan.Expr) plan.Expr { return &plan.Column{Index: i, T: e.Type()} }
+	out := &plan.Aggregate{Input: &plan.Aggregate{Input: n.Input, Keys: append(slices.Clone(n.Keys), args...)}}
+	for i, k := range n.Keys {
+		out.Keys = append(out.Keys, column(i, k))
 	}
-	args, err := evalAll(ctx, f, a.args, b)
-	if err != nil {
-		return err
-	}
-	if a.seen != nil {
-		rows := a.firsts(groups, args, b.Len)
-		if len(rows) < b.Len {
-			groups, b = gather(groups, rows), b.Gather(rows)
-			for i, v := range args {
-				args[i] = v.Gather(rows)
+	for _, a := range n.Aggs {
+		a.Distinct, a.Args = false, slices.Clone(a.Args)
+		for i, arg := range a.Args {
+			if _, ok := arg.(*plan.Const); !ok { // some functions want their parameters constant
+				a.Args[i] = column(len(n.Keys)+i, arg)
 			}
 		}
-	}
-	if a.held == nil {
-		return a.acc.Add(groups, args)
-	}
-	keys, err := evalAll(ctx, f, a.order.exprs, b)
-	if err != nil {
-		return err
-	}
-	cols := append([]*vec.Vector{groupVector(groups)}, args...)
-	a.held.append(&vec.Batch{Len: b.Len, Columns: append(cols, keys...)})
-	return nil
-}
-
-// firsts returns the rows whose arguments appear for the first time in their group.
-func (a *aggState) firsts(groups []int32, args []*vec.Vector, n int) []int32 {
-	known := int32(a.seen.len())
-	ids := a.seen.assign(append([]*vec.Vector{groupVector(groups)}, args...), n, nil)
-	rows := make([]int32, 0, n)
-	for i, id := range ids {
-		if id == known { // new keys are numbered in order of appearance
-			rows = append(rows, int32(i))
-			known++
-		}
-	}
-	return rows
-}
-
-// finish adds what ORDER BY held back, in order.
-func (a *aggState) finish(ctx context.Context) error {
-	if a.held == nil || a.held.n == 0 {
-		return nil
-	}
-	b := a.held.batch()
-	args, keys := b.Columns[1:1+len(a.args)], b.Columns[1+len(a.args):]
-	order, err := a.order.order(ctx, keys, b.Len)
-	if err != nil {
-		return err
-	}
-	groups := make([]int32, b.Len)
-	for i, r := range order {
-		groups[i] = int32(b.Columns[0].Ints[r])
-	}
-	sorted := make([]*vec.Vector, len(args))
-	for i, v := range args {
-		sorted[i] = v.Gather(order)
-	}
-	return a.acc.Add(groups, sorted)
-}
-
-// mergeAll reads partial aggregates to their end.
-func (o *aggregateOp) mergeAll(ctx context.Context, scan *scanOp) error {
-	push := o.n.Pushed
-	keys, err := compileAll(push.Keys)
-	if err != nil {
-		return err
-	}
-	for {
-		b, err := scan.raw(ctx)
-		if err != nil || b == nil {
-			return err
-		}
-		if err := o.assign(ctx, keys, b); err != nil {
-			return err
-		}
-		groups, size := o.groupCount(), o.table.sizeBytes()
-		for i, a := range o.aggs {
-			m, ok := a.acc.(fn.Merger)
-			if !ok {
-				return fmt.Errorf("bug: %s was pushed down and cannot merge", a.n.Call.Func.Name)
-			}
-			m.Resize(groups)
-			if err := m.Merge(o.groups, b.Columns[push.States[i]:push.States[i]+push.Widths[i]]); err != nil {
-				return err
-			}
-			size += m.SizeBytes()
-		}
-		if err := o.mem.set(size); err != nil {
-			return err
-		}
-	}
-}
-
-func (o *aggregateOp) result(ctx context.Context) (*vec.Batch, error) {
-	out := &vec.Batch{Len: o.groupCount(), Columns: o.table.columns()}
-	if out.Len == 0 {
-		return out, nil
-	}
-	for _, a := range o.aggs {
-		a.acc.Resize(out.Len)
-		if err := a.finish(ctx); err != nil {
-			return nil, err
-		}
-		v, err := a.acc.Result()
-		if err != nil {
-			return nil, err
-		}
-		out.Columns = append(out.Columns, retype(v, a.n.Call.Return))
-	}
-	return out, nil
-}
-
-func (o *aggregateOp) close() {
-	o.in.close()
-	o.mem.release()
-	o.out = &emitter{b: &vec.Batch{}}
-}
-
-func groupVector(groups []int32) *vec.Vector {
-	ints := make([]int64, len(groups))
-	for i, g := range groups {
-		ints[i] = int64(g)
-	}
-	return vec.OfInts(vec.BigintType, ints, nil)
-}
-
-func gather[T any](from []T, rows []int32) []T {
-	out := make([]T, len(rows))
-	for k, r := range rows {
-		out[k] = from[r]
+		out.Aggs = append(out.Aggs, a)
 	}
 	return out
 }
 
-// distinctOp drops rows that were there before.
-type distinctOp struct {
-	f     *frame
-	in    operator
-	table *groupTable
-	none  bool // there are no columns: all rows are equal
-	done  bool
-	mem   charge
-}
+// reset forgets all groups.
+func (o *aggregateOp) reset() { o.workers = make([]*groupWorker, o.f.run.workers()) }
 
-func newDistinct(f *frame, n *plan.Distinct) (operator, error) {
-	in, err := build(f, n.Input)
-	return distinctOf(f, in, n.Types()), err
-}
-
-func distinctOf(f *frame, in operator, types []vec.Type) *distinctOp {
-	return &distinctOp{f: f, in: in, table: newGroupTable(types), none: len(types) == 0, mem: charge{of: &f.run.memory}}
-}
-
-func (o *distinctOp) next(ctx context.Context) (*vec.Batch, error) {
-	for !o.done {
-		b, err := o.in.next(ctx)
-		if err != nil || b == nil {
+func (o *aggregateOp) next(ctx context.Context) (*vec.Batch, error) {
+	if !o.ready {
+		if err := o.consume(ctx); err != nil {
 			return nil, err
 		}
-		if o.none {
-			o.done = true
-			return b.Slice(0, 1), nil
-		}
-		rows := newKeys(o.table, b)
-		if err := o.mem.set(o.table.sizeBytes()); err != nil {
+		if err := o.finish(ctx); err != nil {
 			return nil, err
 		}
-		switch {
-		case len(rows) == b.Len:
-			return b, nil
-		case len(rows) > 0:
-			return b.Gather(rows), nil
-		}
+		o.ready = true
 	}
-	return nil, nil
+	for {
+		if o.out != nil {
+			if b := o.out.next(o.f.run.opt.BatchRows); b != nil {
+				return b, nil
+			}
+			o.out = nil
+		}
+		if len(o.results) == 0 {
+			if more, err := o.advance(ctx); err != nil || !more {
+				return nil, err
+			}
+			continue
+		}
+		o.out = &emitter{b: o.results[0]}
+		o.results = o.results[1:]
+	}
 }
 
-// newKeys adds the rows of b to t and returns those that were not there.
-func newKeys(t *groupTable, b *vec.Batch) []int32 {
-	known := int32(t.len())
-	rows := make([]int32, 0, b.Len)
-	for i, id := range t.assign(b.Columns, b.Len, nil) {
-		if id == known {
-			rows = append(rows, int32(i))
-			known++
-		}
+func (o *aggregateOp) consume(ctx context.Context) error {
+	if done, err := o.pushed(ctx); done || err != nil {
+		return err
 	}
-	return rows
+	return o.in.run(ctx, func(w int) emitFunc { return o.worker(w).add })
 }
 
-func (o *distinctOp) close() {
-	o.in.close()
+// worker returns worker w, which is new at first.
+func (o *aggregateOp) worker(w int) *groupWorker {
+	if o.workers[w] == nil {
+		o.workers[w] = &groupWorker{o: o, groups: newGroups(o.g)}
+	}
+	return o.workers[w]
+}
+
+// pushed lets storage group, if it takes that on, and reports whether it has.
+func (o *aggregateOp) pushed(ctx context.Context) (bool, error) {
+	in := o.in.source
+	if m, ok := in.(*measured); ok {
+		in = m.operator
+	}
+	scan, ok := in.(*scanOp)
+	if !ok || len(o.in.stages) > 0 || o.n.Pushed == nil || o.f.run.opt.NoPushdown || scan.n.Spec.From >= scan.n.Spec.To {
+		return false, nil
+	}
+	applied, err := scan.start(ctx, &o.n.Pushed.Spec)
+	if err != nil || !applied {
+		return false, err
+	}
+	fits, err := o.mergeAll(ctx, scan)
+	if err != nil || fits && !scan.matchFailed() {
+		return true, err
+	}
+	// Look at the rows: there are more groups than memory may hold, or some row may belong to no
+	// group, or fail the query.
+	o.reset()
 	o.mem.release()
-	o.done = true
+	_, err = scan.start(ctx, nil)
+	return false, err
+}
+
+// mergeAll reads partial aggregates to their end, or until they do not fit into memory.
+func (o *aggregateOp) mergeAll(ctx context.Context, scan *scanOp) (fits bool, err error) {
+	push := o.n.Pushed
+	keys, err := compileAll(push.Keys)
+	if err != nil {
+		return false, err
+	}
+	w := o.worker(0)
+	s := w.groups
+	for {
+		b, err := scan.raw(ctx)
+		if err != nil || b == nil {
+			return true, err
+		}
+		vecs, err := evalAll(ctx, o.f, keys, b)
+		if err != nil {
+			return false, err
+		}
+		for i, v := range vecs {
+			vecs[i] = retype(v, keys[i].t)
+		}
+		ids := s.assign(vecs, b.Len)
+		for i := range s.aggs {
+			m, ok := s.aggs[i].acc.(fn.Merger)
+			if !ok {
+				return false, fmt.Errorf("bug: %s was pushed down and cannot merge", o.n.Aggs[i].Call.Func.Name)
+			}
+			m.Resize(s.count())
+			if err := m.Merge(ids, b.Columns[push.States[i]:push.States[i]+push.Widths[i]]); err != nil {
+				return false, err
+			}
+		}
+		if full, err := o.mem.hold(&w.charged, s.sizeBytes()); full || err != nil {
+			return false, err
+		}
+	}
+}
+
+// groupWorker is one worker's groups and the rows that it set aside.
+type groupWorker struct {
+	o      *aggregateOp
+	groups *groups
+	mode   groupMode
+	parts  *partitions // nil until needed
+
+	rows       int64 // seen
+	tried, hit int64 // looked up in mode hitting, and found
+	hashes     []uint64
+	charged    int64
+}
+
+type groupMode uint8
+
+const (
+	growing groupMode = iota // new groups are made
+	hitting                  // rows of known groups are added, others set aside
+	passing                  // all rows are set aside
+)
+
+// cachedGroups is how many groups a worker makes where rows come in no order: their table and states
+// fit into a core's second-level cache.
+const cachedGroups = 1 << 15
+
+func (w *groupWorker) add(ctx context.Context, b *vec.Batch) error {
+	in, err := w.o.g.eval(ctx, w.o.f, b)
+	if err != nil {
+		return err
+	}
+	w.rows += int64(b.Len)
+	switch w.mode {
+	case growing:
+		if err := w.groups.add(in, b.Len); err != nil {
+			return err
+		}
+		if w.o.g.keys > 0 && w.groups.entries() > cachedGroups && 4*w.groups.table.heads > w.rows {
+			w.stop(hitting)
+		}
+	case hitting:
+		if err := w.addHits(in, b.Len); err != nil {
+			return err
+		}
+	case passing:
+		w.setAside(in, b.Len)
+	}
+	return w.account(ctx)
+}
+
+// stop makes no more groups.
+func (w *groupWorker) stop(mode groupMode) {
+	for i := range w.o.g.aggs {
+		if a := &w.o.g.aggs[i]; a.n.Distinct || a.order != nil {
+			mode = passing // they grow without new groups
+		}
+	}
+	w.mode = max(w.mode, mode)
+	if w.parts == nil {
+		w.parts = newPartitions(w.o.f.run, w.o.g.types, 0)
+	}
+}
+
+// addHits adds the rows whose groups are there and sets the others aside. Where few are there, it
+// does not pay to look.
+func (w *groupWorker) addHits(in []*vec.Vector, n int) error {
+	ids := w.groups.table.lookup(in[:w.o.g.keys], n, w.groups.ids)
+	w.groups.ids = ids
+	hits, misses := make([]int32, 0, n), make([]int32, 0, n)
+	for i, g := range ids {
+		if g >= 0 {
+			hits = append(hits, int32(i))
+		} else {
+			misses = append(misses, int32(i))
+		}
+	}
+	w.tried, w.hit = w.tried+int64(n), w.hit+int64(len(hits))
+	if w.tried > 8*partitionChunk && 2*w.hit < w.tried {
+		w.mode = passing
+	}
+	if len(misses) == 0 {
+		return w.groups.feed(ids, in, n)
+	}
+	w.setAside(gatherAll(in, misses), len(misses))
+	if len(hits) == 0 {
+		return nil
+	}
+	return w.groups.feed(gather(ids, hits), gatherAll(in, hits), len(hits))
+}
+
+func gatherAll(in []*vec.Vector, rows []int32) []*vec.Vector {
+	out := make([]*vec.Vector, len(in))
+	for i, v := range in {
+		out[i] = v.Gather(rows)
+	}
+	return out
+}
+
+func (w *groupWorker) setAside(in []*vec.Vector, n int) {
+	w.hashes = hashKeys(in[:w.o.g.keys], n, w.hashes)
+	w.parts.add(in, w.hashes)
+}
+
+func (w *groupWorker) sizeBytes() int64 {
+	size := w.groups.sizeBytes() + 8*int64(cap(w.hashes))
+	if w.parts != nil {
+		size += w.parts.bytes
+	}
+	return size
+}
+
+// account charges what the worker holds, and spills if that is too much.
+func (w *groupWorker) account(ctx context.Context) error {
+	r := w.o.f.run
+	size := w.sizeBytes()
+	if w.o.g.keys > 0 && w.mode < passing && r.canSpill() && size*int64(r.workers()) > r.memory.limit/4 {
+		w.stop(passing) // groups stay in memory to the end
+	}
+	if w.o.g.keys == 0 {
+		return w.o.mem.insist(&w.charged, size)
+	}
+	full, err := w.o.mem.hold(&w.charged, size)
+	if err != nil || !full {
+		return err
+	}
+	w.stop(passing)
+	if w.parts.bytes >= w.parts.spillLeast() {
+		if err := w.parts.flush(ctx); err != nil {
+			return err
+		}
+	}
+	return w.o.mem.insist(&w.charged, w.sizeBytes())
+}
+
+// finish combines what the workers have, or leaves that to advance.
+func (o *aggregateOp) finish(ctx context.Context) error {
+	o.worker(0) // without rows, there may be one group
+	ph := &groupPhase{o: o}
+	spilled, divided := false, o.returned > 0
+	others := 0
+	for w, worker := range o.workers {
+		if worker == nil {
+			continue
+		}
+		if w > 0 {
+			others += worker.groups.count()
+		}
+		ph.sets, ph.known = append(ph.sets, worker.groups), append(ph.known, 0)
+		if worker.parts == nil {
+			continue
+		}
+		divided = true
+		if err := worker.parts.finish(); err != nil {
+			return err
+		}
+		spilled = spilled || worker.parts.spilled()
+		ph.parts = append(ph.parts, worker.parts)
+	}
+	ph.known[0] = o.returned
+	switch {
+	case !divided && (others <= cachedGroups || o.g.keys == 0):
+		return o.combineAll(ctx, ph.sets)
+	case spilled:
+		o.phases = append(o.phases, ph)
+		return nil
+	}
+	return o.groupParts(ctx, ph)
+}
+
+// combineAll adds all groups to those of the first.
+func (o *aggregateOp) combineAll(ctx context.Context, sets []*groups) error {
+	for _, other := range sets[1:] {
+		if err := sets[0].combine(other, other.table.columns(), allRows(other.count())); err != nil {
+			return err
+		}
+	}
+	if err := o.mem.insist(&o.left, sets[0].sizeBytes()); err != nil {
+		return err
+	}
+	b, err := sets[0].result(ctx)
+	o.results = []*vec.Batch{b}
+	return err
+}
+
+// groupPhase is groups and rows of the same keys, to be grouped part by part.
+type groupPhase struct {
+	o     *aggregateOp
+	level int
+	sets  []*groups
+	known []int           // per set: how many groups, the first ones, were returned already
+	parts []*partitions   // of this level
+	next  int             // part
+	keys  [][]*vec.Vector // of sets
+	lists [][][]int32     // of sets: per part the groups
+	held  int64           // charged for sets, of a phase made of a part
+}
+
+// divide divides the groups of the sets.
+func (ph *groupPhase) divide() {
+	for _, s := range ph.sets {
+		keys := s.table.columns()
+		ph.keys = append(ph.keys, keys)
+		ph.lists = append(ph.lists, byPartition(hashKeys(keys, s.count(), nil), ph.level))
+	}
+}
+
+// groupParts does all parts of a phase in memory, in parallel. Those that are too large after all are
+// left to advance.
+func (o *aggregateOp) groupParts(ctx context.Context, ph *groupPhase) error {
+	ph.divide()
+	results := make([]*vec.Batch, partitionCount)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex
+	part := 0
+	take := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		part++
+		return part - 1
+	}
+	errs := make([]error, o.f.run.workers())
+	var wg sync.WaitGroup
+	for w := range errs {
+		wg.Go(func() {
+			for {
+				p := take()
+				if p >= partitionCount {
+					return
+				}
+				var held int64
+				b, sub, err := ph.group(ctx, p, &held)
+				if err != nil {
+					errs[w] = err
+					cancel(err)
+					return
+				}
+				if results[p] = b; sub != nil {
+					sub.held = held
+					mu.Lock()
+					o.phases = append(o.phases, sub)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, b := range results {
+		if b != nil {
+			o.results = append(o.results, b)
+		}
+	}
+	return firstCause(errs)
+}
+
+// group groups part p. A part that memory cannot hold becomes a phase of its own in place of a result.
+func (ph *groupPhase) group(ctx context.Context, p int, held *int64) (*vec.Batch, *groupPhase, error) {
+	o := ph.o
+	if ph.empty(p) {
+		return &vec.Batch{}, nil, nil
+	}
+	s := newGroups(o.g)
+	s.table.reserve(ph.expect(p))
+	known := 0
+	for i, other := range ph.sets {
+		rows := ph.lists[i][p]
+		old, _ := slices.BinarySearch(rows, int32(ph.known[i]))
+		if err := s.combine(other, ph.keys[i], rows[:old]); err != nil {
+			return nil, nil, err
+		}
+	}
+	known = s.table.len()
+	for i, other := range ph.sets {
+		rows := ph.lists[i][p]
+		old, _ := slices.BinarySearch(rows, int32(ph.known[i]))
+		if err := s.combine(other, ph.keys[i], rows[old:]); err != nil {
+			return nil, nil, err
+		}
+	}
+	var sub *groupPhase
+	add := func(ctx context.Context, b *vec.Batch) error {
+		if sub != nil {
+			return sub.setAside(ctx, b, held)
+		}
+		if err := s.add(b.Columns, b.Len); err != nil {
+			return err
+		}
+		full, err := o.mem.hold(held, s.sizeBytes())
+		if err != nil || !full {
+			return err
+		}
+		if ph.level+1 < partitionLevels {
+			sub = &groupPhase{o: o, level: ph.level + 1, sets: []*groups{s}, known: []int{known},
+				parts: []*partitions{newPartitions(o.f.run, o.g.types, ph.level+1)}}
+		}
+		return o.mem.insist(held, s.sizeBytes())
+	}
+	for _, parts := range ph.parts {
+		freed := parts.parts[p].held
+		if err := parts.read(ctx, p, add); err != nil {
+			return nil, nil, err
+		}
+		if err := o.mem.insist(&freed, 0); err != nil {
+			return nil, nil, err
+		}
+	}
+	if sub != nil {
+		return nil, sub, sub.parts[0].finish()
+	}
+	b, err := s.result(ctx)
+	if err == nil && known > 0 {
+		b = b.Slice(known, b.Len)
+	}
+	return b, nil, err
+}
+
+// expect estimates the groups of part p: as many as there are rows, if those that the workers saw before
+// they set rows aside were of ever new groups; else as many as that many different ones in so many rows tell.
+func (ph *groupPhase) expect(p int) int {
+	rows, sets := 0, 0
+	for _, parts := range ph.parts {
+		rows += parts.parts[p].rows
+	}
+	for i := range ph.sets {
+		sets += len(ph.lists[i][p])
+	}
+	most := float64(rows + sets)
+	if t := ph.sets[0].table; rows > 0 && float64(t.n) < 0.95*float64(t.heads) {
+		// n = all · (1 - e^(-heads/all)), solved by halving.
+		low, high := float64(t.n), 64*float64(t.n)
+		for range 20 {
+			all := (low + high) / 2
+			if all*(1-math.Exp(-float64(t.heads)/all)) < float64(t.n) {
+				low = all
+			} else {
+				high = all
+			}
+		}
+		most = min(most, 1.1*high/partitionCount)
+	}
+	return min(int(most), 1<<20)
+}
+
+// empty reports whether there is nothing in part p.
+func (ph *groupPhase) empty(p int) bool {
+	for i := range ph.sets {
+		if len(ph.lists[i][p]) > 0 {
+			return false
+		}
+	}
+	for _, parts := range ph.parts {
+		if !parts.parts[p].empty() {
+			return false
+		}
+	}
+	return true
+}
+
+// setAside adds rows to a phase that is yet to begin.
+func (ph *groupPhase) setAside(ctx context.Context, b *vec.Batch, held *int64) error {
+	parts := ph.parts[0]
+	parts.add(b.Columns, hashKeys(b.Columns[:ph.o.g.keys], b.Len, nil))
+	size := ph.sets[0].sizeBytes() + parts.bytes
+	full, err := ph.o.mem.hold(held, size)
+	if err != nil || !full {
+		return err
+	}
+	if parts.bytes >= parts.spillLeast() {
+		if err := parts.flush(ctx); err != nil {
+			return err
+		}
+		size = ph.sets[0].sizeBytes()
+	}
+	return ph.o.mem.insist(held, size)
+}
+
+// advance does the next part of what was spilled; false: there is none.
+func (o *aggregateOp) advance(ctx context.Context) (bool, error) {
+	for len(o.phases) > 0 {
+		ph := o.phases[len(o.phases)-1]
+		if ph.next == partitionCount {
+			o.phases = o.phases[:len(o.phases)-1]
+			ph.drop()
+			if err := o.mem.insist(&ph.held, 0); err != nil {
+				return false, err
+			}
+			continue
+		}
+		if ph.next == 0 {
+			ph.divide()
+		}
+		// What the last part held is gone, its rows were returned.
+		if err := o.mem.insist(&o.left, 0); err != nil {
+			return false, err
+		}
+		p := ph.next
+		ph.next++
+		b, sub, err := ph.group(ctx, p, &o.left)
+		switch {
+		case err != nil:
+			return false, err
+		case sub != nil:
+			sub.held, o.left = o.left, 0
+			o.phases = append(o.phases, sub)
+		case b.Len > 0:
+			o.results = append(o.results, b)
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// drop lets go of the rows that a phase had on disk.
+func (ph *groupPhase) drop() {
+	for _, p := range ph.parts {
+		p.drop()
+	}
+}
+
+func (o *aggregateOp) close() {
+	o.in.close()
+	for _, w := range o.workers {
+		if w != nil && w.parts != nil {
+			w.parts.drop()
+		}
+	}
+	for _, ph := range o.phases {
+		ph.drop()
+	}
+	o.workers, o.phases, o.results = nil, nil, nil
+	o.mem.release()
+	o.ready, o.out = true, nil
 }

@@ -54,7 +54,10 @@ type Options struct {
 	// Budget is shared by all queries of a server; nil: there is no limit on them together.
 	Budget *Budget
 
-	BatchRows  int  // rows an operator aims at per batch; default 2048
+	BatchRows    int // rows an operator aims at per batch; default 2048
+	Workers      int // goroutines of an operator at most; default GOMAXPROCS
+	ParallelRows int // rows that one goroutine reads before others join in; default 65536
+
 	NoPushdown bool // offer nothing to storage but columns and the time range
 	Analyze    bool // measure every operator, for [Cursor.Explain]
 }

@@ -14,9 +14,10 @@ import (
 // expr is a compiled expression. It keeps no state between calls (subqueries keep
 // theirs in the run), so one that has no subquery may be used concurrently.
 type expr struct {
-	node evaluator
-	cols []int // input columns it reads, ascending
-	t    vec.Type
+	node   evaluator
+	cols   []int // input columns it reads, ascending
+	t      vec.Type
+	serial bool // has a subquery
 }
 
 // evaluator computes one vector of in.Len rows. Only the columns that the expression
@@ -54,7 +55,7 @@ func compile(e plan.Expr) (*expr, error) {
 		return nil, err
 	}
 	slices.Sort(c.cols)
-	return &expr{node: node, cols: slices.Compact(c.cols), t: e.Type()}, nil
+	return &expr{node: node, cols: slices.Compact(c.cols), t: e.Type(), serial: c.serial}, nil
 }
 
 func compileAll(exprs []plan.Expr) ([]*expr, error) {
@@ -79,8 +80,11 @@ func evalAll(ctx context.Context, f *frame, exprs []*expr, in *vec.Batch) ([]*ve
 	return out, nil
 }
 
-// compiler notes which columns an expression reads.
-type compiler struct{ cols []int }
+// compiler notes which columns an expression reads, and whether it has a subquery.
+type compiler struct {
+	cols   []int
+	serial bool
+}
 
 func (c *compiler) exprs(list []plan.Expr) ([]evaluator, error) {
 	out := make([]evaluator, len(list))
@@ -98,6 +102,7 @@ func (c *compiler) sub(e plan.Expr) (*expr, error) {
 	x, err := compile(e)
 	if err == nil {
 		c.cols = append(c.cols, x.cols...)
+		c.serial = c.serial || x.serial
 	}
 	return x, err
 }
@@ -257,7 +262,11 @@ func (c *compiler) lambda(l *plan.Lambda) (*lambda, error) {
 		return nil, err
 	}
 	body, err := compile(l.Body)
-	return &lambda{len(l.Params), captures, body}, err
+	if err != nil {
+		return nil, err
+	}
+	c.serial = c.serial || body.serial
+	return &lambda{len(l.Params), captures, body}, nil
 }
 
 // bind evaluates the captures over the calling batch and returns the lambda as the

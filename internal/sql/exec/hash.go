@@ -101,6 +101,22 @@ func (t *groupTable) assign(keys []*vec.Vector, n int, out []int32) []int32 {
 	return out
 }
 
+// reserve makes room for so many groups, before the first.
+func (t *groupTable) reserve(n int) {
+	size := 64
+	t.shift = 64 - 6
+	for 5*size < 8*n {
+		size, t.shift = 2*size, t.shift-1
+	}
+	switch {
+	case t.slots != nil:
+		t.slots = make([]wordSlot, size)
+	case t.hashed != nil:
+		t.hashed = make([]uint64, size)
+	}
+	t.words = make([]uint64, 0, n*t.layout.width)
+}
+
 // lookup returns the group of each of n rows, or -1.
 func (t *groupTable) lookup(keys []*vec.Vector, n int, out []int32) []int32 {
 	if t.look == nil {
@@ -158,7 +174,15 @@ func (t *groupTable) find(r *keyReader, out []int32, insert bool) {
 }
 
 func (t *groupTable) findCodes(r *keyReader, out []int32, insert bool) {
-	for i, code := range r.words {
+	heads := 0
+	last := uint64(math.MaxUint64)
+	for i, code := range r.words[:len(out)] {
+		if code == last {
+			out[i] = out[i-1]
+			continue
+		}
+		heads++
+		last = code
 		if code < uint64(len(t.dense)) && t.dense[code] > 0 {
 			out[i] = t.dense[code] - 1
 			continue
@@ -167,14 +191,14 @@ func (t *groupTable) findCodes(r *keyReader, out []int32, insert bool) {
 			out[i] = -1
 			continue
 		}
-		for uint64(len(t.dense)) <= code {
-			t.dense = append(t.dense, make([]int32, max(16, len(t.dense)))...)
+		if uint64(len(t.dense)) <= code {
+			t.dense = append(t.dense, make([]int32, max(int(code)+1-len(t.dense), len(t.dense), 16))...)
 		}
 		out[i] = t.add(r.words[i:i+1], i)
 		t.dense[code] = out[i] + 1
 	}
 	if insert {
-		t.heads += int64(len(out)) // not counted: it is cheap either way
+		t.heads += int64(heads)
 	}
 }
 
@@ -338,7 +362,7 @@ func equalWords(a, b []uint64) bool {
 func (t *groupTable) insertHashed(row []uint64, i int, at, tag uint64) int32 {
 	g := t.add(row, i)
 	t.hashed[at] = tag | uint64(g+1)
-	if 2*t.n <= len(t.hashed) {
+	if 8*t.n <= 5*len(t.hashed) {
 		return g
 	}
 	old := t.hashed

@@ -78,7 +78,6 @@ type keyReader struct {
 	words  []uint64
 	nulls  []bool // of a single wide key: the null rows; nil: none
 	dicts  []map[dictID]*dictCodes
-	hashes []uint64
 	bytes  []byte
 }
 

@@ -101,7 +101,7 @@ func (r *run) close() {
 		r.dropScanner(s)
 	}
 	r.shared, r.subqueries = nil, nil
-	_ = r.memory.grow(-r.memory.used)
+	_ = r.memory.grow(-r.memory.held())
 	if r.area != nil {
 		r.area.Close()
 	}
@@ -115,15 +115,17 @@ type frame struct {
 	shared map[*plan.Shared]*sharedRows // of subplans that read params
 }
 
-// account is the memory that the operators of a query keep. Only the query's
-// goroutine changes it.
+// account is the memory that the operators of a query keep. It is safe for concurrent use: several
+// goroutines may work for one operator.
 type account struct {
 	run     *run
 	limit   int64
 	setting string
 	budget  *Budget // of the server, or nil
-	used    int64
 	peak    atomic.Int64
+
+	mu   sync.Mutex // guards used
+	used int64
 
 	canSpill   bool
 	spillAfter int64 // see Options.SpillAfterBytes
@@ -132,6 +134,8 @@ type account struct {
 // grow charges bytes (fewer than none: gives them back), and fails once the sum is
 // over a limit. They count until they are given back even so.
 func (a *account) grow(bytes int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.used += bytes
 	if a.used > a.peak.Load() {
 		a.peak.Store(a.used)
@@ -169,7 +173,14 @@ func (b *Budget) grow(bytes int64) error {
 	return fault.New(fault.Throttled, "The queries that run now exceed their common memory limit of %s; try again later or raise %s", spill.SizeText(b.LimitBytes), b.Setting)
 }
 
-// charge is one operator's part of an account.
+// held returns what all operators keep now.
+func (a *account) held() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.used
+}
+
+// charge is one operator's part of an account. Its methods are called by one goroutine at a time.
 type charge struct {
 	of   *account
 	held int64

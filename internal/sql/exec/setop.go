@@ -19,10 +19,11 @@ func newSetOp(f *frame, n *plan.SetOp) (operator, error) {
 		}
 		return distinctOf(f, union, n.Types()), nil
 	}
-	return &subsetOp{
-		f: f, left: in[0], right: in[1], all: n.All, except: n.Kind == plan.Except,
-		table: newGroupTable(n.Types()), mem: charge{of: &f.run.memory},
-	}, nil
+	o := subsetOf(f, in[0], in[1], n.Types(), n.All, n.Kind == plan.Except, 0)
+	if n.All {
+		return o, nil
+	}
+	return distinctOf(f, o, n.Types()), nil
 }
 
 // unionOp is one input after the other.
@@ -57,18 +58,26 @@ func (o *unionOp) close() {
 	}
 }
 
-// subsetOp is INTERSECT or EXCEPT: it counts the rows of the right input and then lets rows
-// of the left one pass, or not.
+// subsetOp is INTERSECT or EXCEPT, but for dropping duplicates: it counts the rows of the right input and
+// then lets rows of the left one pass, or not. What memory cannot hold of the right input is divided by
+// hash, and the left one with it (see splitOp).
 type subsetOp struct {
 	f           *frame
 	left, right operator
+	types       []vec.Type
 	all         bool
 	except      bool
+	level       int
 	table       *groupTable
 	counts      []int32 // per key: rows of the right input that were not used up
-	passed      []bool  // per key, without ALL: was returned
 	ready       bool
+	split       *splitOp // in place of the table, once that was too large
 	mem         charge
+}
+
+func subsetOf(f *frame, left, right operator, types []vec.Type, all, except bool, level int) *subsetOp {
+	return &subsetOp{f: f, left: left, right: right, types: types, all: all, except: except, level: level,
+		table: newGroupTable(types), mem: charge{of: &f.run.memory}}
 }
 
 func (o *subsetOp) next(ctx context.Context) (*vec.Batch, error) {
@@ -78,24 +87,29 @@ func (o *subsetOp) next(ctx context.Context) (*vec.Batch, error) {
 		}
 		o.ready = true
 	}
+	if o.split != nil {
+		return o.split.next(ctx)
+	}
 	for {
 		b, err := o.left.next(ctx)
 		if err != nil || b == nil {
 			return nil, err
 		}
-		ids := o.table.assign(b.Columns, b.Len, nil)
-		o.grow()
+		ids := o.table.lookup(b.Columns, b.Len, nil)
 		rows := make([]int32, 0, b.Len)
 		for i, id := range ids {
 			if o.pass(id) {
 				rows = append(rows, int32(i))
 			}
 		}
-		if err := o.mem.set(o.table.sizeBytes() + 5*int64(len(o.counts))); err != nil {
-			return nil, err
-		}
-		if len(rows) > 0 {
+		switch {
+		case len(rows) == b.Len:
+			return b, nil
+		case len(rows) > 0:
 			return b.Gather(rows), nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -106,40 +120,71 @@ func (o *subsetOp) count(ctx context.Context) error {
 		if err != nil || b == nil {
 			return err
 		}
-		ids := o.table.assign(b.Columns, b.Len, nil)
-		o.grow()
-		for _, id := range ids {
+		for _, id := range o.table.assign(b.Columns, b.Len, nil) {
+			if int(id) >= len(o.counts) {
+				o.counts = append(o.counts, 0)
+			}
 			o.counts[id]++
 		}
-		if err := o.mem.set(o.table.sizeBytes() + 5*int64(len(o.counts))); err != nil {
+		size := o.table.sizeBytes() + 4*int64(cap(o.counts))
+		if o.level < partitionLevels && o.mem.full(size) {
+			return o.divide(ctx)
+		}
+		if err := o.mem.set(size); err != nil {
 			return err
 		}
 	}
 }
 
-func (o *subsetOp) grow() {
-	for len(o.counts) < o.table.len() {
-		o.counts, o.passed = append(o.counts, 0), append(o.passed, false)
+// divide hands what was counted, the rest of the right input and the left one to a splitOp.
+func (o *subsetOp) divide(ctx context.Context) error {
+	keys := make([]*expr, len(o.types))
+	for i, t := range o.types {
+		keys[i] = &expr{node: columnEval(i), cols: []int{i}, t: t}
 	}
+	o.split = newSplit(o.f, o.level, func(left, right operator) (operator, error) {
+		return subsetOf(o.f, left, right, o.types, o.all, o.except, o.level+1), nil
+	})
+	o.split.left.types, o.split.left.keys = o.types, keys
+	o.split.right.types, o.split.right.keys = o.types, keys
+	counted := &vec.Batch{Len: o.table.len(), Columns: o.table.columns()}
+	repeat := allRows(counted.Len)
+	if o.all {
+		repeat = repeat[:0]
+		for g, n := range o.counts {
+			for range n {
+				repeat = append(repeat, int32(g))
+			}
+		}
+	}
+	first := &emitter{b: counted, order: repeat}
+	if err := o.split.divider(&o.split.right).read(ctx, first, o.right); err != nil {
+		return err
+	}
+	o.table, o.counts = nil, nil
+	o.mem.release()
+	if err := o.split.divider(&o.split.left).read(ctx, nil, o.left); err != nil {
+		return err
+	}
+	if err := o.split.right.ready(); err != nil {
+		return err
+	}
+	return o.split.left.ready()
 }
 
-// pass decides one row of the left input with key id.
+// pass decides one row of the left input with key id, or -1.
 func (o *subsetOp) pass(id int32) bool {
-	there := o.counts[id] > 0
-	if !o.all {
-		if o.passed[id] || there == o.except {
-			return false
-		}
-		o.passed[id] = true
-		return true
-	}
-	if there {
+	there := id >= 0 && o.counts[id] > 0
+	if there && o.all {
 		o.counts[id]--
 	}
 	return there != o.except
 }
 
 func (o *subsetOp) close() {
+	if o.split != nil {
+		o.split.close()
+	}
 	o.left.close()
 	o.right.close()
 	o.mem.release()

@@ -37,7 +37,7 @@ func (c *charge) full(bytes int64) bool {
 		return false
 	}
 	more := bytes - c.held
-	return a.used+more > a.limit/4*3 || a.budget != nil && a.budget.used.Load()+more > a.budget.LimitBytes/4*3
+	return a.held()+more > a.limit/4*3 || a.budget != nil && a.budget.used.Load()+more > a.budget.LimitBytes/4*3
 }
 
 // spillWriter gathers rows into batches of a good size and appends them to a run.

@@ -38,6 +38,7 @@ func (c *compiler) subquery(e *plan.Subquery) (evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.serial = true
 	out := &subqueryEval{n: e, params: params}
 	if e.X != nil {
 		out.x, err = c.sub(e.X)

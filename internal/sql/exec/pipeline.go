@@ -1,0 +1,241 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// Operators that keep their input (grouping, DISTINCT, the sides of a join that spills) take it in parallel:
+// the operators between them and the next one below that keeps state or reads a table are stages, through
+// which any number of workers push batches at the same time. Batches come from one source, one at a time; tables
+// decode ahead on their own workers.
+//
+// A query begins with one worker, the caller's goroutine, so that small ones pay nothing and give their
+// rows in the order of the input. The others join once parallelRows rows were read.
+
+// parallelRows is how many rows are read before other workers join in.
+const parallelRows = 1 << 16
+
+// stage is an operator without state between batches.
+type stage interface {
+	operator
+	// input is the operator whose batches apply takes.
+	input() operator
+	// concurrent reports whether workers may run at the same time. If not, it is not used as a stage.
+	concurrent() bool
+	// ready is called once, before the first worker.
+	ready(ctx context.Context) error
+	// worker returns what turns batches into others, for one goroutine.
+	worker() worker
+	// rest gives the rows that are due after the input, once all workers are done.
+	rest(ctx context.Context, emit emitFunc) error
+}
+
+// worker is one goroutine's part of a stage.
+type worker interface {
+	apply(ctx context.Context, b *vec.Batch, emit emitFunc) error
+}
+
+type emitFunc func(ctx context.Context, b *vec.Batch) error
+
+// pipeline is a source and stages, the last of which feeds an operator.
+type pipeline struct {
+	f      *frame
+	source operator
+	stages []stage // from the source up
+	serial bool    // the sinks keep state that is not theirs alone: use one worker
+}
+
+// newPipeline takes the operator in apart.
+func newPipeline(f *frame, in operator) *pipeline {
+	p := &pipeline{f: f, source: in}
+	for {
+		op := p.source
+		if m, ok := op.(*measured); ok {
+			op = m.operator
+		}
+		s, ok := op.(stage)
+		if !ok || f.run.measures != nil || !s.concurrent() {
+			return p
+		}
+		p.source = s.input()
+		p.stages = append([]stage{s}, p.stages...)
+	}
+}
+
+// workers is how many goroutines run at most. Measuring takes operators one at a time.
+func (r *run) workers() int {
+	switch {
+	case r.measures != nil:
+		return 1
+	case r.opt.Workers > 0:
+		return r.opt.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// run reads the source to its end. Worker w, from 0 on, hands what comes out of the stages to sink(w);
+// the sinks of different workers run at the same time, and the caller's goroutine is worker 0.
+func (p *pipeline) run(ctx context.Context, sink func(w int) emitFunc) error {
+	for _, s := range p.stages {
+		if err := s.ready(ctx); err != nil {
+			return err
+		}
+	}
+	all := p.f.run.workers()
+	if p.serial {
+		all = 1
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	src := &sharedSource{in: p.source}
+	work := func(w int, more func(rows int)) error {
+		push := p.chain(sink(w))
+		for {
+			b, err := src.next(ctx)
+			if err != nil || b == nil {
+				return err
+			}
+			if err := push(ctx, b); err != nil {
+				return err
+			}
+			if more != nil {
+				more(b.Len)
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, all)
+	rows, running := 0, 1
+	after := parallelRows
+	if p.f.run.opt.ParallelRows > 0 {
+		after = p.f.run.opt.ParallelRows
+	}
+	errs[0] = work(0, func(n int) {
+		for rows += n; rows >= after && running < all; running++ {
+			w := running
+			wg.Go(func() {
+				if errs[w] = work(w, nil); errs[w] != nil {
+					cancel(errs[w])
+				}
+			})
+		}
+	})
+	if errs[0] != nil {
+		cancel(errs[0])
+	}
+	wg.Wait()
+	if err := firstCause(errs); err != nil {
+		return err
+	}
+	return p.rest(ctx, sink(0))
+}
+
+// firstCause returns an error that is not the echo of another worker's.
+func firstCause(errs []error) error {
+	var echo error
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		if err != nil {
+			echo = err
+		}
+	}
+	return echo
+}
+
+// chain returns the stages as one function, with workers of their own.
+func (p *pipeline) chain(out emitFunc) emitFunc {
+	for i := len(p.stages) - 1; i >= 0; i-- {
+		w, next := p.stages[i].worker(), out
+		out = func(ctx context.Context, b *vec.Batch) error { return w.apply(ctx, b, next) }
+	}
+	return out
+}
+
+// rest hands on what the stages have left, from the lowest up.
+func (p *pipeline) rest(ctx context.Context, out emitFunc) error {
+	for i, s := range p.stages {
+		above := &pipeline{f: p.f, stages: p.stages[i+1:]}
+		if err := s.rest(ctx, above.chain(out)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close closes the source and the stages.
+func (p *pipeline) close() {
+	for _, s := range p.stages {
+		s.close()
+	}
+	p.source.close()
+}
+
+// sharedSource is an operator that several goroutines read.
+type sharedSource struct {
+	mu   sync.Mutex // guards the fields below
+	in   operator
+	done bool
+}
+
+func (s *sharedSource) next(ctx context.Context) (*vec.Batch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return nil, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b, err := s.in.next(ctx)
+	s.done = b == nil
+	return b, err
+}
+
+func (o *filterOp) input() operator                       { return o.in }
+func (o *filterOp) concurrent() bool                      { return concurrent(o.conds) }
+func (o *filterOp) ready(context.Context) error           { return nil }
+func (o *filterOp) worker() worker                        { return o }
+func (o *filterOp) rest(context.Context, emitFunc) error  { return nil }
+func (o *projectOp) input() operator                      { return o.in }
+func (o *projectOp) concurrent() bool                     { return concurrent(o.exprs) }
+func (o *projectOp) ready(context.Context) error          { return nil }
+func (o *projectOp) worker() worker                       { return o }
+func (o *projectOp) rest(context.Context, emitFunc) error { return nil }
+
+func (o *filterOp) apply(ctx context.Context, b *vec.Batch, emit emitFunc) error {
+	rows, all, err := filterRows(ctx, o.f, o.conds, b)
+	switch {
+	case err != nil:
+		return err
+	case all:
+		return emit(ctx, b)
+	case len(rows) > 0:
+		return emit(ctx, b.Gather(rows))
+	}
+	return nil
+}
+
+func (o *projectOp) apply(ctx context.Context, b *vec.Batch, emit emitFunc) error {
+	cols, err := evalAll(ctx, o.f, o.exprs, b)
+	if err != nil {
+		return err
+	}
+	return emit(ctx, &vec.Batch{Len: b.Len, Columns: cols})
+}
+
+// concurrent reports whether none of the expressions keeps state.
+func concurrent(exprs []*expr) bool {
+	for _, e := range exprs {
+		if e.serial {
+			return false
+		}
+	}
+	return true
+}
