@@ -362,5 +362,8 @@ func (e *retypeEval) eval(ctx context.Context, f *frame, in *vec.Batch) (*vec.Ve
 	return retype(v, e.to), nil
 }
 
-// executionError reports whether err is one that TRY turns into null.
-func executionError(err error) bool { return fault.Is(err, fault.Execution) }
+// executionError reports whether err is one that TRY turns into null. Functions raise
+// fault.Invalid too, for a bad pattern.
+func executionError(err error) bool {
+	return fault.Is(err, fault.Execution) || fault.Is(err, fault.Invalid)
+}

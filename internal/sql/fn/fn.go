@@ -57,7 +57,8 @@ type Scalar struct {
 
 	// Eval computes n rows. args are vectors of n rows, of the parameter types after
 	// coercion, in any form; lambda parameters are nil there and come in c.Lambdas.
-	// An error is one of kind fault.Execution whose text the client sees. Eval must not
+	// An error is one of kind fault.Execution (fault.Invalid for a pattern that cannot be
+	// read) whose text the client sees. Eval must not
 	// keep or modify args. The result has the type c.Return.
 	//
 	// [Invoke] passes flat and constant vectors, never dictionaries.

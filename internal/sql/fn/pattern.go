@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/dlclark/regexp2"
+
+	"github.com/weir-db/weir/internal/fault"
 )
 
 // pattern syntax is Java's (java.util.regex.Pattern). A pattern is rewritten into what
@@ -34,6 +36,11 @@ type javaPattern struct {
 	back   func() (*regexp2.Regexp, error)
 }
 
+// badPattern is a mistake in the statement rather than in its data, and of that kind, also when it
+// shows while running: the Prometheus connector depends on the exception that comes of it
+// (clients.md, section 6.6).
+func badPattern(format string, args ...any) error { return fault.New(fault.Invalid, format, args...) }
+
 func compilePattern(source string) (*javaPattern, error) {
 	t := translator{in: source}
 	if err := t.run(); err != nil {
@@ -43,7 +50,7 @@ func compilePattern(source string) (*javaPattern, error) {
 	p.back = sync.OnceValues(func() (*regexp2.Regexp, error) {
 		re, err := regexp2.Compile(t.text(true), regexp2.RE2)
 		if err != nil {
-			return nil, fail("Invalid regular expression '%s': %s", source, err.Error())
+			return nil, badPattern("Invalid regular expression '%s': %s", source, err.Error())
 		}
 		re.MatchTimeout = matchTimeout
 		return re, nil
@@ -205,7 +212,7 @@ func (t *translator) text(backtracking bool) string {
 }
 
 func (t *translator) invalid(what string) error {
-	return fail("Invalid regular expression '%s': %s near index %d", t.in, what, t.at)
+	return badPattern("Invalid regular expression '%s': %s near index %d", t.in, what, t.at)
 }
 
 func (t *translator) run() error {
