@@ -25,11 +25,11 @@ func (s *Service) prepareExplain(ctx context.Context, r *result, stmt *syntax.Ex
 	if err := s.authorize(ctx, r.caller, "Select", q.Tables); err != nil {
 		return err
 	}
-	lines := planLines(plan.Format(q.Root))
+	lines := append(planLines(plan.Format(q.Root)), rulesLine(q))
 	r.columns = varchars("Query Plan")
 	r.cut = cutter{src: newStatic(vec.OfStrs(lines, nil)), whole: true}
 	if !stmt.Analyze {
-		r.tables = q.Tables
+		r.tables, r.rules = q.Tables, q.Rules
 		return nil
 	}
 	s.describeReads(r, q, now)
@@ -39,8 +39,16 @@ func (s *Service) prepareExplain(ctx context.Context, r *result, stmt *syntax.Ex
 	if err != nil {
 		return err
 	}
-	r.cut.src = &analysis{cursorSource: cursorSource{cursor}}
+	r.cut.src = &analysis{cursorSource: cursorSource{cursor}, rules: rulesLine(q)}
 	return nil
+}
+
+// rulesLine says which optimizer rules changed the plan.
+func rulesLine(q *plan.Query) string {
+	if len(q.Rules) == 0 {
+		return "rules: none"
+	}
+	return "rules: " + strings.Join(q.Rules, ", ")
 }
 
 func planLines(text string) []string { return strings.Split(strings.TrimRight(text, "\n"), "\n") }
@@ -49,6 +57,7 @@ func planLines(text string) []string { return strings.Split(strings.TrimRight(te
 // gave and took, and what it cost in all.
 type analysis struct {
 	cursorSource
+	rules string
 	given bool
 }
 
@@ -66,7 +75,7 @@ func (a *analysis) Next(ctx context.Context) (*vec.Batch, error) {
 			break
 		}
 	}
-	lines := append(planLines(a.Cursor.Explain()), costLines(a.Cursor.Stats(), time.Since(began))...)
+	lines := append(append(planLines(a.Cursor.Explain()), a.rules), costLines(a.Cursor.Stats(), time.Since(began))...)
 	a.given = true
 	return newStatic(vec.OfStrs(lines, nil)).Next(ctx)
 }
@@ -101,28 +110,45 @@ func (s *Service) spansOf(root plan.Node, now time.Time) []tableSpan {
 	return spans
 }
 
-// insightsOf describes how much of the tables the query has read so far
-// (QueryInsightsResponse). Storage counts over all tables together, so the coverage is that
-// of the query and told of the table with the widest time range.
-func (r *result) insightsOf(stats storage.ScanStats) *Insights {
-	in := &Insights{
-		Tables: int64(len(r.tables)), OutputRows: r.rows, OutputBytes: r.bytes,
-		PartitionKey: []string{storage.MeasureNameColumn},
-	}
-	if len(r.tables) == 0 {
+// insightsOf describes how much of the tables the query has read so far (QueryInsightsResponse).
+func (s *Service) insightsOf(r *result) *Insights {
+	tables := s.declared(r.tables)
+	in := &Insights{Tables: int64(len(tables)), OutputRows: r.rows, OutputBytes: r.bytes}
+	if len(tables) == 0 {
 		return in
 	}
-	in.TemporalTable = r.tables[0]
+	in.TemporalTable, in.SpatialTable = tables[0], tables[0]
 	for _, span := range r.spans {
 		if width := span.toNs - span.fromNs; width > in.TemporalRangeNs {
 			in.TemporalRangeNs, in.TemporalTable = width, span.table
 		}
 	}
-	in.SpatialTable = in.TemporalTable
-	if blocks := stats.BlocksRead + stats.BlocksSkipped; blocks > 0 {
-		in.SpatialCoverage = float64(stats.BlocksRead) / float64(blocks)
-	} else if r.total > 0 { // all in memory: by rows
-		in.SpatialCoverage = min(1, float64(stats.RowsScanned)/float64(r.total))
+	for _, scan := range r.scans() {
+		if covered := s.coverage(scan); covered > in.SpatialCoverage {
+			in.SpatialCoverage, in.SpatialTable = covered, scan.Table
+		}
+	}
+	in.PartitionKey = []string{storage.MeasureNameColumn}
+	if t, err := s.opts.Catalog.Table(in.SpatialTable.Database, in.SpatialTable.Table); err == nil && t.Key.Dimension != "" {
+		in.PartitionKey = []string{t.Key.Dimension}
 	}
 	return in
+}
+
+// coverage is the share of a table that a scan read, 0 to 1: of its blocks or, as long as all is in memory, of
+// its rows.
+func (s *Service) coverage(scan exec.TableScan) float64 {
+	st := scan.Storage
+	if blocks := st.BlocksRead + st.BlocksSkipped; blocks > 0 {
+		return float64(st.BlocksRead) / float64(blocks)
+	}
+	t, err := s.opts.Catalog.Table(scan.Table.Database, scan.Table.Table)
+	if err != nil {
+		return 0
+	}
+	rows := t.Store.Stats().Rows
+	if rows == 0 {
+		return 0
+	}
+	return min(1, float64(st.RowsScanned)/float64(rows))
 }

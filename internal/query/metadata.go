@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/sql/syntax"
 	"github.com/weir-db/weir/internal/storage"
@@ -29,8 +30,9 @@ func (s *static) Next(context.Context) (*vec.Batch, error) {
 	return b, nil
 }
 
-func (s *static) Stats() storage.ScanStats { return storage.ScanStats{} }
-func (s *static) Close()                   {}
+func (s *static) Stats() exec.Stats            { return exec.Stats{} }
+func (s *static) TableScans() []exec.TableScan { return nil }
+func (s *static) Close()                       {}
 
 func actionOf(stmt syntax.Statement) string {
 	switch stmt.(type) {
@@ -80,13 +82,20 @@ func (s *Service) showDatabases(stmt *syntax.ShowDatabases) ([]plan.OutputColumn
 
 func (s *Service) showTables(stmt *syntax.ShowTables) ([]plan.OutputColumn, source, error) {
 	tables, _ := s.opts.Catalog.AllTables("", "", 0)
-	if want := stmt.Database.Name; want != "" {
+	var names []string
+	if want := stmt.Database.Name; s.isSystem(want) {
+		tables = nil
+		for _, name := range systemTables {
+			if likes(name, stmt.Like) {
+				names = append(names, name)
+			}
+		}
+	} else if want != "" {
 		var err error
 		if tables, _, err = s.opts.Catalog.Tables(want, "", 0); err != nil {
 			return nil, nil, missing("database", want, want, stmt.Database.At)
 		}
 	}
-	var names []string
 	for _, t := range tables {
 		if likes(t.ID.Table, stmt.Like) {
 			names = append(names, t.ID.Table)
@@ -104,6 +113,9 @@ func missing(what, name, identifier string, at syntax.Pos) error {
 func (s *Service) schema(name syntax.TableName) (*storage.Schema, error) {
 	if name.Database.Name == "" {
 		return nil, missing("table", name.Table.Name, name.Table.Name, name.Pos())
+	}
+	if t := s.systemTable(name.Database.Name, name.Table.Name); t != nil {
+		return t.Schema(), nil
 	}
 	identifier := name.Database.Name + "." + name.Table.Name
 	if _, err := s.opts.Catalog.Database(name.Database.Name); err != nil {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-db/weir/internal/fault"
-	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -16,7 +16,8 @@ import (
 type source interface {
 	// Next returns the next batch, not empty, or nil at the end.
 	Next(ctx context.Context) (*vec.Batch, error)
-	Stats() storage.ScanStats
+	Stats() exec.Stats
+	TableScans() []exec.TableScan
 	Close()
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/plan"
-	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -22,20 +21,16 @@ import (
 // no token may be given twice (api.md, section 11.1). The latest page handed out is
 // kept for retries until the next one replaces it.
 type result struct {
-	id       string
-	caller   string
-	sql      string
+	account
 	client   clientKey // zero: none
 	maxRows  int       // of the first call
 	unload   bool      // it works on although nobody asks
 	insights bool
 	params   map[string]vec.Value // of a stream
 	columns  []plan.OutputColumn
-	tables   []plan.TableRef
+	costs                // as they will be in account.ready
 	spans    []tableSpan // time ranges that the plan reads
 	total    int64       // rows in the tables, for the progress
-	meter    func(scanned int64) int64
-	stats    func() storage.ScanStats // may be called at any time
 
 	ctx    context.Context // of the execution, which outlives the calls that read it
 	cancel context.CancelCauseFunc
@@ -88,6 +83,7 @@ func (s *Service) admit(r *result, req *Request) (*result, error) {
 	}
 	r.cancel(nil)
 	r.cut.close()
+	s.history.forget(&r.account)
 	return first, err
 }
 
@@ -161,7 +157,7 @@ func (s *Service) leave(r *result) error {
 	}
 	s.mu.Unlock()
 	if o != nil {
-		s.observe(*o)
+		s.observe(&r.account, *o)
 	}
 	return errLeft
 }
@@ -176,7 +172,7 @@ func (s *Service) abandon(r *result) {
 	}
 	o := s.endLocked(r, errToken)
 	s.mu.Unlock()
-	s.observe(o)
+	s.observe(&r.account, o)
 }
 
 // makeLocked has the next page made, unless that goes on already. The caller is inside
@@ -220,7 +216,7 @@ func (s *Service) make(r *result, maxRows int, lastKept bool) {
 	}
 	s.mu.Unlock()
 	if o != nil {
-		s.observe(*o)
+		s.observe(&r.account, *o)
 	}
 }
 
@@ -263,13 +259,13 @@ func (s *Service) handOut(r *result, p *piece) (*Page, error) {
 	}
 	o := s.endLocked(r, nil)
 	s.mu.Unlock()
-	s.observe(o)
+	s.observe(&r.account, o)
 	return page, nil
 }
 
 // pageLocked dresses p with the state of r.
 func (s *Service) pageLocked(r *result, p *piece) *Page {
-	stats := r.stats()
+	stats := r.stats().Storage
 	switch {
 	case p.last:
 		r.progress = 100
@@ -281,7 +277,7 @@ func (s *Service) pageLocked(r *result, p *piece) *Page {
 		BytesScanned: stats.BytesScanned, BytesMetered: r.meter(stats.BytesScanned),
 	}
 	if r.insights {
-		page.Insights = r.insightsOf(stats)
+		page.Insights = s.insightsOf(r)
 	}
 	if !p.last {
 		page.NextToken = tokenFor(r.id, r.number+1)
@@ -308,11 +304,9 @@ func (s *Service) endLocked(r *result, err error) Observation {
 	default:
 		s.keepLocked(r, nil, 0) // the ending
 	}
-	scanned := r.stats().BytesScanned
-	return Observation{
-		QueryID: r.id, SQL: r.sql, Caller: r.caller, Tables: r.tables, Rows: r.rows,
-		BytesScanned: scanned, BytesMetered: r.meter(scanned), Duration: r.busy, Err: err,
-	}
+	o := r.observation()
+	o.Rows, o.OutputBytes, o.Duration, o.Err = r.rows, r.bytes, r.busy, err
+	return o
 }
 
 // keepLocked keeps page (nil: none) in place of the one before, and gives up pages that

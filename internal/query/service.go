@@ -50,6 +50,9 @@ type Options struct {
 	RetainBytes      int64         // of pages kept for retries, all queries; default 64 MiB
 	MaxOpen          int           // results with pages left; default 1000
 	Parallel         int           // pages being made at once; default 16 per processor
+	History          int           // queries that ended and are remembered; default 1000
+	HistoryBytes     int64         // of their texts; default 8 MiB
+	SlowQuery        time.Duration // a query that is busy for so long is logged as Info, others as Debug; default 10 s
 	Log              *slog.Logger  // nil: discard
 
 	// DisabledRules are names of optimizer rules that are not applied.
@@ -68,6 +71,9 @@ func (o Options) withDefaults() Options {
 	def(&o.TotalMemoryBytes, 2<<30)
 	def(&o.RetainBytes, 64<<20)
 	def(&o.MaxOpen, 1000)
+	def(&o.History, 1000)
+	def(&o.HistoryBytes, 8<<20)
+	def(&o.SlowQuery, 10*time.Second)
 	def(&o.Parallel, 16*runtime.GOMAXPROCS(0))
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -82,19 +88,6 @@ func def[T comparable](field *T, value T) {
 	}
 }
 
-// Observation is what one query came to, for accounting and metrics.
-type Observation struct {
-	QueryID      string // empty if it never started
-	SQL          string
-	Caller       string
-	Tables       []plan.TableRef
-	Rows         int64 // handed out
-	BytesScanned int64
-	BytesMetered int64
-	Duration     time.Duration // of planning and of making pages, without the caller's pauses
-	Err          error
-}
-
 // Service answers queries. It is safe for concurrent use.
 type Service struct {
 	opts     Options
@@ -103,6 +96,7 @@ type Service struct {
 	memory   *exec.Budget  // of all queries
 	unloads  rate
 	tokens   *clientTokens
+	history  *history
 
 	mu        sync.Mutex // guards the fields below, and those of results that say so
 	results   map[string]*result
@@ -127,6 +121,7 @@ func New(o Options) *Service {
 		slots:    make(chan struct{}, o.Parallel),
 		memory:   &exec.Budget{LimitBytes: o.TotalMemoryBytes, Setting: "--memory-limit"},
 		tokens:   newClientTokens(),
+		history:  newHistory(o.History, o.HistoryBytes),
 		results:  map[string]*result{},
 		clients:  map[clientKey]*result{},
 		kept:     list.New(),
@@ -251,7 +246,7 @@ func (s *Service) Cancel(_ context.Context, caller, id string) (message string, 
 	}
 	o := s.endLocked(r, errCancelled)
 	s.mu.Unlock()
-	s.observe(o)
+	s.observe(&r.account, o)
 	return "The query " + id + " is being cancelled.", nil
 }
 
@@ -264,11 +259,5 @@ func (s *Service) stop(r *result, cause error) {
 	}
 	o := s.endLocked(r, cause)
 	s.mu.Unlock()
-	s.observe(o)
-}
-
-func (s *Service) observe(o Observation) {
-	if s.opts.Observe != nil {
-		s.opts.Observe(o)
-	}
+	s.observe(&r.account, o)
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/sql/syntax"
-	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -22,23 +21,41 @@ const minMetered = 10_000_000
 // start parses, plans and authorises a query, and opens its rows; none is read yet. If
 // another call with the same ClientToken was quicker, it returns the result of that.
 func (s *Service) start(ctx context.Context, req *Request) (*result, error) {
-	began := time.Now()
-	r := &result{
-		id: newID(), caller: req.Caller, sql: req.SQL, maxRows: req.MaxRows, insights: req.Insights,
-		meter: func(int64) int64 { return 0 },
-	}
+	r := s.newResult(req.Caller, req.SQL)
+	r.maxRows, r.insights = req.MaxRows, req.Insights
 	if req.ClientToken != "" {
 		r.client = clientKey{req.Caller, req.ClientToken}
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	if err := s.prepare(ctx, r); err != nil {
 		r.cancel(nil)
-		s.observe(Observation{SQL: req.SQL, Caller: req.Caller, Tables: r.tables, Duration: time.Since(began), Err: err})
+		s.refused(r, err)
 		return nil, err
 	}
-	r.stats = r.cut.src.Stats
-	r.busy = time.Since(began)
+	r.planned()
 	return s.admit(r, req)
+}
+
+// newResult is a result that is about to be planned.
+func (s *Service) newResult(caller, sql string) *result {
+	r := &result{account: account{id: newID(), caller: caller, sql: sql, started: s.opts.Clock.Now(), began: time.Now()}}
+	r.meter = func(int64) int64 { return 0 }
+	s.history.begin(&r.account)
+	return r
+}
+
+// planned notes that r is ready to be read.
+func (r *result) planned() {
+	r.busy = time.Since(r.began)
+	r.planning, r.stats, r.scans = r.busy, r.cut.src.Stats, r.cut.src.TableScans
+	r.ready.Store(&r.costs)
+}
+
+// refused notes that r could not be started.
+func (s *Service) refused(r *result, err error) {
+	o := r.observation()
+	o.Kind, o.Tables, o.Duration, o.Planning, o.Err = r.kind, r.tables, o.Elapsed, o.Elapsed, err
+	s.observe(&r.account, o)
 }
 
 // prepare fills in all of r that the statement decides.
@@ -47,6 +64,7 @@ func (s *Service) prepare(ctx context.Context, r *result) error {
 	if err != nil {
 		return err
 	}
+	r.kind = kindOf(stmt)
 	switch stmt := stmt.(type) {
 	case *syntax.Query:
 		return s.prepareQuery(ctx, r, stmt)
@@ -74,7 +92,7 @@ func parse(sql string) (syntax.Statement, error) {
 }
 
 func (s *Service) build(q *syntax.Query, now time.Time, params map[string]vec.Value) (*plan.Query, error) {
-	return plan.Build(q, plan.Env{Catalog: s.opts.Catalog, Functions: s.opts.Functions, Now: now, Params: params, Disabled: s.disabled})
+	return plan.Build(q, plan.Env{Catalog: tables{s}, Functions: s.opts.Functions, Now: now, Params: params, Disabled: s.disabled})
 }
 
 func (s *Service) authorize(ctx context.Context, caller, action string, refs []plan.TableRef) error {
@@ -111,8 +129,8 @@ func (s *Service) prepareQuery(ctx context.Context, r *result, stmt *syntax.Quer
 
 // describeReads notes which tables a plan reads, how much of them, and how that is metered.
 func (s *Service) describeReads(r *result, q *plan.Query, now time.Time) {
-	r.tables = q.Tables
-	if len(q.Tables) > 0 {
+	r.tables, r.rules = q.Tables, q.Rules
+	if len(s.declared(q.Tables)) > 0 {
 		r.meter = func(scanned int64) int64 { return max(scanned, minMetered) }
 	}
 	for _, ref := range q.Tables {
@@ -137,8 +155,6 @@ func (s *Service) execOptions(now time.Time) exec.Options {
 
 // cursorSource gives an executor's rows as a source.
 type cursorSource struct{ *exec.Cursor }
-
-func (c cursorSource) Stats() storage.ScanStats { return c.Cursor.Stats().Storage }
 
 // Prepare validates a query and tells its columns and parameters (PrepareQuery). Errors
 // are those of [Service.Query].

@@ -46,20 +46,17 @@ func (s *Service) Stream(ctx context.Context, req StreamRequest) (*Stream, error
 }
 
 func (s *Service) stream(ctx context.Context, q *syntax.Query, req StreamRequest) (*Stream, error) {
-	began := time.Now()
-	r := &result{
-		id: newID(), caller: req.Caller, sql: req.SQL, params: req.Params, insights: req.Insights, meter: func(int64) int64 { return 0 },
-	}
+	r := s.newResult(req.Caller, req.SQL)
+	r.params, r.insights, r.kind = req.Params, req.Insights, kindOf(q)
 	limit := fault.New(fault.Execution, "Query exceeded the time limit of %v.", s.opts.TimeLimit)
 	timed, stop := context.WithTimeoutCause(ctx, s.opts.TimeLimit, limit)
 	r.ctx, r.cancel = timed, func(error) { stop() }
 	if err := s.prepareQuery(ctx, r, q); err != nil {
 		stop()
-		s.observe(Observation{SQL: r.sql, Caller: r.caller, Tables: r.tables, Duration: time.Since(began), Err: err})
+		s.refused(r, err)
 		return nil, err
 	}
-	r.stats = r.cut.src.Stats
-	r.busy = time.Since(began)
+	r.planned()
 	return &Stream{Columns: r.columns, service: s, r: r, ctx: timed}, nil
 }
 
@@ -127,10 +124,10 @@ type StreamStats struct {
 
 // Stats may be called until and after Close.
 func (s *Stream) Stats() StreamStats {
-	read := s.r.stats()
+	read := s.r.stats().Storage
 	out := StreamStats{QueryID: s.r.id, Rows: s.r.rows, BytesScanned: read.BytesScanned, BytesMetered: s.r.meter(read.BytesScanned)}
 	if s.r.insights {
-		out.Insights = s.r.insightsOf(read)
+		out.Insights = s.service.insightsOf(s.r)
 	}
 	return out
 }
@@ -139,9 +136,7 @@ func (s *Stream) Stats() StreamStats {
 func (s *Stream) Close() {
 	s.r.cancel(nil)
 	s.r.cut.close()
-	st := s.Stats()
-	s.service.observe(Observation{
-		QueryID: s.r.id, SQL: s.r.sql, Caller: s.r.caller, Tables: s.r.tables, Rows: st.Rows,
-		BytesScanned: st.BytesScanned, BytesMetered: st.BytesMetered, Duration: s.r.busy, Err: s.failed,
-	})
+	o := s.r.observation()
+	o.Rows, o.OutputBytes, o.Duration, o.Err = s.r.rows, s.r.bytes, s.r.busy, s.failed
+	s.service.observe(&s.r.account, o)
 }

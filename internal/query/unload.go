@@ -8,7 +8,6 @@ import (
 	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/sql/syntax"
-	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/unload"
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -82,6 +81,8 @@ func (u *unloadSource) Next(ctx context.Context) (*vec.Batch, error) {
 	return u.job.Run(ctx, u.cursor.Next)
 }
 
-func (u *unloadSource) Stats() storage.ScanStats { return u.cursor.Stats().Storage }
+func (u *unloadSource) Stats() exec.Stats { return u.cursor.Stats() }
+
+func (u *unloadSource) TableScans() []exec.TableScan { return u.cursor.TableScans() }
 
 func (u *unloadSource) Close() { u.cursor.Close() }

@@ -137,6 +137,10 @@ func (c *Cursor) Stats() Stats {
 	return s
 }
 
+// TableScans returns what the query has read of each table so far, by name. It may be called at any
+// time, as Stats.
+func (c *Cursor) TableScans() []TableScan { return c.run.tableStats() }
+
 // Explain returns the plan with what each operator gave and took so far, its inputs
 // included, and which offers storage did not take on. It needs Options.Analyze.
 func (c *Cursor) Explain() string {

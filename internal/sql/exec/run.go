@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,6 +36,8 @@ type run struct {
 	mu       sync.Mutex // guards the fields below
 	scanners []storage.Scanner
 	finished storage.ScanStats // of scanners no longer in the list
+	origins  []plan.TableRef   // of each scanner in the list
+	tables   tableScans        // of scanners no longer in it
 }
 
 func newRun(q *plan.Query, opt Options) *run {
@@ -51,11 +54,11 @@ func newRun(q *plan.Query, opt Options) *run {
 	return r
 }
 
-// addScanner makes a scanner part of the statistics.
-func (r *run) addScanner(s storage.Scanner) {
+// addScanner makes a scanner of a table part of the statistics.
+func (r *run) addScanner(ref plan.TableRef, s storage.Scanner) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.scanners = append(r.scanners, s)
+	r.scanners, r.origins = append(r.scanners, s), append(r.origins, ref)
 }
 
 // dropScanner closes s and keeps its figures.
@@ -65,8 +68,9 @@ func (r *run) dropScanner(s storage.Scanner) {
 	defer r.mu.Unlock()
 	for i := range r.scanners {
 		if r.scanners[i] == s {
-			r.scanners = append(r.scanners[:i], r.scanners[i+1:]...)
 			r.finished = addStats(r.finished, s.Stats())
+			r.tables = r.tables.add(r.origins[i], s.Stats(), s.Applied())
+			r.scanners, r.origins = slices.Delete(r.scanners, i, i+1), slices.Delete(r.origins, i, i+1)
 			return
 		}
 	}

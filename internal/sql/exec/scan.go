@@ -86,7 +86,7 @@ func (s *scanOp) scan(ctx context.Context, spec storage.ScanSpec, columns []int)
 		return err
 	}
 	s.open, s.columns, s.applied = scanner, columns, scanner.Applied()
-	s.f.run.addScanner(scanner)
+	s.f.run.addScanner(s.n.Ref, scanner)
 	if s.f.run.measures != nil {
 		s.f.run.measureOf(s.n).applied = &s.applied
 	}

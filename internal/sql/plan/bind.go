@@ -9,6 +9,7 @@ func (q *Query) Bind(n Node, params []vec.Value) Node {
 	if q.b == nil || !bindable(n) {
 		return n
 	}
+	b := &builder{env: q.b.env} // of this call: subqueries may run side by side
 	n = clone(n)
 	transform(n, func(n Node) Node {
 		mapExprs(n, func(e Expr) Expr { return bindExpr(e, params) })
@@ -18,7 +19,7 @@ func (q *Query) Bind(n Node, params []vec.Value) Node {
 		switch r.Name {
 		case "constant-folding", "scan-filters", "push-aggregation", "push-limit":
 			if !q.b.env.Disabled[r.Name] {
-				n = r.run(q.b, n)
+				n = r.run(b, n)
 			}
 		}
 	}

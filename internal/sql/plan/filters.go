@@ -10,13 +10,16 @@ import (
 // pushFilters moves the conditions of filters and inner joins as near to the scans as
 // they go. A term keeps its place among the terms that go the same way, because an earlier one
 // may guard a later one.
-func pushFilters(_ *builder, n Node) Node {
-	m := &mover{spans: map[Expr]columnSpan{}}
+func pushFilters(b *builder, n Node) Node {
+	m := &mover{b: b, spans: map[Expr]columnSpan{}}
 	return m.push(n, nil)
 }
 
 // mover moves conditions. It remembers what they read: a condition may pass many joins.
-type mover struct{ spans map[Expr]columnSpan }
+type mover struct {
+	b     *builder
+	spans map[Expr]columnSpan
+}
 
 // columnSpan is the range of columns that a condition reads, least to most; most < least for none.
 type columnSpan struct {
@@ -49,6 +52,7 @@ func (m *mover) push(n Node, conds []Expr) Node {
 		for i, c := range down {
 			down[i] = replaced(c, n.Exprs)
 		}
+		m.below(down)
 		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *Join:
@@ -60,21 +64,26 @@ func (m *mover) push(n Node, conds []Expr) Node {
 		for i, c := range down {
 			down[i] = replaced(c, n.Keys)
 		}
+		m.below(down)
 		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *Window:
 		down, stay := splitConds(conds, func(c Expr) bool { return movable(c) && reads(c, n.partitionedBy) })
+		m.below(down)
 		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *Sort:
+		m.below(conds)
 		n.Input = m.push(n.Input, conds)
 		return n
 	case *Distinct:
 		down, stay := splitConds(conds, movable)
+		m.below(down)
 		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *SetOp:
 		down, stay := splitConds(conds, movable)
+		m.below(down)
 		for i := range n.Inputs {
 			n.Inputs[i] = m.push(n.Inputs[i], append([]Expr(nil), down...))
 		}
@@ -82,6 +91,7 @@ func (m *mover) push(n Node, conds []Expr) Node {
 	case *Unnest:
 		width := Width(n.Input)
 		down, stay := splitConds(conds, func(c Expr) bool { return movable(c) && reads(c, func(i int) bool { return i < width }) })
+		m.below(down)
 		n.Input = m.push(n.Input, down)
 		return filtered(n, stay)
 	case *Shared:
@@ -101,6 +111,9 @@ func (n *Window) partitionedBy(i int) bool {
 	}
 	return false
 }
+
+// below counts conditions that went below a node.
+func (m *mover) below(conds []Expr) { m.b.changes += len(conds) }
 
 func filtered(n Node, conds []Expr) Node {
 	if len(conds) == 0 {
@@ -178,6 +191,8 @@ func (m *mover) pushJoin(n *Join, conds []Expr) Node {
 	}
 	n.Residual = conjunction(residual)
 	toLeft, toRight = n.implied(toLeft, toRight, width)
+	m.below(toLeft)
+	m.below(toRight)
 	n.Left, n.Right = m.push(n.Left, toLeft), m.push(n.Right, toRight)
 	return filtered(n, stay)
 }
@@ -371,6 +386,7 @@ func (t *joinTree) imply(m *mover) {
 // pushTree makes the nodes of a tree.
 func (m *mover) pushTree(t *joinTree) Node {
 	if t.relation != nil {
+		m.below(t.conds)
 		return m.push(t.relation, t.conds)
 	}
 	return &Join{Kind: InnerJoin, Left: m.pushTree(t.left), Right: m.pushTree(t.right), Residual: conjunction(t.conds)}
@@ -525,7 +541,7 @@ func nullOnNull(e Expr, of func(int) bool) bool {
 }
 
 // joinKeys turns equalities between the sides of a join into hash keys.
-func joinKeys(_ *builder, n Node) Node {
+func joinKeys(b *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
 		j, ok := n.(*Join)
 		if !ok || j.Residual == nil {
@@ -539,6 +555,7 @@ func joinKeys(_ *builder, n Node) Node {
 				rest = append(rest, c)
 				continue
 			}
+			b.changes++
 			j.LeftKeys = append(j.LeftKeys, l)
 			j.RightKeys = append(j.RightKeys, moved(r, func(i int) int { return i - width }))
 		}

@@ -9,7 +9,13 @@ import (
 // execution, which may never reach it.
 func foldConstants(b *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
-		mapExprs(n, b.fold)
+		mapExprs(n, func(e Expr) Expr {
+			out := b.fold(e)
+			if out != e {
+				b.changes++
+			}
+			return out
+		})
 		return n
 	})
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // topN makes ORDER BY … LIMIT n keep n rows only.
-func topN(_ *builder, n Node) Node {
+func topN(b *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
 		l, ok := n.(*Limit)
 		if !ok || l.N < 0 || l.N > math.MaxInt32 || l.Offset > math.MaxInt32 {
@@ -17,6 +17,7 @@ func topN(_ *builder, n Node) Node {
 		if !ok {
 			return n
 		}
+		b.changes++
 		top := &TopN{s.Input, s.Keys, l.N + l.Offset}
 		if l.Offset == 0 {
 			return top
@@ -28,11 +29,12 @@ func topN(_ *builder, n Node) Node {
 
 // pushLimit tells a scan how many rows are wanted, and for ORDER BY time DESC that they
 // are the newest.
-func pushLimit(_ *builder, n Node) Node {
+func pushLimit(b *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
 		switch n := n.(type) {
 		case *Limit:
 			if scan, _ := scanBelow(n.Input, nil); scan != nil && n.N >= 0 && n.N < math.MaxInt64-n.Offset {
+				b.changes++
 				scan.Spec.Limit = max(n.N+n.Offset, 1)
 			}
 		case *TopN:
@@ -41,6 +43,7 @@ func pushLimit(_ *builder, n Node) Node {
 			}
 			scan, key := scanBelow(n.Input, n.Keys[0].Expr)
 			if c, ok := key.(*Column); ok && scan != nil && scan.Roles[c.Index] == storage.TimeColumn {
+				b.changes++
 				scan.Spec.Limit, scan.Spec.NewestFirst = n.N, true
 			}
 		}
@@ -64,11 +67,13 @@ func scanBelow(n Node, e Expr) (*Scan, Expr) {
 }
 
 // buildSide hashes the side of a join that seems to have fewer rows.
-func buildSide(_ *builder, n Node) Node {
+func buildSide(b *builder, n Node) Node {
 	e := estimator{}
 	return transform(n, func(n Node) Node {
 		if j, ok := n.(*Join); ok && j.Kind != SemiJoin && j.Kind != AntiJoin {
-			j.BuildLeft = e.rows(j.Left) < e.rows(j.Right)
+			if j.BuildLeft = e.rows(j.Left) < e.rows(j.Right); j.BuildLeft {
+				b.changes++
+			}
 		}
 		return n
 	})

@@ -240,6 +240,9 @@ type Query struct {
 	// unknown type stand, as far as they can be told (PrepareQuery).
 	Params map[string]vec.Type
 
+	// Rules is the names of the optimizer rules that changed the plan, in the order of their work.
+	Rules []string
+
 	b *builder // nil in a query that was not made by Build
 }
 

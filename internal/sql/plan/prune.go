@@ -1,9 +1,28 @@
 package plan
 
 // pruneColumns drops columns that nobody reads, from the root down to the scans.
-func pruneColumns(_ *builder, n Node) Node {
+func pruneColumns(b *builder, n Node) Node {
+	before := columnsRead(n)
 	n, _ = prune(n, all(Width(n)))
+	b.changes += before - columnsRead(n)
 	return n
+}
+
+// columnsRead counts the columns that the scans of a tree read and its projections compute.
+func columnsRead(n Node) int {
+	columns := 0
+	switch n := n.(type) {
+	case *Scan:
+		columns = len(n.Spec.Columns)
+	case *Project:
+		columns = len(n.Exprs)
+	case *Shared:
+		return 0
+	}
+	for _, in := range Inputs(n) {
+		columns += columnsRead(in)
+	}
+	return columns
 }
 
 // columnMap says where old columns are now: -1 for gone.
@@ -320,7 +339,7 @@ func (n *Unnest) prune(need []bool) columnMap {
 
 // mergeProjections makes one projection of two, drops those that change nothing, and
 // groups over what is below a projection.
-func mergeProjections(_ *builder, n Node) Node {
+func mergeProjections(b *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
 		switch n := n.(type) {
 		case *Project:
@@ -329,8 +348,10 @@ func mergeProjections(_ *builder, n Node) Node {
 					n.Exprs[i] = replaced(n.Exprs[i], in.Exprs)
 				}
 				n.Input = in.Input
+				b.changes++
 			}
 			if isIdentity(n) {
+				b.changes++
 				return n.Input
 			}
 		case *Aggregate:
@@ -341,6 +362,7 @@ func mergeProjections(_ *builder, n Node) Node {
 			var reads []Expr
 			exprsOf(n, func(e Expr) { reads = append(reads, e) })
 			if mergeable(reads, in.Exprs) {
+				b.changes++
 				mapExprs(n, func(e Expr) Expr { return replaced(e, in.Exprs) })
 				n.Input = in.Input
 			}

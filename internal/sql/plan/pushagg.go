@@ -12,17 +12,23 @@ import (
 //
 // SELECT DISTINCT of such keys is a grouping without aggregates, and aggregates of DISTINCT
 // keys are aggregates over one.
-func pushAggregation(_ *builder, n Node) Node {
+func pushAggregation(b *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
 		switch n := n.(type) {
 		case *Aggregate:
 			if scan, ok := n.Input.(*Scan); ok && n.Pushed == nil {
 				if n.Pushed = pushdown(n, scan); n.Pushed == nil {
-					return pushDistinctArgs(n, scan)
+					out := pushDistinctArgs(n, scan)
+					if out != Node(n) {
+						b.changes++
+					}
+					return out
 				}
+				b.changes++
 			}
 		case *Distinct:
 			if a := groupOf(n); a != nil {
+				b.changes++
 				return a
 			}
 		}

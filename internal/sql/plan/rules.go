@@ -31,8 +31,16 @@ const ShareCTEs = "share-ctes"
 func optimize(q *Query, b *builder) {
 	uses := map[*Shared]int{}
 	countUses(q.Root, uses)
-	o := &optimizer{b: b, uses: uses, share: !b.env.Disabled[ShareCTEs], done: map[Node]Node{}}
+	o := &optimizer{b: b, uses: uses, share: !b.env.Disabled[ShareCTEs], done: map[Node]Node{}, fired: make([]bool, len(Rules))}
 	q.Root = o.tree(o.inline(q.Root))
+	if o.shared {
+		q.Rules = append(q.Rules, ShareCTEs)
+	}
+	for i, r := range Rules {
+		if o.fired[i] {
+			q.Rules = append(q.Rules, r.Name)
+		}
+	}
 }
 
 // optimizer runs the rules over every tree of a query.
@@ -41,12 +49,17 @@ type optimizer struct {
 	uses  map[*Shared]int
 	share bool
 	done  map[Node]Node // subplans by what they were, to what they became
+
+	fired  []bool // per rule: it changed something
+	shared bool   // a query of WITH is kept for several uses
 }
 
 func (o *optimizer) tree(n Node) Node {
-	for _, r := range Rules {
+	for i, r := range Rules {
 		if !o.b.env.Disabled[r.Name] {
+			before := o.b.changes
 			n = r.run(o.b, n)
+			o.fired[i] = o.fired[i] || o.b.changes > before
 		}
 	}
 	o.below(n)
@@ -110,6 +123,7 @@ func (o *optimizer) inline(n Node) Node {
 	if s, ok := n.(*Shared); ok {
 		once := o.uses[s] == 1
 		if !once && o.share && !cheap(s.Input) {
+			o.shared = true
 			if _, seen := o.done[s.Input]; !seen {
 				o.done[s.Input] = s.Input
 				s.Input = o.inline(s.Input)

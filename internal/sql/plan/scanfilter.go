@@ -10,7 +10,7 @@ import (
 // scanFilters moves conditions of a filter above a scan into the scan: bounds of time as
 // its range, conditions on one column as predicates that storage may take on. What is neither
 // stays above.
-func scanFilters(_ *builder, n Node) Node {
+func scanFilters(b *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
 		f, ok := n.(*Filter)
 		if !ok {
@@ -24,7 +24,9 @@ func scanFilters(_ *builder, n Node) Node {
 		for _, c := range split(f.Cond) {
 			if !scan.take(c) {
 				rest = append(rest, c)
+				continue
 			}
+			b.changes++
 		}
 		return filtered(scan, rest)
 	})

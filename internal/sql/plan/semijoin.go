@@ -3,7 +3,7 @@ package plan
 // semiJoins turns the terms EXISTS (q), NOT EXISTS (q) and correlated x IN (q) of a
 // filter into joins, if the outer row is only looked at in q's own WHERE. What stays a
 // subquery is run once per distinct set of parameters.
-func semiJoins(_ *builder, n Node) Node {
+func semiJoins(b *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
 		f, ok := n.(*Filter)
 		if !ok {
@@ -14,6 +14,7 @@ func semiJoins(_ *builder, n Node) Node {
 		for _, term := range split(f.Cond) {
 			if j := semiJoin(in, term); j != nil {
 				in = j
+				b.changes++
 			} else {
 				rest = append(rest, term)
 			}
