@@ -1,8 +1,8 @@
 package timestream
 
 import (
+	"runtime"
 	"strconv"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/weir-db/weir/internal/awsapi/wire"
@@ -32,7 +32,18 @@ type decoder struct {
 	lists     dimensionLists
 }
 
-var decoders = sync.Pool{New: func() any { return new(decoder) }}
+// decoders are those at rest. Not a sync.Pool, which forgets them with every collection: what they remember
+// is worth more than their memory.
+var decoders = make(chan *decoder, 2*runtime.GOMAXPROCS(0))
+
+func takeDecoder() *decoder {
+	select {
+	case d := <-decoders:
+		return d
+	default:
+		return new(decoder)
+	}
+}
 
 // decode reads body. The error is a SerializationException.
 func (d *decoder) decode(body []byte, limits ingest.Limits) (*ingest.Request, error) {
@@ -62,7 +73,10 @@ func (d *decoder) release() {
 	clear(d.texts)
 	d.req = ingest.Request{}
 	d.reset(nil)
-	decoders.Put(d)
+	select {
+	case decoders <- d:
+	default:
+	}
 }
 
 func (d *decoder) requestMember(name string) {

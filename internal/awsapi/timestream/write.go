@@ -9,7 +9,7 @@ import (
 )
 
 func (s *service) writeRecords(ctx context.Context, c *wire.Call) (wire.Response, error) {
-	d := decoders.Get().(*decoder)
+	d := takeDecoder()
 	defer d.release()
 	req, err := d.decode(c.Body, s.Ingest.Limits())
 	if err != nil {

@@ -16,8 +16,9 @@ import (
 // frozenStore is a memory store on its way into segments. It is read-only.
 type frozenStore struct {
 	*memstore.Store
-	first, last wal.Position // of the records in it
-	observed    *observed    // after the last of them
+	first    wal.Position // from which on the log is needed for the records in it
+	last     wal.Position // of the last of them
+	observed *observed    // after the last of them
 }
 
 // freezeLocked takes the active store out of the writers' way. Nothing happens if no
@@ -33,7 +34,7 @@ func (t *table) freezeLocked() {
 	t.unflushed, t.bytes = false, 0
 }
 
-// needed returns the first position of the log whose record is not in segments yet,
+// needed returns the first position of the log that a record needs which is not in segments yet,
 // or until if there is none before it.
 func (t *table) needed(until wal.Position) wal.Position {
 	t.applyMu.Lock()
@@ -47,7 +48,7 @@ func (t *table) needed(until wal.Position) wal.Position {
 	t.submitMu.Lock()
 	defer t.submitMu.Unlock()
 	if len(t.pending) > 0 {
-		until = min(until, t.pending[0].ticket.Position)
+		until = min(until, t.pending[0].epoch)
 	}
 	return until
 }
@@ -57,9 +58,7 @@ func (t *table) needed(until wal.Position) wal.Position {
 func (s *Store) flush(ctx context.Context, t *table) error {
 	s.flushMu.Lock()
 	defer s.flushMu.Unlock()
-	t.applyMu.Lock()
-	t.freezeLocked()
-	t.applyMu.Unlock()
+	t.freeze()
 	for {
 		v := t.view.Load()
 		if len(v.frozen) == 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/weir-db/weir/internal/vec"
 )
 
-// A log record is the rows of one request that passed the window of acceptance.
-// It is self-contained: names and series keys are written once per record.
+// A record of kind 1 is what earlier versions wrote to the log: the rows of one request, with the
+// keys of all their series.
 //
 //	uvarint  table uid (see manifest)
 //	varint   memory boundary, ns: older rows were meant for the magnetic store
@@ -35,76 +35,6 @@ type rowsRecord struct {
 	memory   int64
 	rows     storage.Rows
 	keys     series.Keys // of each row
-}
-
-// recordEncoder builds records; it is reused.
-type recordEncoder struct {
-	buf   []byte
-	ids   map[series.ID]uint32 // series to its number in the record
-	order []int                // rows that bring a new series
-	ref   []uint32             // of each row
-}
-
-// encode returns the record of the given rows, valid until the next call. ids are
-// the rows' series, keys their canonical keys.
-func (e *recordEncoder) encode(uid uint64, memory int64, rows *storage.Rows, pick []int32, ids []series.ID, keys *series.Keys) []byte {
-	if e.ids == nil {
-		e.ids = map[series.ID]uint32{}
-	}
-	clear(e.ids)
-	e.order, e.ref = e.order[:0], e.ref[:0]
-	for i, id := range ids {
-		if i > 0 && id == ids[i-1] {
-			e.ref = append(e.ref, e.ref[i-1])
-			continue
-		}
-		n, ok := e.ids[id]
-		if !ok {
-			n = uint32(len(e.ids))
-			e.ids[id] = n
-			e.order = append(e.order, i)
-		}
-		e.ref = append(e.ref, n)
-	}
-	b := binary.AppendUvarint(e.buf[:0], uid)
-	b = binary.AppendVarint(b, memory)
-	b = binary.AppendUvarint(b, uint64(len(rows.Columns)))
-	for _, c := range rows.Columns {
-		b = append(b, byte(c.Role), byte(c.Type.Kind))
-		b = appendText(b, c.Name)
-	}
-	b = binary.AppendUvarint(b, uint64(len(e.order)))
-	for _, i := range e.order {
-		b = appendDimensionOrder(b, rows.Rows[pick[i]].Dimensions)
-		key := keys.Key(i)
-		b = binary.AppendUvarint(b, uint64(len(key)))
-		b = append(b, key...)
-	}
-	b = binary.AppendUvarint(b, uint64(len(pick)))
-	previous := int64(0)
-	for i, at := range pick {
-		row := &rows.Rows[at]
-		ref := uint64(e.ref[i]) << 1
-		if row.Multi {
-			ref |= 1
-		}
-		b = binary.AppendUvarint(b, ref)
-		b = binary.AppendVarint(b, row.TimeNs-previous)
-		previous = row.TimeNs
-		b = binary.AppendUvarint(b, uint64(row.Version))
-		b = binary.AppendUvarint(b, uint64(len(row.Values)))
-		for k := range row.Values {
-			v := &row.Values[k]
-			b = binary.AppendUvarint(b, uint64(v.Column))
-			if rows.Columns[v.Column].Type.Kind == vec.Varchar {
-				b = appendText(b, v.Str)
-			} else {
-				b = binary.LittleEndian.AppendUint64(b, v.Bits)
-			}
-		}
-	}
-	e.buf = b
-	return b
 }
 
 func appendText(b []byte, s string) []byte {
@@ -291,8 +221,10 @@ func (d *decoder) bits() uint64 {
 	return v
 }
 
-func (d *decoder) text() string {
-	n := d.count(1)
+func (d *decoder) text() string { return d.bytes(d.count(1)) }
+
+// bytes reads a text of n bytes, which are there.
+func (d *decoder) bytes(n int) string {
 	if n == 0 {
 		return ""
 	}

@@ -60,8 +60,11 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// recordRows is the kind of the log's records: see record.go.
-const recordRows = 1
+// The kinds of the log's records.
+const (
+	recordRows     = 1 // see record.go
+	recordNumbered = 2 // see recordv2.go
+)
 
 // Store is the embedded engine. It implements [storage.Backend].
 type Store struct {
@@ -140,22 +143,20 @@ func (s *Store) recover(ctx context.Context) error {
 	if err := s.sweep(ctx); err != nil {
 		return err
 	}
-	byUID := map[uint64]*table{}
+	r := newReplay(ctx, s)
 	for i := range s.manifest.Tables {
 		m := &s.manifest.Tables[i]
 		t := newTable(s, m.ID, m.UID, rules{policy: m.Policy, low: m.Low}, newNames(m.observed()))
 		t.applied = m.Flushed
 		t.openSegments(m.Segments)
 		s.tables[m.ID] = t
-		byUID[m.UID] = t
+		r.tables[m.UID] = &replayTable{table: t, flushed: m.Flushed}
 	}
-	s.log, err = wal.Open(wal.Options{FS: s.fs, Dir: "wal", FileBytes: s.opts.LogFileBytes, Log: s.opts.Log},
-		func(p wal.Position, kind byte, payload []byte) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return s.replay(ctx, byUID, p, kind, payload)
-		})
+	s.log, err = wal.Open(wal.Options{FS: s.fs, Dir: "wal", FileBytes: s.opts.LogFileBytes, Log: s.opts.Log}, r.record)
+	if failed := r.end(); err == nil && failed != nil {
+		s.log.Close()
+		err = failed
+	}
 	if err != nil {
 		return err
 	}
@@ -174,35 +175,6 @@ func (s *Store) checkLog() error {
 		}
 	}
 	return nil
-}
-
-// replay applies one record of the log as it was applied when it was written.
-func (s *Store) replay(ctx context.Context, tables map[uint64]*table, p wal.Position, kind byte, payload []byte) error {
-	if kind != recordRows {
-		return fault.New(fault.Corrupt, "The log at %d has a record of kind %d, which this version does not know.", p, kind)
-	}
-	uid := (&decoder{rest: payload}).uvarint()
-	t := tables[uid]
-	if t == nil || p <= t.applied { // dropped, or in segments
-		return nil
-	}
-	record, err := decodeRecord(payload)
-	if err != nil {
-		return fault.Wrap(fault.Corrupt, err, "The log at %d has a record that does not parse.", p)
-	}
-	r := &request{rows: &record.rows, memory: record.memory, keys: record.keys}
-	for i := range record.rows.Rows {
-		r.pick = append(r.pick, int32(i))
-	}
-	if r.ids, err = t.registry.Resolve(nil, &r.keys); err != nil {
-		return fault.Wrap(fault.Corrupt, err, "The log at %d has a record that does not parse.", p)
-	}
-	t.applyMu.Lock()
-	t.applyLocked(r, p)
-	grown := t.countLocked()
-	t.applyMu.Unlock()
-	s.memory.Add(grown)
-	return s.replayed(ctx)
 }
 
 // CreateTable implements [storage.Backend].

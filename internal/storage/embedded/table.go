@@ -37,8 +37,11 @@ type table struct {
 	registry *series.Registry
 	dropped  atomic.Bool
 
-	submitMu sync.Mutex // guards pending, and keeps its order that of the log
+	submitMu sync.Mutex // guards the fields below, and keeps the order of pending that of the log
 	pending  []*request
+	epoch    wal.Position // at which the numbers of series in the log begin
+	era      uint64       // of the log, in which they do
+	numbered []uint64     // by series, a bit: its number is in the log since then
 
 	applyMu   sync.Mutex // guards the fields below and replacing view; taken before submitMu
 	names     *names
@@ -46,7 +49,7 @@ type table struct {
 	flushed   []int64         // by series: greatest time in segments written since the start
 	openMax   int64           // greatest time in segments that were there at the start
 	applied   wal.Position    // of the last record applied
-	first     wal.Position    // of the first record applied since the last freeze, if unflushed
+	first     wal.Position    // from which on the log is needed for the records applied since the last freeze, if unflushed
 	unflushed bool
 	bytes     int64                    // of active, as far as the store has counted them
 	cols      []memstore.Col           // scratch
@@ -83,11 +86,20 @@ type request struct {
 	rows    *storage.Rows
 	pick    []int32     // rows that passed the window
 	ids     []series.ID // of the picked rows
+	missing []int32     // of ids that are to be looked up by keys, in their order
 	keys    series.Keys
-	memory  int64 // rows older belong to the magnetic store
+	found   []series.ID  // scratch
+	memory  int64        // rows older belong to the magnetic store
+	epoch   wal.Position // from which on the log is needed to replay the record
 	ticket  wal.Ticket
 	receipt storage.Receipt
 	encoder recordEncoder
+	fresh   []int32 // scratch
+
+	// While the log is replayed, rows come without their measure name and dimensions, which are looked
+	// up for the few that need them. The order of each row's dimensions is in names; see numbered.
+	orders []int32
+	names  [][]string
 }
 
 func newTable(s *Store, id storage.TableID, uid uint64, r rules, n *names) *table {
@@ -150,7 +162,7 @@ func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt,
 
 func (r *request) reset(rows *storage.Rows) {
 	r.rows, r.receipt = rows, storage.Receipt{}
-	r.pick, r.ids = r.pick[:0], r.ids[:0]
+	r.pick, r.ids, r.missing = r.pick[:0], r.ids[:0], r.missing[:0]
 	r.keys.Bytes, r.keys.Ends = r.keys.Bytes[:0], r.keys.Ends[:0]
 }
 
@@ -171,8 +183,31 @@ func (t *table) admitRows(r *request) {
 				storage.Rejection{Row: i, Cause: storage.MissingDimension, Version: row.Version, Column: need})
 		default:
 			r.pick = append(r.pick, int32(i))
+			if m := row.Memo; m != nil && m.Owner == t.registry.Token() {
+				r.ids = append(r.ids, series.ID(m.ID))
+				continue
+			}
+			r.missing = append(r.missing, int32(len(r.ids)))
+			r.ids = append(r.ids, 0)
 			r.keys.Bytes = series.AppendKey(r.keys.Bytes, row.Measure, row.Dimensions)
 			r.keys.Ends = append(r.keys.Ends, len(r.keys.Bytes))
+		}
+	}
+}
+
+// resolve looks up the series that admitRows did not find in memos, and notes them there.
+func (t *table) resolve(r *request) {
+	if len(r.missing) == 0 {
+		return
+	}
+	var err error
+	if r.found, err = t.registry.Resolve(r.found[:0], &r.keys); err != nil {
+		panic("bug: " + err.Error()) // we made the keys
+	}
+	for k, i := range r.missing {
+		r.ids[i] = r.found[k]
+		if m := r.rows.Rows[r.pick[i]].Memo; m != nil {
+			*m = storage.Memo{Owner: t.registry.Token(), ID: uint64(r.found[k])}
 		}
 	}
 }
@@ -188,12 +223,9 @@ func hasDimension(row *storage.Row, name string) bool {
 
 // log makes a request durable and applies it.
 func (t *table) log(r *request) error {
-	var err error
-	if r.ids, err = t.registry.Resolve(r.ids, &r.keys); err != nil {
-		panic("bug: " + err.Error()) // we made the keys
-	}
-	record := r.encoder.encode(t.uid, r.memory, r.rows, r.pick, r.ids, &r.keys)
-	if err := t.submit(r, record); err != nil {
+	t.resolve(r)
+	rest := r.encoder.encodeRest(r.rows, r.pick, r.ids)
+	if err := t.submit(r, rest); err != nil {
 		return err
 	}
 	if err := r.ticket.Wait(); err != nil {
@@ -208,18 +240,80 @@ func (t *table) log(r *request) error {
 	return nil
 }
 
-// submit gives the record to the log and queues the request in the log's order.
-func (t *table) submit(r *request, record []byte) (err error) {
+// submit gives the record to the log, with the numbers of its series that the log does not
+// have yet, and queues the request in the log's order.
+func (t *table) submit(r *request, rest []byte) (err error) {
 	t.submitMu.Lock()
 	defer t.submitMu.Unlock()
 	if t.dropped.Load() {
 		return t.gone()
 	}
-	if r.ticket, err = t.store.log.Enqueue(recordRows, record); err != nil {
-		return err
+	if t.numbered == nil {
+		t.beginEpochLocked()
 	}
+	for {
+		r.fresh = t.numberLocked(r.fresh[:0], r.ids)
+		head := r.encoder.encodeHead(t, t.epoch, r.memory, r, r.fresh)
+		r.ticket, err = t.store.log.EnqueueIn(t.era, recordNumbered, head, rest)
+		if err == nil {
+			break
+		}
+		// Numbers that the log has not, or may have lost, are given out anew.
+		t.beginEpochLocked()
+		if err != wal.ErrLost {
+			return err
+		}
+	}
+	r.epoch = t.epoch
 	t.pending = append(t.pending, r)
 	return nil
+}
+
+// beginEpochLocked makes the records from here on independent of those before.
+func (t *table) beginEpochLocked() {
+	t.era, t.epoch = t.store.log.Era(), t.store.log.Mark()
+	clear(t.numbered)
+	if t.numbered == nil {
+		t.numbered = make([]uint64, 1)
+	}
+}
+
+// numberLocked appends the places in ids of the series that the log has no number for, and
+// notes that it has.
+func (t *table) numberLocked(fresh []int32, ids []series.ID) []int32 {
+	for i, id := range ids {
+		word, bit := int(id/64), uint64(1)<<(id%64)
+		if word >= len(t.numbered) {
+			t.numbered = append(t.numbered, make([]uint64, max(word+1, 2*len(t.numbered))-len(t.numbered))...)
+		}
+		if t.numbered[word]&bit == 0 {
+			t.numbered[word] |= bit
+			fresh = append(fresh, int32(i))
+		}
+	}
+	return fresh
+}
+
+// freeze takes the active store out of the writers' way, and sees to it that the log is not needed
+// for records that come after.
+func (t *table) freeze() {
+	t.submitMu.Lock()
+	if t.numbered != nil {
+		t.beginEpochLocked()
+	}
+	var last wal.Ticket
+	if n := len(t.pending); n > 0 {
+		last = t.pending[n-1].ticket
+	}
+	t.submitMu.Unlock()
+	// Requests under way are of the epoch before: they go with what is frozen.
+	under := last.Position > 0 && last.Wait() == nil
+	t.applyMu.Lock()
+	defer t.applyMu.Unlock()
+	if under {
+		t.applyDurableLocked(last.Position)
+	}
+	t.freezeLocked()
 }
 
 // withdraw takes a request that did not become durable out of the queue.
@@ -262,12 +356,14 @@ func (t *table) countLocked() int64 {
 func (t *table) applyLocked(r *request, at wal.Position) {
 	t.applied = at
 	if !t.unflushed {
-		t.unflushed, t.first = true, at
+		t.unflushed, t.first = true, r.epoch
 	}
 	t.cols = t.names.resolve(t.cols[:0], r.rows.Columns)
 	refused := len(r.receipt.Rejections)
+	active := t.view.Load().active
+	defer active.Publish()
 	for i, at := range r.pick {
-		if rejection := t.applyRow(r, &r.rows.Rows[at], int(at), r.ids[i]); rejection != nil {
+		if rejection := t.applyRow(r, &r.rows.Rows[at], int(at), i); rejection != nil {
 			rejection.Row, rejection.Version = int(at), r.rows.Rows[at].Version
 			r.receipt.Rejections = append(r.receipt.Rejections, *rejection)
 		}
@@ -280,14 +376,27 @@ func (t *table) applyLocked(r *request, at wal.Position) {
 	}
 }
 
-func (t *table) applyRow(r *request, row *storage.Row, at int, id series.ID) *storage.Rejection {
+// applyRow judges and stores the picked row i, which is number at of the request.
+func (t *table) applyRow(r *request, row *storage.Row, at, i int) *storage.Rejection {
+	id := r.ids[i]
 	known := t.knownNames(r.rows, row, id)
+	magnetic := row.TimeNs < r.memory
+	if known && t.newest(id, row.TimeNs) && t.view.Load().active.Append(id, row.TimeNs, row.Version, row.Values, t.cols) {
+		if magnetic {
+			r.receipt.Magnetic++
+		} else {
+			r.receipt.Memory++
+		}
+		return nil
+	}
 	if !known {
+		if r.orders != nil {
+			t.complete(row, id, r.names, r.orders[i])
+		}
 		if rejection := t.names.judge(r.rows, row); rejection != nil {
 			return rejection
 		}
 	}
-	magnetic := row.TimeNs < r.memory
 	lost, add := t.decide(r.rows, row, id)
 	if lost != nil && !magnetic {
 		return lost
@@ -310,6 +419,22 @@ func (t *table) applyRow(r *request, row *storage.Row, at int, id series.ID) *st
 		r.receipt.Superseded = append(r.receipt.Superseded, *lost)
 	}
 	return nil
+}
+
+// newest reports whether a time is after all that is stored of a series outside the active
+// store, as that of nearly all rows is. It may say no when it is.
+func (t *table) newest(id series.ID, time int64) bool {
+	for _, f := range t.view.Load().frozen {
+		if _, newest := f.Times(); time <= newest {
+			return false
+		}
+	}
+	return t.afterSegments(id, time)
+}
+
+// afterSegments reports whether segments have nothing of a series from a time on.
+func (t *table) afterSegments(id series.ID, time int64) bool {
+	return time > t.openMax && (int(id) >= len(t.flushed) || time > t.flushed[id])
 }
 
 // knownNames reports whether a row's names and types have all been judged before.
@@ -387,7 +512,7 @@ func (t *table) lookup(id series.ID, time int64) (memstore.Row, bool) {
 			return row, true
 		}
 	}
-	if time > t.openMax && (int(id) >= len(t.flushed) || time > t.flushed[id]) {
+	if t.afterSegments(id, time) {
 		return memstore.Row{}, false
 	}
 	return t.lookupSegments(v, id, time)

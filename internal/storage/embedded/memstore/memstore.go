@@ -267,11 +267,15 @@ type Store struct {
 
 	bytes, rows, count atomic.Int64
 	minTime, maxTime   atomic.Int64
+
+	// The writer's alone, until Publish: atomics cost more than the rest of an append.
+	newRows        int64
+	newMin, newMax int64
 }
 
 // New returns an empty store.
 func New() *Store {
-	s := &Store{layouts: map[string]*Layout{}}
+	s := &Store{layouts: map[string]*Layout{}, newMin: math.MaxInt64, newMax: math.MinInt64}
 	s.series.Store(&Table{})
 	s.minTime.Store(math.MaxInt64)
 	s.maxTime.Store(math.MinInt64)
@@ -360,13 +364,24 @@ func (s *Store) Append(id uint32, time, version int64, vals []storage.Val, cols 
 }
 
 func (s *Store) counted(time int64) {
-	s.rows.Add(1)
-	if time > s.maxTime.Load() {
-		s.maxTime.Store(time)
+	s.newRows++
+	s.newMin, s.newMax = min(s.newMin, time), max(s.newMax, time)
+}
+
+// Publish makes Rows and Times tell of the rows that were written before. Whoever must see these rows
+// must not look before.
+func (s *Store) Publish() {
+	if s.newRows == 0 {
+		return
 	}
-	if time < s.minTime.Load() {
-		s.minTime.Store(time)
+	if s.newMin < s.minTime.Load() {
+		s.minTime.Store(s.newMin)
 	}
+	if s.newMax > s.maxTime.Load() {
+		s.maxTime.Store(s.newMax)
+	}
+	s.rows.Add(s.newRows)
+	s.newRows, s.newMin, s.newMax = 0, math.MaxInt64, math.MinInt64
 }
 
 // matches reports whether vals are exactly the columns of l, in order.

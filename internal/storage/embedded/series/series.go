@@ -33,15 +33,34 @@ type ID = uint32
 
 // AppendKey appends the canonical key. dims may come in any order.
 func AppendKey(dst []byte, measure string, dims []storage.Dim) []byte {
+	dst = appendString(dst, measure)
 	for i := 1; i < len(dims); i++ {
 		if dims[i].Name < dims[i-1].Name {
-			dims = slices.Clone(dims) // the caller's order means something to the schema
-			slices.SortFunc(dims, func(a, b storage.Dim) int { return strings.Compare(a.Name, b.Name) })
-			break
+			return appendSorted(dst, dims)
 		}
 	}
-	dst = appendString(dst, measure)
 	for i := range dims {
+		dst = appendString(dst, dims[i].Name)
+		dst = appendString(dst, dims[i].Value)
+	}
+	return dst
+}
+
+// appendSorted appends dimensions by name. Their own order means something to the schema, so it is
+// numbers that are sorted.
+func appendSorted(dst []byte, dims []storage.Dim) []byte {
+	var room [storage.MaxDimensionsPerTable]int32
+	order := room[:0]
+	for i := range dims {
+		at := len(order)
+		for at > 0 && dims[order[at-1]].Name > dims[i].Name {
+			at--
+		}
+		order = append(order, 0)
+		copy(order[at+1:], order[at:])
+		order[at] = int32(i)
+	}
+	for _, i := range order {
 		dst = appendString(dst, dims[i].Name)
 		dst = appendString(dst, dims[i].Value)
 	}
@@ -80,7 +99,8 @@ func ParseKey(key []byte) (measure string, dims []storage.Dim, err error) {
 
 // Registry holds the series of a table.
 type Registry struct {
-	seed maphash.Seed
+	seed  maphash.Seed
+	token *int64
 
 	mu    sync.RWMutex // guards the fields below; elements once written are not changed
 	slots []uint32     // open addressing by hash; id+1, 0 is free; a power of two long
@@ -93,7 +113,7 @@ type Registry struct {
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	r := &Registry{seed: maphash.MakeSeed(), slots: make([]uint32, 64)}
+	r := &Registry{seed: maphash.MakeSeed(), token: new(int64), slots: make([]uint32, 64)}
 	r.v.keyEnds = []uint64{0}
 	r.v.pairEnds = []uint32{0}
 	r.v.measures = newDictionary()
@@ -135,6 +155,29 @@ func (d *dictionary) code(s string) uint32 {
 		d.values = append(d.values, s)
 	}
 	return id
+}
+
+// Token stands for the registry, and does not keep it in memory.
+func (r *Registry) Token() *int64 { return r.token }
+
+// Series returns the measure name and the dimensions, sorted by name, of a series.
+func (r *Registry) Series(id ID) (measure string, dims []storage.Dim) {
+	r.mu.RLock()
+	key := r.v.Key(id)
+	r.mu.RUnlock()
+	measure, dims, err := ParseKey(key)
+	if err != nil {
+		panic("bug: " + err.Error())
+	}
+	return measure, dims
+}
+
+// AppendKeyOf appends the length of a series' canonical key, as uvarint, and the key.
+func (r *Registry) AppendKeyOf(dst []byte, id ID) []byte {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	key := r.v.Key(id)
+	return append(binary.AppendUvarint(dst, uint64(len(key))), key...)
 }
 
 // Len returns the number of series.

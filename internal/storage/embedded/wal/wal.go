@@ -30,7 +30,9 @@
 // # Errors
 //
 // When a write or sync fails, all that wait get the error and so does everybody after
-// them (fault.Unavailable), because nothing written to that file can be trusted. Once a second
+// them (fault.Unavailable), because nothing written to that file can be trusted. A record is lost
+// too when one that was given to the log before it is, so a record may build upon earlier ones
+// (see [Log.EnqueueIn]). Once a second
 // the log then tries to cut the file back to what was acknowledged and to begin a new one;
 // when that works (the disk has space again) it goes on. A log that finds no space when it is
 // opened begins in that state: what is there is replayed, writes are refused.
@@ -107,6 +109,7 @@ type Log struct {
 	files   []file   // oldest first; the last one takes new frames
 	unused  Position // nothing before is needed, as TruncateBefore was told
 	failed  error    // since the last write error; nil while all is well
+	era     uint64   // counts write errors
 
 	// Of commitLoop alone.
 	out     vfs.File
@@ -150,7 +153,7 @@ func (t Ticket) Wait() error {
 }
 
 // Open opens or makes the log and replays what it holds, in order: replay is called
-// for every record, with a payload that is valid during the call, and its first
+// for every record, with a payload that is never written again, and its first
 // error ends Open.
 func Open(o Options, replay func(p Position, kind byte, payload []byte) error) (*Log, error) {
 	o = o.withDefaults()
@@ -198,11 +201,37 @@ const maxSpare = 4 << 20
 func (l *Log) Enqueue(kind byte, payload []byte) (Ticket, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.enqueueLocked(kind, payload, nil)
+}
+
+// ErrLost refuses a record that builds upon earlier ones when some of them may be lost.
+var ErrLost = errors.New("earlier records of the log may be lost")
+
+// Era changes whenever records that were enqueued are lost.
+func (l *Log) Era() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.era
+}
+
+// EnqueueIn is Enqueue for a record, of a head and the rest, that builds upon records enqueued in an era:
+// if they do not become durable, neither does it. In another era the error is ErrLost.
+func (l *Log) EnqueueIn(era uint64, kind byte, head, rest []byte) (Ticket, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if era != l.era {
+		return Ticket{}, ErrLost
+	}
+	return l.enqueueLocked(kind, head, rest)
+}
+
+func (l *Log) enqueueLocked(kind byte, head, rest []byte) (Ticket, error) {
 	if l.closing {
 		return Ticket{}, fault.New(fault.Unavailable, "The log is closed.")
 	}
 	b := l.pending
-	if int64(len(b.buf)+len(payload)) > l.opts.MaxQueued && len(b.buf) > frameHeader {
+	size := len(head) + len(rest)
+	if int64(len(b.buf)+size) > l.opts.MaxQueued && len(b.buf) > frameHeader {
 		return Ticket{}, fault.New(fault.Throttled, "The disk does not follow: %d bytes wait to be written.", len(b.buf))
 	}
 	if len(b.buf) == frameHeader {
@@ -210,8 +239,8 @@ func (l *Log) Enqueue(kind byte, payload []byte) (Ticket, error) {
 	}
 	p := b.start + Position(len(b.buf))
 	b.buf = append(b.buf, kind)
-	b.buf = binary.AppendUvarint(b.buf, uint64(len(payload)))
-	b.buf = append(b.buf, payload...)
+	b.buf = binary.AppendUvarint(b.buf, uint64(size))
+	b.buf = append(append(b.buf, head...), rest...)
 	return Ticket{p, b}, nil
 }
 
@@ -329,15 +358,18 @@ func (l *Log) commitLoop() {
 		if failed == nil {
 			failed = l.commit(b)
 		}
-		l.finish(b, failed)
+		if lost := l.finish(b, failed); lost != nil {
+			close(lost.done)
+		}
 		if l.spare = nil; cap(b.buf) <= maxSpare {
 			l.spare = b.buf
 		}
 	}
 }
 
-// finish tells those who wait for b how it went.
-func (l *Log) finish(b *batch, err error) {
+// finish tells those who wait for b how it went. If not well, it returns what is pending, whose
+// records may build upon those of b, with the same error, and begins a new pending batch.
+func (l *Log) finish(b *batch, err error) (lost *batch) {
 	l.mu.Lock()
 	if err != nil && l.failed == nil {
 		l.opts.Log.Error("log not written; writes are refused until it can be", "err", err)
@@ -347,9 +379,15 @@ func (l *Log) finish(b *batch, err error) {
 		l.files[len(l.files)-1].end = b.start + Position(align(len(b.buf)))
 	} else {
 		b.err = fault.Wrap(fault.Unavailable, err, "The record could not be made durable; the server's disk refuses writes.")
+		l.era++
+		if p := l.pending; len(p.buf) > frameHeader {
+			lost, p.err = p, b.err
+			l.pending = newBatch(p.start+Position(align(len(p.buf))), nil)
+		}
 	}
 	l.mu.Unlock()
 	close(b.done)
+	return lost
 }
 
 func align(n int) int { return (n + 7) &^ 7 }

@@ -397,6 +397,52 @@ func TestAFullDiskRefusesWritesAndRecovers(t *testing.T) {
 	})
 }
 
+// TestARecordIsLostWithThoseItBuildsUpon enqueues behind a write that fails: though the disk is well
+// again by then, the record must not become durable.
+func TestARecordIsLostWithThoseItBuildsUpon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		var ill bool
+		writing, goOn := make(chan bool), make(chan bool)
+		fsys := vfs.Inject(mem, func(op vfs.Op, _ string) error {
+			if !ill || op != vfs.OpWrite {
+				return nil
+			}
+			ill = false
+			writing <- true
+			<-goOn
+			return errors.New("a bad moment")
+		})
+		l, _ := open(t, fsys, 1<<12)
+		kept := add(t, l, "kept")
+		ill = true
+		era := l.Era()
+		first, err := l.EnqueueIn(era, 7, []byte("fir"), []byte("st"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-writing
+		second, err := l.EnqueueIn(era, 7, []byte("second"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		goOn <- true
+		if err := errors.Join(first.Wait(), second.Wait()); first.Wait() == nil || second.Wait() == nil {
+			t.Fatalf("one of both became durable: %v", err)
+		}
+		if _, err := l.EnqueueIn(era, 7, []byte("third"), nil); err != ErrLost {
+			t.Fatalf("in the era before: %v", err)
+		}
+		last := add(t, l, "last")
+		l.Close()
+		again, got := open(t, mem.Crash(nil), 1<<12)
+		if !slices.Equal(got, []rec{kept, last}) {
+			t.Fatalf("got %v", got)
+		}
+		again.Close()
+	})
+}
+
 var rewrite = flag.Bool("rewrite", false, "rewrite the golden dump and the corpus file")
 
 func TestDumpIsStableAndOldFilesOpen(t *testing.T) {
