@@ -75,6 +75,13 @@ type Table interface {
 	// Scan reads. See [ScanSpec] for what may be ignored and [Scanner] for the result.
 	// A scan sees every row whose Write returned before Scan was called.
 	Scan(ctx context.Context, spec ScanSpec) (Scanner, error)
+	// Delete deletes rows for good and returns how many there were; -1 if they could not be
+	// counted. When it returns nil the deletion is durable, no later Scan sees a row that it names, and
+	// versions of such rows count no more; rows whose Write began after Delete returned stay. Of
+	// what is written meanwhile, rows are deleted or stay by an order that all agree on. The schema
+	// stays as it is. After an error nothing may be assumed deleted or not deleted, but after
+	// fault.Invalid nothing is. Errors: those of Write, and those of Scan: what holds rows must be readable.
+	Delete(ctx context.Context, d Deletion) (int64, error)
 	// Schema returns the columns observed so far. It is immutable and is replaced as
 	// new names are written.
 	Schema() *Schema

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/storagetest"
+	"github.com/weir-db/weir/internal/vec"
 	"github.com/weir-db/weir/internal/vfs"
 )
 
@@ -64,6 +65,23 @@ func newHistory(seed uint64) *history {
 		case 7:
 			h.add(func(b storage.Backend) error { return maintain(b, true) })
 		}
+		if i%3 == 2 {
+			d := storage.Deletion{From: benchStart.Add(time.Duration(i-r.IntN(6)) * time.Second).UnixNano(), To: benchStart.Add(time.Duration(i) * time.Second).UnixNano()}
+			if r.IntN(2) == 0 {
+				d.Where = []storage.Predicate{{Column: "d", Op: storage.In, Values: []vec.Value{vec.Str("0"), vec.Str("2")}}}
+			}
+			if r.IntN(3) == 0 {
+				d.From = storage.AllTime.From
+			}
+			h.add(func(b storage.Backend) error {
+				table, err := b.Table(benchID)
+				if err != nil {
+					return err
+				}
+				_, err = table.Delete(ctx, d)
+				return err
+			})
+		}
 	}
 	return h
 }
@@ -78,7 +96,9 @@ func maintain(b storage.Backend, merge bool) error {
 	}
 	err := s.flushAll(context.Background())
 	if merge && err == nil {
-		err = s.mergeAll(context.Background())
+		if err = s.purgeDue(context.Background()); err == nil {
+			err = s.mergeAll(context.Background())
+		}
 	}
 	return err
 }

@@ -25,6 +25,12 @@
 // bin are neighbours, and a block within one bin is answered from its statistics.
 // Workers share the series among them.
 //
+// # Deleting
+//
+// A deletion is a record of the log, so it has a place in the order of all writes. Scans pass
+// over what it names from the moment it is applied, and statistics of blocks that it cuts are not used; flushes,
+// merges and purges leave the rows out for good (delete.go).
+//
 // # Files
 //
 //	lock                     held while the store is open

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/weir-db/weir/internal/clock"
@@ -48,8 +49,15 @@ func flushNow(t *testing.T, s *Store) {
 
 func mergeNow(t *testing.T, s *Store) {
 	flushNow(t, s)
-	if err := s.mergeAll(context.Background()); err != nil {
+	if err := errors.Join(s.purgeDue(context.Background()), s.mergeAll(context.Background())); err != nil {
 		t.Errorf("merge: %v", err)
+	}
+}
+
+func purgeNow(t *testing.T, s *Store) {
+	flushNow(t, s)
+	if err := s.purgeDue(context.Background()); err != nil {
+		t.Errorf("purge: %v", err)
 	}
 }
 
@@ -69,6 +77,7 @@ func crashed(t *testing.T, s *Store) vfs.FS {
 func TestStoreInMemoryPassesTheSuite(t *testing.T)  { suite(t, Options{}, nil, nil) }
 func TestStoreFlushedPassesTheSuite(t *testing.T)   { suite(t, Options{}, flushNow, nil) }
 func TestStoreMergedPassesTheSuite(t *testing.T)    { suite(t, Options{}, mergeNow, nil) }
+func TestStorePurgedPassesTheSuite(t *testing.T)    { suite(t, Options{}, purgeNow, crashed) }
 func TestStoreReopenedPassesTheSuite(t *testing.T)  { suite(t, Options{}, nil, closed) }
 func TestStoreCrashedPassesTheSuite(t *testing.T)   { suite(t, Options{}, nil, crashed) }
 func TestStoreDisturbedPassesTheSuite(t *testing.T) { suite(t, Options{}, mergeNow, crashed) }

@@ -106,6 +106,7 @@ func (s *Store) adopt(t *table, f *frozenStore, metas []segmentMeta) error {
 		e.Segments = append(slices.Clip(e.Segments), metas...)
 		e.Flushed = f.last
 		e.setObserved(f.observed)
+		e.Deletes = t.pendingDeletes(e)
 	}); err != nil {
 		return err
 	}
@@ -113,6 +114,7 @@ func (s *Store) adopt(t *table, f *frozenStore, metas []segmentMeta) error {
 	v := *t.view.Load()
 	v.frozen = slices.DeleteFunc(slices.Clone(v.frozen), func(x *frozenStore) bool { return x == f })
 	v.segments = append(slices.Clip(v.segments), files...)
+	v.prune()
 	t.view.Store(&v)
 	t.flushed = flushed
 	t.applyMu.Unlock()

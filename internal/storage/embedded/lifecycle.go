@@ -122,6 +122,9 @@ func (s *Store) maintain(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.purgeDue(ctx); err != nil {
+		return err
+	}
 	return s.mergeDue(ctx)
 }
 
@@ -169,11 +172,13 @@ func (s *Store) expire() error {
 	return nil
 }
 
-// flushCold flushes a table whose rows in memory all belong to the magnetic store.
+// flushCold flushes a table whose rows in memory all belong to the magnetic store, or that
+// deletions have left stores of.
 func (s *Store) flushCold(ctx context.Context, t *table) error {
-	_, newest := t.view.Load().active.Times()
+	v := t.view.Load()
+	_, newest := v.active.Times()
 	_, _, memory := t.rules.Load().policy.Window(s.clock.Now())
-	if newest >= memory || newest == minTime {
+	if len(v.frozen) == 0 && (newest >= memory || newest == minTime) {
 		return nil
 	}
 	err := s.flush(ctx, t)
@@ -210,6 +215,7 @@ func (s *Store) replace(t *table, old []*segmentFile, metas []segmentMeta) error
 			}
 		}
 		e.Segments = kept
+		e.Deletes = t.pendingDeletes(e)
 	}); err != nil {
 		return err
 	}
@@ -223,6 +229,7 @@ func (s *Store) replace(t *table, old []*segmentFile, metas []segmentMeta) error
 		}
 	}
 	v.segments = kept
+	v.prune()
 	t.view.Store(&v)
 	t.applyMu.Unlock()
 	for _, seg := range old {

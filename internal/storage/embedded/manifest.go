@@ -18,15 +18,19 @@ import (
 )
 
 // The manifest says what the store consists of: tables, their policies, the columns
-// of their flushed rows, their live segments, and up to where each table's part of
-// the log is in segments. It is one file, replaced as a whole by a rename:
+// of their flushed rows, their live segments, the deletions that these are subject to, and up
+// to where each table's part of the log is in segments. It is one file, replaced as a whole by a rename:
 //
-//	weir-manifest 1 <CRC-32C of the rest, 8 hex digits>\n
+//	weir-manifest 2 <CRC-32C of the rest, 8 hex digits>\n
 //	<JSON>
+//
+// Version 1 had no deletions, and is read as such: a program that does not know them would
+// bring rows back, so it must refuse version 2.
 const (
 	manifestName    = "manifest"
 	manifestNewName = "manifest.new"
-	manifestMagic   = "weir-manifest 1 "
+	manifestMagic   = "weir-manifest 2 "
+	manifestMagic1  = "weir-manifest 1 "
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -46,6 +50,8 @@ type tableManifest struct {
 	Columns  []columnManifest  `json:"columns"`
 	Measures []storage.Measure `json:"measures"`
 	Segments []segmentMeta     `json:"segments"` // oldest first
+
+	Deletes []*deletion `json:"deletes,omitempty"` // that segments are subject to, as far as Flushed; by position
 }
 
 type columnManifest struct {
@@ -63,6 +69,8 @@ type segmentMeta struct {
 	Rows    int64  `json:"rows"`
 	Series  int64  `json:"series"`
 	Bytes   int64  `json:"bytes"`
+
+	Deleted wal.Position `json:"deleted,omitempty"` // deletions up to here are done in it
 }
 
 // maxManifestBytes bounds what a damaged store can make us read.
@@ -93,7 +101,7 @@ func readManifest(fsys vfs.FS) (*manifest, error) {
 
 func parseManifest(data []byte) (*manifest, error) {
 	head, body, ok := bytes.Cut(data, []byte("\n"))
-	if !ok || !bytes.HasPrefix(head, []byte(manifestMagic)) {
+	if !ok || !bytes.HasPrefix(head, []byte(manifestMagic)) && !bytes.HasPrefix(head, []byte(manifestMagic1)) {
 		return nil, fault.New(fault.Corrupt, "The file manifest does not begin as a manifest of this version does.")
 	}
 	if want := fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli)); string(head[len(manifestMagic):]) != want {

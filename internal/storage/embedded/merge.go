@@ -143,7 +143,13 @@ func (s *Store) mergeLocked(ctx context.Context, t *table, inputs []*segmentFile
 		return s.mergeFailed(t, inputs, err)
 	}
 	defer p.release()
+	deletes := t.view.Load().deletes
+	for _, seg := range inputs {
+		p.cleared = max(p.cleared, seg.cleared())
+	}
+	p.cleared = upTo(p.cleared, deletes)
 	p.series = t.registry.View()
+	p.subject(deletes)
 	p.union()
 	metas, err := s.writeRows(ctx, t, p, []int64{dayOf(inputs[0].meta.MinTime)})
 	if err == nil {

@@ -59,13 +59,15 @@ func (r *replay) record(p wal.Position, kind byte, payload []byte) error {
 		return r.ctx.Err()
 	case item = <-r.free:
 	}
-	item.at, item.table = p, nil
+	item.at, item.table, item.request.deletion = p, nil, nil
 	var err error
 	switch kind {
 	case recordRows:
 		err = r.decodeRows(item, payload)
 	case recordNumbered:
 		err = r.decodeNumbered(item, payload)
+	case recordDelete:
+		err = r.decodeDelete(item, payload)
 	default:
 		return fault.New(fault.Corrupt, "The log at %d has a record of kind %d, which this version does not know.", p, kind)
 	}
@@ -123,6 +125,23 @@ func (r *replay) decodeNumbered(item *replayed, payload []byte) error {
 	return nil
 }
 
+func (r *replay) decodeDelete(item *replayed, payload []byte) error {
+	t := r.tables[(&decoder{rest: payload}).uvarint()]
+	if t == nil || item.at <= t.flushed {
+		return nil
+	}
+	d, err := decodeDeletion(payload)
+	if err != nil {
+		return err
+	}
+	item.request.deletion, item.table = d, t.table
+	// Rows that follow may use numbers of the epoch that goes on.
+	if item.request.epoch = item.at; t.numbers.epoch > 0 {
+		item.request.epoch = min(item.at, t.numbers.epoch)
+	}
+	return nil
+}
+
 func (r *request) pickAll() {
 	for i := range r.rows.Rows {
 		r.pick = append(r.pick, int32(i))
@@ -143,6 +162,9 @@ func (r *replay) apply() {
 
 func (r *replay) one(item *replayed) error {
 	t := item.table
+	if item.request.deletion != nil {
+		return r.store.replayDelete(r.ctx, t, &item.request, item.at)
+	}
 	t.applyMu.Lock()
 	t.applyLocked(&item.request, item.at)
 	grown := t.countLocked()

@@ -10,6 +10,7 @@ import (
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/memstore"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
+	"github.com/weir-db/weir/internal/storage/embedded/wal"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -29,6 +30,9 @@ type plan struct {
 	bin      int64 // width of the time key, 0 if there is none
 	limit    int64
 	segments []*segmentScan // that overlap the time range, oldest first
+	deletes  []subjected    // that sources may be subject to
+	cleared  wal.Position   // of a plan whose rows become a segment: deletions up to here are done
+	held     []*segmentFile // besides segments, of a deletion that is counted
 
 	rowBytes int64 // decoded bytes per row of the columns read, as metering counts them
 	stats    scanStats
@@ -93,6 +97,7 @@ func (p *plan) prepare(ctx context.Context, spec *storage.ScanSpec) error {
 		}
 	}
 	p.series = p.table.registry.View()
+	p.subject(p.view.deletes)
 	var err error
 	if p.columns, err = p.resolve(spec.Columns); err != nil {
 		return err
@@ -193,6 +198,7 @@ type worker struct {
 	runs   []run
 	mem    []memRun
 	chunks []memstore.Chunk
+	ends   []int // of each frozen store's chunks
 
 	blocks     []*blockData // of one series each, for use again
 	usedBlocks int
@@ -227,12 +233,18 @@ func (s *span) rows() int {
 func (w *worker) gather(id series.ID) ([]run, error) {
 	w.runs, w.chunks, w.mem, w.usedBlocks, w.usedRuns = w.runs[:0], w.chunks[:0], w.mem[:0], 0, 0
 	for _, seg := range w.p.segments {
+		before := len(w.runs)
 		if err := seg.appendRuns(w, id); err != nil {
 			return nil, err
 		}
+		if err := w.cut(before, seg.file.cleared(), id); err != nil {
+			return nil, err
+		}
 	}
+	w.ends = w.ends[:0]
 	for _, m := range w.p.view.frozen {
 		w.chunks = appendChunks(w.chunks, m.Store, id)
+		w.ends = append(w.ends, len(w.chunks))
 	}
 	if w.p.view.active != nil {
 		w.chunks = appendChunks(w.chunks, w.p.view.active, id)
@@ -242,10 +254,20 @@ func (w *worker) gather(id series.ID) ([]run, error) {
 	} else {
 		w.mem = slices.Grow(w.mem, len(w.chunks)) // no growth below: runs point into it
 	}
-	for _, c := range w.chunks {
-		if c.Time(0) < w.p.to && c.Time(c.N-1) >= w.p.from {
-			w.mem = append(w.mem, memRun{c: c})
-			w.runs = append(w.runs, &w.mem[len(w.mem)-1])
+	frozen := 0
+	for i, c := range w.chunks {
+		if c.Time(0) >= w.p.to || c.Time(c.N-1) < w.p.from {
+			continue
+		}
+		w.mem = append(w.mem, memRun{c: c})
+		w.runs = append(w.runs, &w.mem[len(w.mem)-1])
+		for frozen < len(w.ends) && i >= w.ends[frozen] {
+			frozen++
+		}
+		if frozen < len(w.ends) { // no deletion came after a row of the active store
+			if err := w.cut(len(w.runs)-1, w.p.view.frozen[frozen].last, id); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return disjoint(w.runs)

@@ -24,6 +24,8 @@ type segmentFile struct {
 	meta    segmentMeta
 	damaged atomic.Bool // not to be merged
 
+	deletedTo atomic.Uint64 // position up to which deletions are done in it, see cleared
+
 	mu      sync.Mutex // guards refs, pins, retired and done
 	refs    int
 	pins    int // of snapshots: see pin
@@ -97,7 +99,11 @@ type segmentIndex struct {
 	columns  []int32     // by the table's column id: the segment's column plus one
 }
 
-func newSegmentFile(s *Store, m segmentMeta) *segmentFile { return &segmentFile{store: s, meta: m} }
+func newSegmentFile(s *Store, m segmentMeta) *segmentFile {
+	f := &segmentFile{store: s, meta: m}
+	f.deletedTo.Store(uint64(m.Deleted))
+	return f
+}
 
 // acquire holds the segment for a scan, unless it is gone.
 func (f *segmentFile) acquire() bool {
@@ -592,7 +598,7 @@ func (t *table) lookupSegments(v *view, id series.ID, time int64) (memstore.Row,
 	var best memstore.Row
 	found := false
 	for _, f := range v.segments {
-		if time < f.meta.MinTime || time > f.meta.MaxTime || !f.acquire() {
+		if time < f.meta.MinTime || time > f.meta.MaxTime || t.deleted(v, f.cleared(), id, time) || !f.acquire() {
 			continue
 		}
 		row, ok, err := t.lookupSegment(f, id, time)
@@ -703,9 +709,10 @@ func (v *values) cell(c memstore.Col, i int) memstore.Cell {
 	return cell
 }
 
-// openSegments makes the segments that the manifest names the table's.
-func (t *table) openSegments(metas []segmentMeta) {
+// openSegments makes the segments and deletions that the manifest names the table's.
+func (t *table) openSegments(metas []segmentMeta, deletes []*deletion) {
 	v := *t.view.Load()
+	v.deletes = deletes
 	for _, m := range metas {
 		v.segments = append(v.segments, newSegmentFile(t.store, m))
 		t.openMax = max(t.openMax, m.MaxTime)

@@ -21,8 +21,10 @@ func isText(c memstore.Col) bool { return c.Kind == vec.Varchar }
 
 // writeFrozen writes a frozen store as segments, one per day.
 func (s *Store) writeFrozen(ctx context.Context, t *table, f *frozenStore) ([]segmentMeta, error) {
-	p := &plan{table: t, view: &view{active: f.Store}, schema: f.observed}
+	deletes := t.view.Load().deletes
+	p := &plan{table: t, view: &view{frozen: []*frozenStore{f}}, schema: f.observed, cleared: upTo(f.last, deletes)}
 	p.series = t.registry.View()
+	p.subject(deletes)
 	days := map[int64]bool{}
 	var chunks []memstore.Chunk
 	all := f.All()
@@ -71,6 +73,7 @@ func (s *Store) writeRows(ctx context.Context, t *table, p *plan, days []int64) 
 			return append(metas, segmentMeta{Name: w.name}), err
 		}
 		if meta.Rows > 0 {
+			meta.Deleted = p.cleared
 			metas = append(metas, meta)
 		}
 	}

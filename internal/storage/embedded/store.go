@@ -64,6 +64,7 @@ func (o Options) withDefaults() Options {
 const (
 	recordRows     = 1 // see record.go
 	recordNumbered = 2 // see recordv2.go
+	recordDelete   = 3 // see delete.go
 )
 
 // Store is the embedded engine. It implements [storage.Backend].
@@ -148,7 +149,7 @@ func (s *Store) recover(ctx context.Context) error {
 		m := &s.manifest.Tables[i]
 		t := newTable(s, m.ID, m.UID, rules{policy: m.Policy, low: m.Low}, newNames(m.observed()))
 		t.applied = m.Flushed
-		t.openSegments(m.Segments)
+		t.openSegments(m.Segments, m.Deletes)
 		s.tables[m.ID] = t
 		r.tables[m.UID] = &replayTable{table: t, flushed: m.Flushed}
 	}

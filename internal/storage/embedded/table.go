@@ -72,6 +72,7 @@ type view struct {
 	active   *memstore.Store
 	frozen   []*frozenStore // oldest first
 	segments []*segmentFile // oldest first
+	deletes  []*deletion    // that sources are subject to, in the order of the log: see delete.go
 }
 
 // acceptedKinds is what kinds of records of a series have passed the judgement of
@@ -100,6 +101,9 @@ type request struct {
 	// up for the few that need them. The order of each row's dimensions is in names; see numbered.
 	orders []int32
 	names  [][]string
+
+	deletion *deletion // a Delete and no Write
+	before   *plan     // once it is applied: to count its rows
 }
 
 func newTable(s *Store, id storage.TableID, uid uint64, r rules, n *names) *table {
@@ -338,7 +342,12 @@ func (t *table) applyDurableLocked(upTo wal.Position) {
 		t.pending[0] = nil
 		t.pending = t.pending[1:]
 		t.submitMu.Unlock()
-		if r.ticket.Wait() == nil { // done already: it does not block
+		if r.ticket.Wait() != nil { // done already: it does not block
+			continue
+		}
+		if r.deletion != nil {
+			t.applyDeleteLocked(r, r.ticket.Position)
+		} else {
 			t.applyLocked(r, r.ticket.Position)
 		}
 	}
@@ -509,6 +518,9 @@ func (t *table) lookup(id series.ID, time int64) (memstore.Row, bool) {
 	}
 	for i := len(v.frozen) - 1; i >= 0; i-- {
 		if row, ok := v.frozen[i].Lookup(id, time); ok {
+			if t.deleted(v, v.frozen[i].last, id, time) {
+				return memstore.Row{}, false // and so is all that is older
+			}
 			return row, true
 		}
 	}

@@ -182,6 +182,59 @@ func (t *naiveTable) Write(_ context.Context, rows *storage.Rows) (storage.Recei
 	return receipt, nil
 }
 
+// Delete implements [storage.Table].
+func (t *naiveTable) Delete(_ context.Context, d storage.Deletion) (int64, error) {
+	t.b.mu.Lock()
+	defer t.b.mu.Unlock()
+	if t.dropped {
+		return 0, fault.New(fault.NotFound, "The table does not exist.")
+	}
+	if err := d.Check(t.schema); err != nil {
+		return 0, err
+	}
+	var rows []int64 // times to delete
+	var of []*naiveSeries
+	for _, s := range t.series {
+		if !s.satisfies(d.Where) {
+			continue
+		}
+		for at := range s.rows {
+			if at >= d.From && at < d.To {
+				rows, of = append(rows, at), append(of, s)
+			}
+		}
+	}
+	if d.Confirm != nil {
+		if err := d.Confirm(); err != nil {
+			return 0, err
+		}
+	}
+	visible := max(t.low, t.policy.Expiry(t.b.clock.Now()))
+	n := int64(0)
+	for i, at := range rows {
+		delete(of[i].rows, at)
+		if at >= visible {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (s *naiveSeries) satisfies(where []storage.Predicate) bool {
+	for _, p := range where {
+		v := vec.Str(s.measure)
+		if p.Column != storage.MeasureNameColumn {
+			value, ok := s.dims[p.Column]
+			v = vec.Str(value)
+			v.Null = !ok
+		}
+		if !Holds(p, v) {
+			return false
+		}
+	}
+	return true
+}
+
 // judge checks a row against policy and schema, in the order of storage.Cause's
 // documentation: window, required dimension, names and types, limits.
 func (t *naiveTable) judge(rows *storage.Rows, row *storage.Row, from, to int64) *storage.Rejection {

@@ -68,8 +68,10 @@ func (r *random) step() {
 	switch n := r.IntN(100); {
 	case n < 50:
 		r.write()
-	case n < 75:
+	case n < 71:
 		r.scan()
+	case n < 75:
+		r.delete()
 	case n < 82:
 		if r.suite.Disturb != nil {
 			r.suite.Disturb(r.T, r.b)
@@ -111,6 +113,32 @@ func (r *random) write() {
 	}
 	if !same {
 		r.Errorf("write\n got %+v\nwant %+v", g, w)
+	}
+}
+
+func (r *random) delete() {
+	got, want := r.tables()
+	now := r.clock.Now().UnixNano()
+	d := storage.Deletion{From: storage.AllTime.From, To: storage.AllTime.To}
+	if r.IntN(4) > 0 {
+		d.To = now - r.Int64N(int64(3*24*time.Hour))
+		d.From = d.To - r.Int64N(int64(24*time.Hour))
+	}
+	schema := want.Schema()
+	for range r.IntN(3) {
+		if c := schema.Columns[r.IntN(len(schema.Columns))]; c.Role == storage.Dimension || c.Role == storage.MeasureName {
+			d.Where = append(d.Where, r.predicate(c, now))
+		}
+	}
+	if len(d.Where) == 0 && r.IntN(4) > 0 {
+		d.From = max(d.From, d.To-int64(time.Hour)) // not all of it, most of the time
+	}
+	g, err := got.Delete(context.Background(), d)
+	if err != nil {
+		r.Fatalf("delete: %v", err)
+	}
+	if w, _ := want.Delete(context.Background(), d); g != w {
+		r.Errorf("delete %s gave %d rows, want %d", describe(storage.ScanSpec{From: d.From, To: d.To, Where: d.Where}), g, w)
 	}
 }
 
