@@ -151,6 +151,11 @@ func (t queriesTable) Stats() storage.TableStats {
 	return storage.TableStats{Rows: int64(t.history.maxQueries)}
 }
 
+// Delete implements [storage.Table]: nobody deletes here.
+func (queriesTable) Delete(context.Context, storage.Deletion) (int64, error) {
+	return 0, fault.New(fault.Invalid, "Rows of this table cannot be deleted.")
+}
+
 func (t queriesTable) Write(context.Context, *storage.Rows) (storage.Receipt, error) {
 	return storage.Receipt{}, fault.New(fault.Invalid, "System tables cannot be written.")
 }
