@@ -376,7 +376,7 @@ func (c *column) sizeBytes() int64 {
 
 // rows is materialised rows in columns.
 type rows struct {
-	cols []*column
+	cols []*column // nil for columns that are left out
 	n    int
 }
 
@@ -384,15 +384,28 @@ func newRows(types []vec.Type) *rows { return &rows{cols: newColumns(types)} }
 
 func (r *rows) append(b *vec.Batch) {
 	for i, c := range r.cols {
-		c.append(b.Columns[i])
+		if c != nil {
+			c.append(b.Columns[i])
+		}
 	}
 	r.n += b.Len
+}
+
+// reserve makes room for n rows, before the first.
+func (r *rows) reserve(n int) {
+	for _, c := range r.cols {
+		if c.t.Kind.Storage() != vec.StoreStrs { // which may come as dictionaries
+			c.reserve(n)
+		}
+	}
 }
 
 func (r *rows) batch() *vec.Batch {
 	b := &vec.Batch{Len: r.n, Columns: make([]*vec.Vector, len(r.cols))}
 	for i, c := range r.cols {
-		b.Columns[i] = c.vector()
+		if c != nil {
+			b.Columns[i] = c.vector()
+		}
 	}
 	return b
 }
@@ -400,7 +413,9 @@ func (r *rows) batch() *vec.Batch {
 func (r *rows) sizeBytes() int64 {
 	size := int64(0)
 	for _, c := range r.cols {
-		size += c.sizeBytes()
+		if c != nil {
+			size += c.sizeBytes()
+		}
 	}
 	return size
 }

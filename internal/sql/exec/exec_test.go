@@ -97,7 +97,7 @@ func TestQueryUnderItsMemoryLimitGivesBackWhatItHeld(t *testing.T) {
 func TestQueriesShareABudgetAndGiveItBack(t *testing.T) {
 	t.Parallel()
 	l := engine(t, 10, 200)
-	budget := &exec.Budget{LimitBytes: 300 << 10, Setting: "--memory-limit"}
+	budget := &exec.Budget{LimitBytes: 200 << 10, Setting: "--memory-limit"}
 	opt := exec.Options{Budget: budget, BatchRows: 64}
 	const sorted = "SELECT * FROM d.t ORDER BY f"
 	first := open(t, l, sorted, opt)
@@ -106,7 +106,7 @@ func TestQueriesShareABudgetAndGiveItBack(t *testing.T) {
 	}
 	second := open(t, l, sorted, opt)
 	_, err := drain(t.Context(), second)
-	if fault.KindOf(err) != fault.Throttled || !strings.Contains(fmt.Sprint(err), "common memory limit of 300 KiB; try again later or raise --memory-limit") {
+	if fault.KindOf(err) != fault.Throttled || !strings.Contains(fmt.Sprint(err), "common memory limit of 200 KiB; try again later or raise --memory-limit") {
 		t.Errorf("the second at a time: %v", err)
 	}
 	second.Close()

@@ -63,14 +63,12 @@ func (s *sortSpec) compareKey(k int, a *vec.Vector, i int, b *vec.Vector, j int)
 	return c
 }
 
-// sortOp keeps all rows and hands them out in order.
+// sortOp hands all rows out in order.
 type sortOp struct {
-	f     *frame
-	in    operator
-	types []vec.Type
-	keys  *sortSpec
-	mem   charge
-	out   *emitter
+	in   operator
+	rows *sorter
+	mem  charge
+	out  batches
 }
 
 func newSort(f *frame, n *plan.Sort) (operator, error) {
@@ -78,43 +76,32 @@ func newSort(f *frame, n *plan.Sort) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := build(f, n.Input)
-	return &sortOp{f: f, in: in, types: n.Types(), keys: keys, mem: charge{of: &f.run.memory}}, err
+	o := &sortOp{mem: charge{of: &f.run.memory}}
+	o.rows = newSorter(f, keys, n.Types(), &o.mem)
+	o.in, err = build(f, n.Input)
+	return o, err
 }
 
 func (o *sortOp) next(ctx context.Context) (*vec.Batch, error) {
 	if o.out == nil {
-		b, order, err := sortAll(ctx, o.f, o.in, o.types, o.keys, &o.mem)
-		if err != nil {
+		if err := o.rows.add(ctx, o.in); err != nil {
 			return nil, err
 		}
-		o.out = &emitter{b: b, order: order}
+		o.in.close()
+		var err error
+		if o.out, err = o.rows.finish(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return o.out.next(o.f.run.opt.BatchRows), nil
-}
-
-// sortAll reads in to its end and returns its rows and their order.
-func sortAll(ctx context.Context, f *frame, in operator, types []vec.Type, keys *sortSpec, mem *charge) (*vec.Batch, []int32, error) {
-	kept, err := drain(ctx, in, types, mem)
-	if err != nil {
-		return nil, nil, err
-	}
-	b := kept.batch()
-	vecs, err := evalAll(ctx, f, keys.exprs, b)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := mem.set(kept.sizeBytes() + int64(b.Len)*(36+8*int64(len(vecs)))); err != nil {
-		return nil, nil, err
-	}
-	order, err := keys.order(ctx, vecs, b.Len)
-	return b, order, err
+	return o.out.next(ctx)
 }
 
 func (o *sortOp) close() {
-	o.in.close()
-	o.mem.release()
-	o.out = &emitter{b: &vec.Batch{}}
+	if o.in != nil {
+		o.in.close()
+	}
+	o.rows.close()
+	o.out = noRows{}
 }
 
 // topOp keeps the first n rows of an order. It gathers rows, and each time it has
@@ -199,9 +186,8 @@ func (o *topOp) take(b *vec.Batch, keys []*vec.Vector) {
 // decide most rows.
 func (o *topOp) before(keys []*vec.Vector, n int) []int32 {
 	rows := make([]int32, 0, 64)
-	bound := normalize(o.bound[0].Flat(), o.keys.desc[0])
 	first := keys[0].Flat()
-	if s := first.Type.Kind.Storage(); s != vec.StoreInts && s != vec.StoreFloats || first.Nulls != nil || bound.nulls != nil && bound.nulls[0] {
+	if s := first.Type.Kind.Storage(); s != vec.StoreInts && s != vec.StoreFloats || first.Nulls != nil || o.bound[0].IsNull(0) {
 		for i := range n {
 			if o.keys.compare(keys, i, o.bound, 0) < 0 {
 				rows = append(rows, int32(i))
@@ -209,9 +195,9 @@ func (o *topOp) before(keys []*vec.Vector, n int) []int32 {
 		}
 		return rows
 	}
-	norm := normalize(first, o.keys.desc[0])
-	for i, v := range norm.vals[:n] {
-		if v < bound.vals[0] || v == bound.vals[0] && o.keys.compare(keys, i, o.bound, 0) < 0 {
+	bound := numbersOf(o.bound[0], o.keys.desc[0]).nums[0]
+	for i, v := range numbersOf(first, o.keys.desc[0]).nums {
+		if v < bound || v == bound && o.keys.compare(keys, i, o.bound, 0) < 0 {
 			rows = append(rows, int32(i))
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // and checks both against a plain stable sort.
 func TestOrderIsThatOfComparing(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(24) {
+	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		n := []int{0, 1, 40, 300, 5000, 2*sortChunk + 77}[seed%6]
 		spec, keys := &sortSpec{}, []*vec.Vector(nil)
@@ -70,4 +70,35 @@ func randomKey(rng *rand.Rand, n int) *vec.Vector {
 		index[i] = int32(rng.IntN(4))
 	}
 	return vec.OfDict(index, vec.OfStrs([]string{"b", "a", "b", ""}, []bool{false, false, false, true}))
+}
+
+// TestOrderOfManyRowsIsThatOfFew sorts enough rows for several workers, with keys that are cut, tied and skewed.
+func TestOrderOfManyRowsIsThatOfFew(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 1))
+	const n = manyItems + 77
+	few, skewed, wide, texts := make([]int64, n), make([]float64, n), make([]int64, n), make([]string, n)
+	for i := range n {
+		few[i], skewed[i], wide[i], texts[i] = rng.Int64N(3), math.Floor(math.Exp(rng.Float64()*9)), int64(rng.Uint64()), fmt.Sprintf("a text with %d", rng.IntN(5000)*1e9)
+	}
+	ints, floats, wides, strs := vec.OfInts(vec.BigintType, few, nil), vec.OfFloats(skewed, nil), vec.OfInts(vec.BigintType, wide, nil), vec.OfStrs(texts, nil)
+	for _, keys := range [][]*vec.Vector{{floats}, {ints, wides}, {wides, ints}, {floats, strs, ints}, {strs, wides}} {
+		spec := &sortSpec{desc: []bool{true, false, true}[:len(keys)], first: make([]bool, len(keys))}
+		got, err := spec.order(context.Background(), keys, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := make([]bool, n)
+		for i, r := range got {
+			if seen[r] {
+				t.Fatalf("row %d is there twice", r)
+			}
+			seen[r] = true
+			if i > 0 {
+				if c := spec.compare(keys, int(got[i-1]), keys, int(r)); c > 0 || c == 0 && got[i-1] > r {
+					t.Fatalf("%d keys: row %d comes before row %d", len(keys), got[i-1], r)
+				}
+			}
+		}
+	}
 }

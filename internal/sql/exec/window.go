@@ -2,22 +2,39 @@ package exec
 
 import (
 	"context"
+	"slices"
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/vec"
 )
 
-// windowOp keeps all rows, sorts them by partition and order, and computes one column
-// per call (sql.md section 10). Rows leave in that order.
+// windowOp sorts its rows by partition and order, and computes one column per call (sql.md section 10). Rows
+// leave in that order. It takes whole partitions in hand, many small ones at a time. Of a partition that memory
+// does not hold, only the columns that the calls read are kept: the rows wait in a run.
 type windowOp struct {
 	f     *frame
 	n     *plan.Window
 	in    operator
 	keys  *sortSpec // the partition's expressions, then the order's
 	calls []*windowCall
-	mem   charge
-	out   *emitter
+	reads []bool // per carried column: whether calls or keys read it
+
+	sorted  *sorter
+	sortMem charge
+	src     batches
+	ended   bool
+
+	mem  charge
+	hand *windowHand
+	out  batches // of partitions that are computed
+}
+
+// windowHand is the rows in hand: partitions that are complete, and behind them the one that is not.
+type windowHand struct {
+	rows     *rows
+	complete int          // rows of complete partitions
+	away     *spillWriter // whole rows of a partition that memory does not hold; rows then has what calls read
 }
 
 // windowCall is one compiled function.
@@ -37,7 +54,7 @@ func newWindow(f *frame, n *plan.Window) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &windowOp{f: f, n: n, keys: spec, mem: charge{of: &f.run.memory}}
+	o := &windowOp{f: f, n: n, keys: spec, mem: charge{of: &f.run.memory}, sortMem: charge{of: &f.run.memory}}
 	for _, c := range n.Calls {
 		call := &windowCall{WindowCall: c}
 		if call.args, err = compileAll(c.Args); err != nil {
@@ -56,54 +73,290 @@ func newWindow(f *frame, n *plan.Window) (operator, error) {
 		}
 		o.calls = append(o.calls, call)
 	}
+	o.sorted = newSorter(f, spec, n.Input.Types(), &o.sortMem)
+	o.note()
 	o.in, err = build(f, n.Input)
 	return o, err
 }
 
-func (o *windowOp) next(ctx context.Context) (*vec.Batch, error) {
-	if o.out == nil {
-		b, err := o.compute(ctx)
-		if err != nil {
-			return nil, err
-		}
-		o.out = &emitter{b: b}
+// note finds out which columns are read.
+func (o *windowOp) note() {
+	o.reads = make([]bool, len(o.sorted.kept))
+	for _, c := range o.sorted.at {
+		o.reads[c] = true
 	}
-	return o.out.next(o.f.run.opt.BatchRows), nil
+	for _, c := range o.calls {
+		for _, e := range append(c.args[:len(c.args):len(c.args)], c.filter, c.start, c.end) {
+			if e != nil {
+				for _, at := range e.cols {
+					o.reads[at] = true
+				}
+			}
+		}
+	}
 }
 
-func (o *windowOp) compute(ctx context.Context) (*vec.Batch, error) {
-	b, order, err := sortAll(ctx, o.f, o.in, o.n.Input.Types(), o.keys, &o.mem)
-	if err != nil || b.Len == 0 {
-		return b, err
+func (o *windowOp) next(ctx context.Context) (*vec.Batch, error) {
+	if o.src == nil {
+		if err := o.sorted.add(ctx, o.in); err != nil {
+			return nil, err
+		}
+		o.in.close()
+		var err error
+		if o.src, err = o.sorted.finish(ctx); err != nil {
+			return nil, err
+		}
+		if len(o.sorted.carried) > 0 {
+			o.src = o.sorted.out // with the keys
+		}
+		o.hand = o.newHand(nil)
 	}
-	b = b.Gather(order)
-	if err := o.mem.set(2 * o.mem.held); err != nil {
-		return nil, err
+	for {
+		if o.out != nil {
+			b, err := o.out.next(ctx)
+			if err != nil || b != nil {
+				return b, err
+			}
+			o.out.close()
+			o.out = nil
+		}
+		if o.ended {
+			return nil, nil
+		}
+		if err := o.gather(ctx); err != nil {
+			return nil, err
+		}
 	}
-	w := &windowRows{ctx: ctx, f: o.f, b: b}
-	vecs, err := evalAll(ctx, o.f, o.keys.exprs, b)
-	if err != nil {
-		return nil, err
+}
+
+// windowRowsAtOnce is how many rows are computed together, if partitions allow it: enough to be worth
+// while, few enough to stay in the processor's cache.
+const windowRowsAtOnce = 1 << 14
+
+// gather takes rows in hand until there are enough of complete partitions, and computes these.
+func (o *windowOp) gather(ctx context.Context) error {
+	for {
+		b, err := o.src.next(ctx)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			o.ended = true
+			o.sorted.close() // all its rows are in hand
+			o.hand.complete = o.hand.rows.n
+			return o.compute(ctx, nil)
+		}
+		first, last := o.boundaries(b)
+		full := o.hand.complete > 0 && o.mem.full(o.bytes(o.hand.rows.n+b.Len, o.hand.rows.sizeBytes()))
+		if first < 0 && full {
+			return o.compute(ctx, b)
+		}
+		if first < 0 { // more of the same partition
+			if err := o.take(ctx, b); err != nil {
+				return err
+			}
+			continue
+		}
+		if o.hand.away != nil {
+			// The partition that waits on disk ends here.
+			if first > 0 {
+				if err := o.take(ctx, b.Slice(0, first)); err != nil {
+					return err
+				}
+			}
+			o.hand.complete = o.hand.rows.n
+			return o.compute(ctx, b.Slice(first, b.Len))
+		}
+		if o.hand.complete = o.hand.rows.n + last; o.hand.complete >= windowRowsAtOnce || full {
+			if last > 0 {
+				if err := o.take(ctx, b.Slice(0, last)); err != nil {
+					return err
+				}
+			}
+			return o.compute(ctx, b.Slice(last, b.Len))
+		}
+		if err := o.take(ctx, b); err != nil {
+			return err
+		}
 	}
-	w.order = vecs[len(o.n.Partition):]
-	w.desc = o.keys.desc[len(o.n.Partition):]
-	w.cut(vecs[:len(o.n.Partition)])
-	out := &vec.Batch{Len: b.Len, Columns: append([]*vec.Vector(nil), b.Columns...)}
+}
+
+// boundaries returns the first and the last row of b that begin a partition, with regard to the rows in hand;
+// -1 if none does.
+func (o *windowOp) boundaries(b *vec.Batch) (first, last int) {
+	same := make([]bool, b.Len)
+	for i := range same {
+		same[i] = true
+	}
+	for p := range o.n.Partition {
+		at := o.sorted.at[p]
+		v := b.Columns[at]
+		if n := o.hand.rows.n; n > 0 && same[0] {
+			same[0] = vec.Equal(o.hand.rows.cols[at].vector(), n-1, v, 0)
+		}
+		clearChanged(v, same)
+	}
+	first, last = slices.Index(same, false), len(same)-1
+	if first < 0 {
+		return -1, -1
+	}
+	for same[last] {
+		last--
+	}
+	return first, last
+}
+
+// newHand returns a hand with the rows of b, which may be nil.
+func (o *windowOp) newHand(b *vec.Batch) *windowHand {
+	h := &windowHand{rows: newRows(o.sorted.kept)}
+	if len(o.n.Partition) == 0 && !o.ended {
+		h.rows.reserve(o.sorted.store.n) // all of them are one partition; those of runs not counted
+	}
+	if b != nil {
+		h.rows.append(b)
+	}
+	return h
+}
+
+// take adds rows to the hand.
+func (o *windowOp) take(ctx context.Context, b *vec.Batch) error {
+	h := o.hand
+	if h.away == nil && o.mem.full(o.bytes(h.rows.n+b.Len, h.rows.sizeBytes())) && h.complete == 0 {
+		if err := o.putAway(ctx); err != nil {
+			return err
+		}
+	}
+	if h.away != nil {
+		if err := h.away.append(ctx, b); err != nil {
+			return err
+		}
+	}
+	h.rows.append(b)
+	return o.mem.set(o.bytes(h.rows.n, h.rows.sizeBytes()))
+}
+
+// putAway writes the rows in hand to a run and keeps what calls read.
+func (o *windowOp) putAway(ctx context.Context) error {
+	h := o.hand
+	h.away = o.f.run.newSpill(o.sorted.kept)
+	kept := newRows(o.sorted.kept)
+	for i, read := range o.reads {
+		if !read {
+			kept.cols[i] = nil
+		}
+	}
+	if h.rows.n > 0 {
+		b := h.rows.batch()
+		if err := h.away.append(ctx, b); err != nil {
+			return err
+		}
+		kept.append(b)
+	}
+	h.rows = kept
+	return nil
+}
+
+// bytes is what computing n rows takes, which themselves take size: their partitions and peers, a result per
+// call, and once the frames of a call, or what it adds up.
+func (o *windowOp) bytes(n int, size int64) int64 {
+	perRow := 17 + 9*len(o.calls)
 	for _, c := range o.calls {
+		if c.Agg != nil || len(c.args) > 0 {
+			perRow += 8
+			break
+		}
+	}
+	return size + int64(n)*int64(perRow)
+}
+
+// compute makes the output of the complete partitions in hand. Then rest, and what follows them, is in hand.
+func (o *windowOp) compute(ctx context.Context, rest *vec.Batch) error {
+	h := o.hand
+	all := h.rows.batch()
+	b := all
+	o.hand = o.newHand(nil)
+	if h.complete < all.Len {
+		b = all.Slice(0, h.complete)
+		o.hand.rows.append(all.Slice(h.complete, all.Len))
+	}
+	if rest != nil {
+		o.hand.rows.append(rest)
+	}
+	if b.Len == 0 {
+		return nil
+	}
+	results, err := o.results(ctx, b)
+	if err != nil {
+		return err
+	}
+	width := len(o.n.Input.Types())
+	if h.away == nil {
+		out := &vec.Batch{Len: b.Len, Columns: append(b.Columns[:width:width], results...)}
+		o.out = &emitted{emitter{b: out}, o.f.run.opt.BatchRows}
+		return o.mem.set(o.bytes(b.Len, h.rows.sizeBytes()))
+	}
+	run, err := h.away.finish(ctx)
+	if err != nil {
+		return err
+	}
+	o.out = &windowResults{rows: &runRows{run: run, reader: run.Read()}, width: width, results: results}
+	return o.mem.set(int64(b.Len)*int64(9*len(o.calls)) + 2*run.BatchBytes() + o.hand.rows.sizeBytes())
+}
+
+// results computes all calls over b.
+func (o *windowOp) results(ctx context.Context, b *vec.Batch) ([]*vec.Vector, error) {
+	keys := make([]*vec.Vector, len(o.sorted.at))
+	for k, at := range o.sorted.at {
+		keys[k] = b.Columns[at]
+	}
+	p := len(o.n.Partition)
+	w := &windowRows{ctx: ctx, f: o.f, b: b, order: keys[p:], desc: o.keys.desc[p:]}
+	w.cut(keys[:p])
+	out := make([]*vec.Vector, len(o.calls))
+	for i, c := range o.calls {
 		v, err := w.call(c)
 		if err != nil {
 			return nil, err
 		}
-		out.Columns = append(out.Columns, retype(v, c.T))
+		out[i] = retype(v, c.T)
 	}
 	return out, nil
 }
 
 func (o *windowOp) close() {
-	o.in.close()
+	if o.in != nil {
+		o.in.close()
+	}
+	if o.out != nil {
+		o.out.close()
+	}
+	o.sorted.close()
 	o.mem.release()
-	o.out = &emitter{b: &vec.Batch{}}
+	o.src, o.hand, o.ended, o.out = noRows{}, nil, true, nil
 }
+
+// windowResults puts results behind rows that come from a run.
+type windowResults struct {
+	rows    batches
+	width   int // columns of the rows that leave
+	results []*vec.Vector
+	at      int
+}
+
+func (o *windowResults) next(ctx context.Context) (*vec.Batch, error) {
+	b, err := o.rows.next(ctx)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	out := &vec.Batch{Len: b.Len, Columns: b.Columns[:o.width:o.width]}
+	for _, v := range o.results {
+		out.Columns = append(out.Columns, v.Slice(o.at, o.at+b.Len))
+	}
+	o.at += b.Len
+	return out, nil
+}
+
+func (o *windowResults) close() { o.rows.close() }
 
 // windowRows is the rows of a window node, sorted and cut.
 type windowRows struct {

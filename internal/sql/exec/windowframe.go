@@ -322,11 +322,11 @@ func (s *sliding) better(a, b int32) bool {
 }
 
 func (s *sliding) run(w *windowRows, starts, ends []int32) (*vec.Vector, error) {
-	out := make([]part, w.b.Len)
+	out := s.results(w.b.Len)
 	var front []part // front[k] covers the frame's row at mid-1-k up to mid-1
 	var back part    // covers mid to hi-1
 	var lo, mid, hi int32
-	for i := range out {
+	for i := range w.b.Len {
 		if i%frameChunk == 0 {
 			if err := w.ctx.Err(); err != nil {
 				return nil, err
@@ -351,14 +351,15 @@ func (s *sliding) run(w *windowRows, starts, ends []int32) (*vec.Vector, error) 
 			}
 			front = front[:len(front)-1]
 		}
-		out[i] = back
+		p := back
 		if len(front) > 0 {
-			if out[i], err = s.join(front[len(front)-1], back); err != nil {
+			if p, err = s.join(front[len(front)-1], back); err != nil {
 				return nil, err
 			}
 		}
+		out.set(i, p)
 	}
-	return s.vector(out), nil
+	return out.vector(), nil
 }
 
 // flip makes the front stack of rows from to to-1; its top covers them all.
@@ -374,32 +375,61 @@ func (s *sliding) flip(front []part, from, to int32) ([]part, error) {
 	return front, nil
 }
 
-func (s *sliding) vector(parts []part) *vec.Vector {
-	nulls := make([]bool, len(parts))
-	ints := make([]int64, len(parts))
-	switch s.name {
+// slidingResults is the results of sliding in the making.
+type slidingResults struct {
+	s      *sliding
+	ints   []int64
+	floats []float64
+	nulls  []bool
+	picks  []int32 // of min and max: rows of x, -1 for null
+}
+
+func (s *sliding) results(n int) *slidingResults {
+	out := &slidingResults{s: s}
+	switch {
+	case s.name == "min" || s.name == "max":
+		out.picks = make([]int32, n)
+		return out
+	case s.name == "count":
+		out.ints = make([]int64, n)
+		return out
+	case s.ret.Kind == vec.Double:
+		out.floats = make([]float64, n)
+	default:
+		out.ints = make([]int64, n)
+	}
+	out.nulls = make([]bool, n)
+	return out
+}
+
+func (o *slidingResults) set(i int, p part) {
+	switch o.s.name {
 	case "count":
-		for i, p := range parts {
-			ints[i] = p.n
-		}
-		return vec.OfInts(vec.BigintType, ints, nil)
+		o.ints[i] = p.n
+		return
 	case "min", "max":
-		picks := make([]int32, len(parts))
-		for i, p := range parts {
-			picks[i] = p.row
-		}
-		return gatherOrNull(s.x, picks)
+		o.picks[i] = p.row
+		return
 	}
-	floats := make([]float64, len(parts))
-	for i, p := range parts {
-		nulls[i] = p.n == 0
-		ints[i], floats[i] = p.ints, p.fl
-		if s.name == "avg" {
-			floats[i] /= float64(p.n)
-		}
+	o.nulls[i] = p.n == 0
+	switch {
+	case o.floats == nil:
+		o.ints[i] = p.ints
+	case o.s.name == "avg":
+		o.floats[i] = p.fl / float64(p.n)
+	default:
+		o.floats[i] = p.fl
 	}
-	if s.ret.Kind == vec.Double {
-		return vec.OfFloats(floats, nulls)
+}
+
+func (o *slidingResults) vector() *vec.Vector {
+	switch {
+	case o.picks != nil:
+		return gatherOrNull(o.s.x, o.picks)
+	case o.floats != nil:
+		return vec.OfFloats(o.floats, o.nulls)
+	case o.s.name == "count":
+		return vec.OfInts(vec.BigintType, o.ints, nil)
 	}
-	return vec.OfInts(s.ret, ints, nulls)
+	return vec.OfInts(o.s.ret, o.ints, o.nulls)
 }

@@ -1,0 +1,205 @@
+package exec_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/exec"
+	"github.com/weir-db/weir/internal/sql/exec/spill"
+	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/sql/syntax"
+	"github.com/weir-db/weir/internal/vfs"
+	"github.com/weir-db/weir/test/sql/sqltest"
+)
+
+func newSpace(t testing.TB, fsys vfs.FS, o spill.Options) *spill.Space {
+	t.Helper()
+	s, err := spill.Open(fsys, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// openTable runs sql over t, whatever table it names.
+func openTable(t testing.TB, table *benchTable, sql string, opt exec.Options) *exec.Cursor {
+	t.Helper()
+	stmt, err := syntax.Parse(sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := plan.Build(stmt.(*syntax.Query), plan.Env{Catalog: table, Functions: sqltest.Functions(), Now: sqltest.Start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := exec.Open(context.Background(), q, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// answer is all rows as text.
+func answer(t testing.TB, c *exec.Cursor) []string {
+	t.Helper()
+	var out []string
+	for {
+		b, err := c.Next(context.Background())
+		if err != nil {
+			t.Fatalf("%v\n%s", err, c.Explain())
+		}
+		if b == nil {
+			return out
+		}
+		for i := range b.Len {
+			var s strings.Builder
+			for _, col := range b.Columns {
+				fmt.Fprintf(&s, "%v|", col.Value(i))
+			}
+			out = append(out, s.String())
+		}
+	}
+}
+
+var spilling = []string{
+	"SELECT i, f, k, time FROM d.t ORDER BY f, i DESC",
+	"SELECT k, i FROM d.t ORDER BY k DESC, f",   // ties keep their order
+	"SELECT i FROM d.t ORDER BY i % 7, i / 2",   // keys that are not columns
+	"SELECT ARRAY[i, 2], f FROM d.t ORDER BY 1", // nested, and a nested key
+	"SELECT k, CASE WHEN i % 5 > 0 THEN f END AS x FROM d.t ORDER BY x NULLS FIRST, i",
+	"SELECT k, CASE WHEN i % 5 > 0 THEN 'text ' || CAST(i AS varchar) END AS x, i FROM d.t ORDER BY x DESC, i",
+	"SELECT k, i, row_number() OVER (PARTITION BY k ORDER BY f, i), lag(f, 2) OVER (PARTITION BY k ORDER BY f, i) FROM d.t",
+	"SELECT i, rank() OVER (ORDER BY f), dense_rank() OVER (ORDER BY f), ntile(7) OVER (ORDER BY f, i) FROM d.t",
+	"SELECT k, f, i, sum(i) OVER (PARTITION BY f ORDER BY i ROWS BETWEEN 3 PRECEDING AND 1 FOLLOWING), count(*) OVER (PARTITION BY f) FROM d.t",
+	"SELECT k, last_value(i) OVER (PARTITION BY k ORDER BY i RANGE BETWEEN 5 PRECEDING AND UNBOUNDED FOLLOWING), max(i) FILTER (WHERE f > 3) OVER (PARTITION BY k ORDER BY i) FROM d.t",
+}
+
+func TestSpillingMovesNoAnswer(t *testing.T) {
+	t.Parallel()
+	table := newBenchTable(7, 700)
+	space := newSpace(t, vfs.NewMem(), spill.Options{})
+	for _, sql := range spilling {
+		want := answer(t, openTable(t, table, sql, exec.Options{}))
+		for _, opt := range []exec.Options{
+			{SpillAfterBytes: 1, BatchRows: 16}, // hundreds of runs, merged in several passes
+			{SpillAfterBytes: 60 << 10, BatchRows: 100},
+			{MemoryLimitBytes: 500 << 10, BatchRows: 64},
+		} {
+			opt.Spill, opt.Analyze = space, true
+			c := openTable(t, table, sql, opt)
+			if got := answer(t, c); !slices.Equal(got, want) {
+				t.Errorf("%s: spilled after %d bytes, limit %d: %d rows, want %d; or others", sql, opt.SpillAfterBytes, opt.MemoryLimitBytes, len(got), len(want))
+			}
+			if s := c.Stats(); s.SpilledBytes == 0 && opt.SpillAfterBytes > 0 {
+				t.Errorf("%s: nothing was spilled with %+v", sql, opt)
+			} else if opt.MemoryLimitBytes > 0 && s.PeakMemoryBytes > opt.MemoryLimitBytes {
+				t.Errorf("%s: peak is %d bytes of %d", sql, s.PeakMemoryBytes, opt.MemoryLimitBytes)
+			}
+			c.Close()
+			if used := space.UsedBytes(); used != 0 {
+				t.Errorf("%s: %d bytes of temporary files are left", sql, used)
+			}
+		}
+	}
+}
+
+func TestFullDiskEndsTheQueryAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	table := newBenchTable(7, 700)
+	for _, sql := range spilling {
+		for _, n := range []int{0, 1, 20, 100} {
+			fail, _ := vfs.FailAfter(n, vfs.DiskFull)
+			fsys := vfs.NewMem()
+			space := newSpace(t, vfs.Inject(fsys, fail), spill.Options{QuerySetting: "--query-spill-limit"})
+			c := openTable(t, table, sql, exec.Options{SpillAfterBytes: 1, BatchRows: 64, Spill: space})
+			_, err := drain(context.Background(), c)
+			if fault.KindOf(err) != fault.Execution || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "--query-spill-limit (16 GiB)") {
+				t.Errorf("%s: after %d operations: %v", sql, n, err)
+			}
+			c.Close()
+		}
+	}
+}
+
+func TestSpillLimitEndsTheQuery(t *testing.T) {
+	t.Parallel()
+	table := newBenchTable(7, 700)
+	space := newSpace(t, vfs.NewMem(), spill.Options{QueryBytes: 20 << 10, QuerySetting: "--query-spill-limit"})
+	for _, sql := range spilling {
+		c := openTable(t, table, sql, exec.Options{SpillAfterBytes: 1, BatchRows: 64, Spill: space})
+		_, err := drain(context.Background(), c)
+		if fault.KindOf(err) != fault.Execution || !strings.Contains(fmt.Sprint(err), "limit of 20 KiB on temporary files; raise --query-spill-limit") {
+			t.Errorf("%s: %v", sql, err)
+		}
+		c.Close()
+		if used := space.UsedBytes(); used != 0 {
+			t.Errorf("%s: %d bytes of temporary files are left", sql, used)
+		}
+	}
+}
+
+// TestCancelStopsSpillingQueriesSoon cancels at random places of sorts, merges and windows and measures how
+// much of the processor they still take: waiting for it does not count.
+func TestCancelStopsSpillingQueriesSoon(t *testing.T) {
+	table := newBenchTable(60, 1440)
+	fsys, err := vfs.Real(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	space := newSpace(t, fsys, spill.Options{})
+	for _, sql := range []string{
+		"SELECT i, f, k, time FROM d.t ORDER BY f, i DESC",
+		"SELECT CAST(i AS varchar) AS x, f FROM d.t ORDER BY x",
+		"SELECT k, i, sum(f) OVER (PARTITION BY f ORDER BY i ROWS 9 PRECEDING) FROM d.t",
+		"SELECT i, rank() OVER (ORDER BY f), max(f) OVER (ORDER BY i ROWS BETWEEN 100 PRECEDING AND 50 FOLLOWING) FROM d.t",
+	} {
+		for _, opt := range []exec.Options{{}, {MemoryLimitBytes: 64 << 20, SpillAfterBytes: 1 << 20}} {
+			opt.Spill = space
+			began := cpuTime()
+			if _, err := drain(context.Background(), openTable(t, table, sql, opt)); err != nil {
+				t.Fatal(err)
+			}
+			whole := cpuTime() - began
+			for part := range 4 {
+				ctx, cancel := context.WithCancel(context.Background())
+				c := openTable(t, table, sql, opt)
+				done := make(chan error)
+				go func() {
+					_, err := drain(ctx, c)
+					done <- err
+				}()
+				start := cpuTime()
+				for cpuTime()-start < whole*time.Duration(part)/5 && len(done) == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				cancel()
+				cancelled := cpuTime()
+				if err := <-done; err != nil && !fault.Is(err, fault.Cancelled) {
+					t.Fatal(err)
+				}
+				if took := cpuTime() - cancelled; took > 50*time.Millisecond {
+					t.Errorf("%s: spilling after %d: ran for %v after it was cancelled in part %d", sql, opt.SpillAfterBytes, took, part)
+				}
+				c.Close()
+			}
+		}
+	}
+}
+
+// cpuTime is what the process has taken of its processors.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
