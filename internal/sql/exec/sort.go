@@ -66,20 +66,24 @@ func (s *sortSpec) sortBytes(n int) int64 {
 	return 36 * int64(n)
 }
 
-// sortWorkers is on how many goroutines n rows are worth sorting.
-func sortWorkers(n int) int {
-	if n < manyItems {
+// sortWorkers is on how many goroutines n rows are worth sorting; most is a limit, or 0.
+func sortWorkers(n, most int) int {
+	switch {
+	case n < manyItems:
 		return 1
+	case most > 0:
+		return most
 	}
 	return runtime.GOMAXPROCS(0)
 }
 
 // order returns the rows 0 to n-1 in order; equal rows keep theirs.
 func (s *sortSpec) order(ctx context.Context, keys []*vec.Vector, n int) ([]int32, error) {
-	return s.orderChunks(ctx, inChunks(keys, n))
+	return s.orderChunks(ctx, inChunks(keys, n), sortWorkers(n, 0))
 }
 
-func (s *sortSpec) orderChunks(ctx context.Context, kv keyVectors) ([]int32, error) {
+// orderChunks is order on so many goroutines.
+func (s *sortSpec) orderChunks(ctx context.Context, kv keyVectors, workers int) ([]int32, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -88,7 +92,7 @@ func (s *sortSpec) orderChunks(ctx context.Context, kv keyVectors) ([]int32, err
 		slices.SortFunc(rows, s.comparer(&kv, 0))
 		return rows, nil
 	}
-	o := &ordering{ctx: ctx, spec: s, keys: kv, workers: sortWorkers(kv.n)}
+	o := &ordering{ctx: ctx, spec: s, keys: kv, workers: workers}
 	if err := o.number(); err != nil {
 		return nil, err
 	}

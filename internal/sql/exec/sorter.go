@@ -86,12 +86,13 @@ const maxStored = 1<<31 - 1<<20
 
 // sorted returns what is in memory in order.
 func (s *sorter) sorted(ctx context.Context) (*storedRows, error) {
-	order, err := s.keys.orderChunks(ctx, s.store.keys(s.at))
+	workers := sortWorkers(s.store.n, s.f.run.opt.Workers)
+	order, err := s.keys.orderChunks(ctx, s.store.keys(s.at), workers)
 	if err != nil {
 		return nil, err
 	}
 	s.store.settle()
-	return &storedRows{rows: s.store, order: order, most: s.f.run.opt.BatchRows, workers: sortWorkers(len(order))}, nil
+	return &storedRows{rows: s.store, order: order, most: s.f.run.opt.BatchRows, workers: workers}, nil
 }
 
 // spill writes what is in memory to a run.

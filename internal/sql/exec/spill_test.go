@@ -19,7 +19,7 @@ import (
 	"github.com/weir-db/weir/test/sql/sqltest"
 )
 
-func newSpace(t testing.TB, fsys vfs.FS, o spill.Options) *spill.Space {
+func spaceOn(t testing.TB, fsys vfs.FS, o spill.Options) *spill.Space {
 	t.Helper()
 	s, err := spill.Open(fsys, o)
 	if err != nil {
@@ -48,8 +48,8 @@ func openTable(t testing.TB, table *benchTable, sql string, opt exec.Options) *e
 	return c
 }
 
-// answer is all rows as text.
-func answer(t testing.TB, c *exec.Cursor) []string {
+// rowTexts is all rows as text.
+func rowTexts(t testing.TB, c *exec.Cursor) []string {
 	t.Helper()
 	var out []string
 	for {
@@ -86,9 +86,9 @@ var spilling = []string{
 func TestSpillingMovesNoAnswer(t *testing.T) {
 	t.Parallel()
 	table := newBenchTable(7, 700)
-	space := newSpace(t, vfs.NewMem(), spill.Options{})
+	space := spaceOn(t, vfs.NewMem(), spill.Options{})
 	for _, sql := range spilling {
-		want := answer(t, openTable(t, table, sql, exec.Options{}))
+		want := rowTexts(t, openTable(t, table, sql, exec.Options{}))
 		for _, opt := range []exec.Options{
 			{SpillAfterBytes: 1, BatchRows: 16}, // hundreds of runs, merged in several passes
 			{SpillAfterBytes: 60 << 10, BatchRows: 100},
@@ -96,7 +96,7 @@ func TestSpillingMovesNoAnswer(t *testing.T) {
 		} {
 			opt.Spill, opt.Analyze = space, true
 			c := openTable(t, table, sql, opt)
-			if got := answer(t, c); !slices.Equal(got, want) {
+			if got := rowTexts(t, c); !slices.Equal(got, want) {
 				t.Errorf("%s: spilled after %d bytes, limit %d: %d rows, want %d; or others", sql, opt.SpillAfterBytes, opt.MemoryLimitBytes, len(got), len(want))
 			}
 			if s := c.Stats(); s.SpilledBytes == 0 && opt.SpillAfterBytes > 0 {
@@ -119,7 +119,7 @@ func TestFullDiskEndsTheQueryAndLeavesNothing(t *testing.T) {
 		for _, n := range []int{0, 1, 20, 100} {
 			fail, _ := vfs.FailAfter(n, vfs.DiskFull)
 			fsys := vfs.NewMem()
-			space := newSpace(t, vfs.Inject(fsys, fail), spill.Options{QuerySetting: "--query-spill-limit"})
+			space := spaceOn(t, vfs.Inject(fsys, fail), spill.Options{QuerySetting: "--query-spill-limit"})
 			c := openTable(t, table, sql, exec.Options{SpillAfterBytes: 1, BatchRows: 64, Spill: space})
 			_, err := drain(context.Background(), c)
 			if fault.KindOf(err) != fault.Execution || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "--query-spill-limit (16 GiB)") {
@@ -133,7 +133,7 @@ func TestFullDiskEndsTheQueryAndLeavesNothing(t *testing.T) {
 func TestSpillLimitEndsTheQuery(t *testing.T) {
 	t.Parallel()
 	table := newBenchTable(7, 700)
-	space := newSpace(t, vfs.NewMem(), spill.Options{QueryBytes: 20 << 10, QuerySetting: "--query-spill-limit"})
+	space := spaceOn(t, vfs.NewMem(), spill.Options{QueryBytes: 20 << 10, QuerySetting: "--query-spill-limit"})
 	for _, sql := range spilling {
 		c := openTable(t, table, sql, exec.Options{SpillAfterBytes: 1, BatchRows: 64, Spill: space})
 		_, err := drain(context.Background(), c)
@@ -155,7 +155,7 @@ func TestCancelStopsSpillingQueriesSoon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	space := newSpace(t, fsys, spill.Options{})
+	space := spaceOn(t, fsys, spill.Options{})
 	for _, sql := range []string{
 		"SELECT i, f, k, time FROM d.t ORDER BY f, i DESC",
 		"SELECT CAST(i AS varchar) AS x, f FROM d.t ORDER BY x",
@@ -193,13 +193,4 @@ func TestCancelStopsSpillingQueriesSoon(t *testing.T) {
 			}
 		}
 	}
-}
-
-// cpuTime is what the process has taken of its processors.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
