@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: build test check race fuzz e2e bench torture
+.PHONY: build test check race fuzz e2e e2e-java bench torture
 
 build: ## the server, without cgo
 	CGO_ENABLED=0 $(GO) build -o weir ./cmd/weir
@@ -24,6 +24,9 @@ fuzz: ## every fuzz target for FUZZTIME
 e2e: build ## real clients in other languages against the real binary; the SQL engine against DuckDB
 	sh test/compat/run.sh
 	GO=$(GO) sh test/sql/duckdb/run.sh
+
+e2e-java: build ## the AWS SDKs for Java through Maven; not a part of CI
+	$(GO) test -tags e2e,e2ejava -count 1 -v -run TestJava ./test/compat/
 
 torture: build ## kill -9 loops: ROUNDS rounds
 	$(GO) run ./test/torture -rounds $(or $(ROUNDS),200) -bin ./weir
