@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,20 +19,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/timestreamwrite"
 	writetypes "github.com/aws/aws-sdk-go-v2/service/timestreamwrite/types"
 
+	"github.com/weir-db/weir/internal/exporter"
 	"github.com/weir-db/weir/internal/importer"
 )
 
 const importSummary = `
-weir import [flags] --table DATABASE.TABLE FILE|FOLDER…
+weir import [flags] --table DATABASE.TABLE FILE|FOLDER|s3://…
 
 Writes files into a table of a Timestream endpoint through its public API. It takes
 
   a folder that UNLOAD wrote, with its manifest, metadata and results (CSV or Parquet, partitioned or not),
   CSV with a header line, Parquet, and Influx line protocol (.lp, .line), plain or compressed with gzip,
-  and folders of those, in which folders named column=value are columns too.
+  and folders of those, in which folders named column=value are columns too,
+  an export of weir export, and all of these as s3://bucket/prefix.
 
   weir import --table iot.sensors --create ./unloaded
   weir import --table iot.sensors --time ts --time-unit ms --dimensions device,site readings.csv
+  weir import --table iot.sensors --create --s3-endpoint aws s3://unloaded/sensors
   weir import --table iot.sensors --dry-run readings.parquet      # says what would become of the columns
 
 Killed or failed, the same command goes on where it was. Sending a row twice stores it once. Flags stand
@@ -40,6 +45,7 @@ before the files; lists are separated by commas. Exit status 1 if a row was reje
 type importFlags struct {
 	*flagSet
 	endpoint, region, table           string
+	s3Endpoint                        string
 	create, dryRun                    bool
 	memoryHours, magneticDays         int64
 	dimensions, measures, skip, types string
@@ -53,7 +59,8 @@ func newImportFlags() *importFlags {
 	f.StringVar(&f.endpoint, "endpoint", defaultEndpoint(), "`URL` of the server")
 	f.StringVar(&f.region, "region", "us-east-1", "region `name` to sign for")
 	f.StringVar(&f.table, "table", "", "`database.table` to write to")
-	f.BoolVar(&f.create, "create", false, "create the database and the table if they are missing")
+	f.StringVar(&f.s3Endpoint, "s3-endpoint", "", "`URL` of the store of s3://…, or aws for Amazon's with the keys of AWS's usual variables and files; by default --endpoint")
+	f.BoolVar(&f.create, "create", false, "create the database and the table if they are missing, with the settings of an export")
 	f.Int64Var(&f.memoryHours, "memory-retention-hours", 6, "memory-store retention in `hours` of a table that is created")
 	f.Int64Var(&f.magneticDays, "magnetic-retention-days", 73000, "magnetic-store retention in `days` of a table that is created; late records are accepted into it")
 	f.StringVar(&f.o.Format, "format", "", "`csv`, parquet or line; by default the files tell")
@@ -88,6 +95,9 @@ func runImport(ctx context.Context, args []string) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	if err := f.openStore(ctx); err != nil {
+		return err
+	}
 	if !f.dryRun {
 		client := writeClient(f.endpoint, f.region, f.o.Connections, f.attempts)
 		f.o.Writer = client
@@ -100,6 +110,14 @@ func runImport(ctx context.Context, args []string) error {
 	result, err := importer.Run(ctx, f.o)
 	meter.clear()
 	return f.conclude(os.Stdout, os.Stderr, result, err)
+}
+
+// openStore makes the client of paths in buckets.
+func (f *importFlags) openStore(ctx context.Context) (err error) {
+	if slices.ContainsFunc(f.o.Paths, func(p string) bool { return strings.HasPrefix(p, "s3://") }) {
+		f.o.Objects, err = objectStore(ctx, f.endpoint, f.s3Endpoint, f.region)
+	}
+	return err
 }
 
 func (f *importFlags) check() error {
@@ -190,18 +208,44 @@ func (f *importFlags) makeTable(ctx context.Context, c *timestreamwrite.Client, 
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("create database %s: %w", f.o.Database, plain(err))
 	}
+	var keys []writetypes.PartitionKey
+	was, err := exporter.TableOf(ctx, f.o.Objects, f.o.Paths[0])
+	if err != nil {
+		return err
+	}
+	if was != nil && !f.given("memory-retention-hours") && !f.given("magnetic-retention-days") {
+		f.memoryHours, f.magneticDays = was.MemoryRetentionHours, was.MagneticDays
+	}
+	if was != nil {
+		keys = was.Keys()
+	}
 	_, err = c.CreateTable(ctx, &timestreamwrite.CreateTableInput{
 		DatabaseName: aws.String(f.o.Database), TableName: aws.String(f.o.Table),
 		RetentionProperties: &writetypes.RetentionProperties{
 			MemoryStoreRetentionPeriodInHours: aws.Int64(f.memoryHours), MagneticStoreRetentionPeriodInDays: aws.Int64(f.magneticDays),
 		},
 		MagneticStoreWriteProperties: &writetypes.MagneticStoreWriteProperties{EnableMagneticStoreWrites: aws.Bool(true)},
+		Schema:                       schemaOf(keys),
 	})
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("create table %s: %w", f.table, plain(err))
 	}
 	fmt.Fprintf(notes, "created %s: %d h in the memory store, %d days in the magnetic store, which takes late records\n", f.table, f.memoryHours, f.magneticDays)
 	return nil
+}
+
+func schemaOf(keys []writetypes.PartitionKey) *writetypes.Schema {
+	if keys == nil {
+		return nil
+	}
+	return &writetypes.Schema{CompositePartitionKey: keys}
+}
+
+// given reports whether a flag was set, in whatever way.
+func (f *importFlags) given(name string) bool {
+	set := false
+	f.Visit(func(x *flag.Flag) { set = set || x.Name == name })
+	return set
 }
 
 // conclude tells what was done; rejected rows and counts that do not agree are an error.
@@ -262,22 +306,28 @@ func (m *importMeter) clear() {
 }
 
 func (m *importMeter) progress(p importer.Progress) {
-	if !m.bar && p.Took-m.last < lineEvery {
-		return
-	}
-	m.last = p.Took
 	share := 1.0
 	if p.AllBytes > 0 {
 		share = float64(p.Bytes) / float64(p.AllBytes)
 	}
 	seconds := max(p.Took.Seconds(), 0.001)
-	text := fmt.Sprintf("%3.0f%%  %s rows  %s/s", share*100, thousands(int(p.Rows)), thousands(int(float64(p.Rows-p.RowsOfEarlierRun)/seconds)))
+	text := fmt.Sprintf("%s rows  %s/s", thousands(int(p.Rows)), thousands(int(float64(p.Rows-p.RowsOfEarlierRun)/seconds)))
 	if p.Rejected > 0 {
 		text += fmt.Sprintf("  %s rejected", thousands(int(p.Rejected)))
 	}
 	if share > 0.01 && share < 1 && p.RowsOfEarlierRun == 0 {
 		text += "  " + (time.Duration(float64(p.Took) * (1 - share) / share)).Round(time.Second).String() + " left"
 	}
+	m.draw(p.Took, share, text)
+}
+
+// draw shows how much is done, of 1, on a terminal always, elsewhere now and then.
+func (m *importMeter) draw(took time.Duration, share float64, text string) {
+	if !m.bar && took-m.last < lineEvery {
+		return
+	}
+	m.last = took
+	text = fmt.Sprintf("%3.0f%%  %s", share*100, text)
 	if !m.bar {
 		fmt.Fprintln(m.out, text)
 		return

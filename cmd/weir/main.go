@@ -33,6 +33,7 @@ var commands = []command{
 	{"demo", "a server, simulated devices, the usual questions and their answers", runDemo},
 	{"sql", "ask a server in SQL, as a shell or with one statement", runSQL},
 	{"import", "write files into a table: results of UNLOAD, CSV, Parquet, line protocol", runImport},
+	{"export", "write a table or a query's result to files or a bucket: Parquet, CSV", runExport},
 	{"backup", "write a consistent backup of a running server to a file", runBackup},
 	{"restore", "make a data folder of a backup", runRestore},
 	{"inspect", "print a file that the server wrote, and check it", runInspect},
@@ -40,9 +41,6 @@ var commands = []command{
 	{"bench", "measure a running server: writes and questions", runBench},
 	{"version", "print the version", runVersion},
 }
-
-// planned are commands of the contract that this version does not have.
-var planned = []string{"export"}
 
 func main() {
 	// The first signal ends the work in order, the second at once.
@@ -79,11 +77,6 @@ func run(ctx context.Context, args []string) error {
 	for _, c := range commands {
 		if c.name == name {
 			return c.run(ctx, args[1:])
-		}
-	}
-	for _, p := range planned {
-		if p == name {
-			return usagef("weir %s is not part of this version; docs/roadmap.md says what comes when", name)
 		}
 	}
 	return usagef("unknown command %q; weir help lists the commands", name)

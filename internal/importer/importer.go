@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,6 +26,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/timestreamwrite"
 	"github.com/aws/aws-sdk-go-v2/service/timestreamwrite/types"
+
+	"github.com/weir-db/weir/internal/objstore/s3client"
 )
 
 // Writer is the part of the SDK's client that writes. It repeats what was throttled or lost.
@@ -36,9 +37,10 @@ type Writer interface {
 
 // Options say what to import, and where to.
 type Options struct {
-	Paths    []string // files and folders
-	Format   string   // csv, parquet or line; empty: by content and name
-	Endpoint string   // for the state
+	Paths    []string         // files and folders, and s3://bucket/… of Objects
+	Objects  *s3client.Client // nil: no paths in buckets
+	Format   string           // csv, parquet or line; empty: by content and name
+	Endpoint string           // for the state
 	Database string
 	Table    string
 	Writer   Writer // nil: a dry run, which reads and checks everything and writes nothing
@@ -127,7 +129,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}
 	r := &run{o: o, plans: map[*source]*plan{}, began: time.Now()}
 	r.rejects.limit = o.ShowRejected
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return r.result, err
 	}
 	for _, s := range r.sources {
@@ -149,11 +151,11 @@ func (r *run) finish() Result {
 }
 
 // prepare finds the files and decides what their columns become, before anything is written.
-func (r *run) prepare() error {
+func (r *run) prepare(ctx context.Context) error {
 	if err := r.checkOptions(); err != nil {
 		return err
 	}
-	list, ignored, err := discover(r.o.Paths, formatNames[r.o.Format])
+	list, ignored, err := r.discover(ctx, formatNames[r.o.Format])
 	if err != nil {
 		return err
 	}
@@ -313,15 +315,11 @@ func (r *run) open(s *source) (records, error) {
 
 // file imports what is left of one file.
 func (r *run) file(ctx context.Context, s *source) error {
-	abs, err := filepath.Abs(s.name)
+	id, err := identity(s.name)
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(s.name)
-	if err != nil {
-		return err
-	}
-	at, err := r.state.file(abs, info)
+	at, err := r.state.file(id, s.file)
 	if err != nil {
 		return err
 	}
@@ -410,11 +408,11 @@ func (r *run) saveIfDue(s *source, t *tracker) error {
 		return nil
 	}
 	now := t.counted()
-	abs, err := filepath.Abs(s.name)
+	id, err := identity(s.name)
 	if err != nil {
 		return err
 	}
-	at := r.state.Files[abs]
+	at := r.state.Files[id]
 	if now.Rows-at.Rows < r.o.saveRows && (now.Rows == at.Rows || time.Since(r.saved) < time.Second) {
 		return nil
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"math/big"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -20,7 +19,7 @@ import (
 // parquetRows reads the flat columns of a Parquet file; a nested one is a column whose cells
 // cannot be used. Timestamps come as nanoseconds whatever their unit, INT96 too.
 type parquetRows struct {
-	file   *os.File
+	file   io.Closer
 	reader *parquet.GenericReader[any]
 	cols   []column
 	leaf   []int // by leaf: its column, or -1 below a nested one
@@ -35,7 +34,7 @@ type parquetRows struct {
 	done   *atomic.Int64 // share of size that was read
 }
 
-func openParquet(f *os.File, size int64, done *atomic.Int64) (r *parquetRows, err error) {
+func openParquet(f content, size int64, done *atomic.Int64) (r *parquetRows, err error) {
 	defer recoverParquet(&err)
 	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {

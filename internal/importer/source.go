@@ -3,13 +3,12 @@ package importer
 import (
 	"bufio"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,9 +28,9 @@ var formatNames = map[string]format{"csv": formatCSV, "parquet": formatParquet, 
 
 // source is one file to import.
 type source struct {
-	name    string // as found, for messages and the state
+	file
+	tree    tree
 	format  format
-	size    int64
 	columns []column // of CSV that UNLOAD wrote; nil: the file says it
 	parts   []column // in the path
 	cells   []cell   // their values
@@ -42,62 +41,101 @@ type source struct {
 // discover lists the files that paths name: themselves, what the manifests of UNLOAD below
 // a folder list, or, where there is none, the data files below it. ignored counts files
 // below folders that were left out.
-func discover(paths []string, forced format) (list []*source, ignored []string, err error) {
-	for _, path := range paths {
-		info, err := os.Stat(path)
+func (r *run) discover(ctx context.Context, forced format) (list []*source, ignored []string, err error) {
+	for _, path := range r.o.Paths {
+		in, err := r.o.treeOf(ctx, path)
 		if err != nil {
 			return nil, nil, err
 		}
-		if !info.IsDir() {
-			f, err := fileSource(path, info.Size(), forced)
+		found, below, isFolder, err := in.find(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !isFolder {
+			f, err := fileSource(in, found, forced)
 			if err != nil {
 				return nil, nil, err
 			}
 			list = append(list, f)
 			continue
 		}
-		files, left, err := folder(path, forced)
+		d := &folder{tree: in, name: path, forced: forced, byName: map[string]file{}}
+		files, left, err := d.sources(below)
 		if err != nil {
 			return nil, nil, err
 		}
 		list, ignored = append(list, files...), append(ignored, left...)
+		if d.exported && len(r.o.Columns.Dimensions)+len(r.o.Columns.Measures)+len(r.o.Columns.Skip) == 0 && len(r.o.Paths) == 1 {
+			r.o.Columns.Dimensions = d.dimensions
+		}
 	}
 	seen := map[string]bool{}
 	for _, f := range list {
-		if abs, err := filepath.Abs(f.name); err == nil && seen[abs] {
+		if id, err := identity(f.name); err == nil && seen[id] {
 			return nil, nil, fmt.Errorf("%s is named twice", f.name)
-		} else if seen[abs] = true; err != nil {
+		} else if seen[id] = true; err != nil {
 			return nil, nil, err
 		}
 	}
 	return list, ignored, nil
 }
 
-func folder(dir string, forced format) (list []*source, ignored []string, err error) {
-	var manifests, files []string
-	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		switch base := filepath.Base(name); {
-		case err != nil:
-			return err
-		case name != dir && (base[0] == '.' || base[0] == '_'): // also Spark's _SUCCESS
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-		case d.IsDir(), isState(base), strings.HasSuffix(base, "_metadata.json"):
-		case strings.HasSuffix(base, "_manifest.json"):
-			manifests = append(manifests, name)
-		default:
-			files = append(files, name)
+// folder is a folder of files, or the objects of a bucket whose keys begin alike.
+type folder struct {
+	tree   tree
+	name   string
+	forced format
+	byName map[string]file
+
+	exported   bool     // the folder is an export of weir
+	dimensions []string // of the table that it was made of
+}
+
+// readRoles reads what an export says of the columns.
+func (d *folder) readRoles(f file) error {
+	var export struct {
+		Complete bool
+		Columns  []struct{ Name, Role string }
+	}
+	if err := d.readJSON(f, &export); err != nil {
+		return err
+	}
+	if !export.Complete {
+		return errors.New("the export has not ended: run it again to its end")
+	}
+	for _, c := range export.Columns {
+		if c.Role == "DIMENSION" {
+			d.dimensions = append(d.dimensions, c.Name)
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, nil, err
+	}
+	d.exported = true
+	return nil
+}
+
+func (d *folder) sources(below []file) (list []*source, ignored []string, err error) {
+	var manifests, files []file
+	for _, f := range below {
+		d.byName[f.name] = f
+		rel := d.tree.rel(d.name, f.name)
+		base := rel[strings.LastIndexByte(rel, '/')+1:]
+		switch {
+		case slices.ContainsFunc(strings.Split(rel, "/"), isHidden): // also Spark's _SUCCESS
+		case isState(base), base == TableFile, strings.HasSuffix(base, "_metadata.json"):
+		case strings.HasSuffix(base, "_manifest.json"):
+			manifests = append(manifests, f)
+		default:
+			files = append(files, f)
+		}
+	}
+	if f, ok := d.byName[d.tree.join(d.name, TableFile)]; ok {
+		if err := d.readRoles(f); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", f.name, err)
+		}
 	}
 	for _, m := range manifests {
-		found, err := readManifest(m)
+		found, err := d.readManifest(m)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", m, err)
+			return nil, nil, fmt.Errorf("%s: %w", m.name, err)
 		}
 		list = append(list, found...)
 	}
@@ -105,49 +143,44 @@ func folder(dir string, forced format) (list []*source, ignored []string, err er
 	for _, f := range list {
 		listed[f.name] = true
 	}
-	for _, name := range files {
-		if listed[name] {
+	for _, f := range files {
+		if listed[f.name] {
 			continue
 		}
 		if len(manifests) > 0 {
-			ignored = append(ignored, name)
+			ignored = append(ignored, f.name)
 			continue
 		}
-		f, err := folderFile(dir, name, forced)
+		s, err := d.fileSource(f)
 		if err != nil {
 			return nil, nil, err
 		}
-		if f == nil {
-			ignored = append(ignored, name)
+		if s == nil {
+			ignored = append(ignored, f.name)
 			continue
 		}
-		list = append(list, f)
+		list = append(list, s)
 	}
 	if len(list) == 0 && len(manifests) == 0 {
-		return nil, nil, fmt.Errorf("%s holds no file that ends in .csv, .tsv, .parquet, .lp or .line (also .gz), and no manifest of UNLOAD", dir)
+		return nil, nil, fmt.Errorf("%s holds no file that ends in .csv, .tsv, .parquet, .lp or .line (also .gz), and no manifest of UNLOAD", d.name)
 	}
 	return list, ignored, nil
 }
 
-// folderFile is a file below a folder, with the columns in its path; nil if its name does not
+func isHidden(name string) bool { return name != "" && (name[0] == '.' || name[0] == '_') }
+
+// fileSource is a file below a folder, with the columns in its path; nil if its name does not
 // say that it is data.
-func folderFile(dir, name string, forced format) (*source, error) {
-	if forced == 0 && formatOf(name) == 0 && !strings.HasSuffix(name, ".gz") {
+func (d *folder) fileSource(f file) (*source, error) {
+	if d.forced == 0 && formatOf(f.name) == 0 && !strings.HasSuffix(f.name, ".gz") {
 		return nil, nil
 	}
-	info, err := os.Stat(name)
+	s, err := fileSource(d.tree, f, d.forced)
 	if err != nil {
 		return nil, err
 	}
-	f, err := fileSource(name, info.Size(), forced)
-	if err != nil {
-		return nil, err
-	}
-	rel, err := filepath.Rel(dir, name)
-	if err == nil {
-		f.parts, f.cells = partitionsOf(filepath.ToSlash(rel))
-	}
-	return f, err
+	s.parts, s.cells = partitionsOf(d.tree.rel(d.name, f.name))
+	return s, nil
 }
 
 func formatOf(name string) format {
@@ -163,26 +196,26 @@ func formatOf(name string) format {
 }
 
 // fileSource looks at a file's first bytes, then at its name.
-func fileSource(name string, size int64, forced format) (*source, error) {
-	s := &source{name: name, size: size, format: forced, want: -1}
+func fileSource(in tree, f file, forced format) (*source, error) {
+	s := &source{file: f, tree: in, format: forced, want: -1}
 	if forced != 0 {
 		return s, nil
 	}
-	f, err := os.Open(name)
+	c, err := in.open(f)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer c.Close()
 	var magic [4]byte
-	_, _ = io.ReadFull(f, magic[:])
-	if s.format = formatOf(name); string(magic[:]) == "PAR1" {
+	_, _ = io.ReadFull(c, magic[:])
+	if s.format = formatOf(f.name); string(magic[:]) == "PAR1" {
 		s.format = formatParquet
 	}
-	if s.format == 0 && strings.HasSuffix(strings.ToLower(name), ".gz") {
+	if s.format == 0 && strings.HasSuffix(strings.ToLower(f.name), ".gz") {
 		s.format = formatCSV // how UNLOAD and others name it
 	}
 	if s.format == 0 {
-		return nil, fmt.Errorf("%s: its name does not say what it is; give --format csv, parquet or line", name)
+		return nil, fmt.Errorf("%s: its name does not say what it is; give --format csv, parquet or line", f.name)
 	}
 	return s, nil
 }
@@ -232,23 +265,25 @@ type metadata struct {
 
 // readManifest lists the files of one UNLOAD. They are looked for below the manifest's folder, where
 // the bucket's layout was kept, or right in it.
-func readManifest(name string) ([]*source, error) {
+func (d *folder) readManifest(at file) ([]*source, error) {
 	var m manifest
-	if err := readJSON(name, &m); err != nil {
+	if err := d.readJSON(at, &m); err != nil {
 		return nil, err
 	}
 	f := formatNames[strings.ToLower(m.Query.Format)]
 	if f == 0 || f == formatLine {
 		return nil, fmt.Errorf("result_format is %q, want CSV or PARQUET: is this a manifest of UNLOAD?", m.Query.Format)
 	}
-	columns, err := readMetadata(strings.TrimSuffix(name, "_manifest.json") + "_metadata.json")
+	columns, err := d.readMetadata(strings.TrimSuffix(at.name, "_manifest.json") + "_metadata.json")
 	if err != nil {
 		return nil, err
 	}
+	rel := d.tree.rel(d.name, at.name)
+	below := d.tree.join(d.name, rel[:strings.LastIndexByte(rel, '/')+1])
 	var list []*source
 	total := int64(0)
 	for _, r := range m.Files {
-		s, err := resultFile(filepath.Dir(name), r.URL)
+		s, err := d.resultFile(below, r.URL)
 		if err != nil {
 			return nil, err
 		}
@@ -268,21 +303,24 @@ func readManifest(name string) ([]*source, error) {
 	return list, nil
 }
 
-func readJSON(name string, v any) error {
-	text, err := os.ReadFile(name)
-	if err == nil {
-		err = json.Unmarshal(text, v)
+func (d *folder) readJSON(f file, v any) error {
+	c, err := d.tree.open(f)
+	if err != nil {
+		return err
 	}
-	return err
+	defer c.Close()
+	return json.NewDecoder(c).Decode(v)
 }
 
-func readMetadata(name string) ([]column, error) {
+func (d *folder) readMetadata(name string) ([]column, error) {
 	var m metadata
-	if err := readJSON(name, &m); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s is missing; it says what the columns are: copy it too", filepath.Base(name))
-		}
-		return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
+	base := name[strings.LastIndexAny(name, `/\`)+1:]
+	f, ok := d.byName[name]
+	if !ok {
+		return nil, fmt.Errorf("%s is missing; it says what the columns are: copy it too", base)
+	}
+	if err := d.readJSON(f, &m); err != nil {
+		return nil, fmt.Errorf("%s: %w", base, err)
 	}
 	var cols []column
 	for _, c := range m.ColumnInfo {
@@ -300,9 +338,9 @@ func readMetadata(name string) ([]column, error) {
 	return cols, nil
 }
 
-// resultFile finds the local copy of an object that a manifest lists.
-func resultFile(dir, object string) (*source, error) {
-	_, key, _ := strings.Cut(strings.TrimPrefix(object, "s3://"), "/")
+// resultFile finds the copy of an object that a manifest lists, below the manifest's folder.
+func (d *folder) resultFile(below, object string) (*source, error) {
+	_, key := splitURI(object)
 	candidates := []string{}
 	for rest := "/" + key; ; {
 		i := strings.Index(rest, "/results/")
@@ -320,15 +358,14 @@ func resultFile(dir, object string) (*source, error) {
 		}
 		// Tools that copy buckets may keep the escapes of a partition's value, or undo them.
 		for _, local := range []string{c, unescapePath(c)} {
-			name := filepath.Join(dir, filepath.FromSlash(local))
-			if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
-				s := &source{name: name, size: info.Size()}
+			if f, ok := d.byName[d.tree.join(below, local)]; ok {
+				s := &source{file: f, tree: d.tree}
 				s.parts, s.cells = partitionsOf(c)
 				return s, nil
 			}
 		}
 	}
-	return nil, fmt.Errorf("lists %s, which is not below %s: copy the whole folder of the UNLOAD", object, dir)
+	return nil, fmt.Errorf("lists %s, which is not below %s: copy the whole folder of the UNLOAD", object, below)
 }
 
 // describe gives a file the columns of the metadata; those in its path take their type from there.
@@ -370,7 +407,7 @@ func (s *source) openRows(d csvDialect, names []column, done *atomic.Int64) (row
 
 func (s *source) openTable(d csvDialect, names []column, done *atomic.Int64) (rows, error) {
 	if s.format == formatParquet {
-		f, err := os.Open(s.name)
+		f, err := s.tree.open(s.file)
 		if err != nil {
 			return nil, err
 		}
@@ -398,7 +435,7 @@ func (s *source) openTable(d csvDialect, names []column, done *atomic.Int64) (ro
 
 // openText opens a text, compressed with gzip or not, whatever its name says.
 func (s *source) openText(done *atomic.Int64) (io.Reader, func() error, error) {
-	f, err := os.Open(s.name)
+	f, err := s.tree.open(s.file)
 	if err != nil {
 		return nil, nil, err
 	}

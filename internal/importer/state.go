@@ -16,8 +16,16 @@ func isState(base string) bool {
 	return strings.HasSuffix(base, stateSuffix) || strings.HasSuffix(base, stateSuffix+".new")
 }
 
-// statePath is where the state of an import of paths is kept by default: next to the first.
+// TableFile is what an export keeps its settings and those of the table in, beside its results.
+const TableFile = "weir-export.json"
+
+// statePath is where the state of an import of paths is kept by default: next to the first, or, if that is in a
+// bucket, in the working folder.
 func statePath(paths []string) string {
+	if isObject(paths[0]) {
+		bucket, key := splitURI(strings.TrimSuffix(paths[0], "/"))
+		return strings.ReplaceAll(bucket+"/"+key, "/", "_") + stateSuffix
+	}
 	first := filepath.Clean(paths[0])
 	if info, err := os.Stat(first); err == nil && info.IsDir() {
 		return filepath.Join(first, "state"+stateSuffix)
@@ -72,13 +80,13 @@ func loadState(name, into, how string, restart bool) (*state, error) {
 }
 
 // file returns what is known of a file, which must be the one that was begun.
-func (s *state) file(name string, info fs.FileInfo) (*fileState, error) {
+func (s *state) file(name string, now file) (*fileState, error) {
 	f := s.Files[name]
 	if f == nil {
-		f = &fileState{Bytes: info.Size(), Modified: info.ModTime().UnixNano()}
+		f = &fileState{Bytes: now.size, Modified: now.modified}
 		s.Files[name] = f
 	}
-	if f.Bytes != info.Size() || f.Modified != info.ModTime().UnixNano() {
+	if f.Bytes != now.size || f.Modified != now.modified {
 		return nil, fmt.Errorf("%s has changed since its import began; --restart begins anew", name)
 	}
 	return f, nil
