@@ -60,6 +60,7 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.StringVar(&o.SpillDir, "spill-dir", "", "`folder` for temporary files of queries; default: tmp in the data folder")
 	f.Var(&f.spill, "spill-limit", "temporary files of all queries together; 0: none, queries past their memory limit fail")
 	f.Var(&f.querySpill, "query-spill-limit", "temporary files of one query")
+	f.BoolVar(&o.AllowDelete, "allow-delete", false, "take DELETE FROM, which AWS does not have; without it it is a mistake in the query")
 	f.StringVar(&o.S3Endpoint, "s3-endpoint", "", "`URL` of an S3-compatible store, or aws for Amazon's, that UNLOAD, batch load and reports use instead of the buckets in --data; keys from AWS_ACCESS_KEY_ID and so on")
 	f.StringVar(&o.S3Region, "s3-region", "", "its region `name`; by default AWS_REGION, else us-east-1")
 	f.Var(&f.maxBody, "max-body", "largest request body")

@@ -193,6 +193,8 @@ func kindOf(stmt syntax.Statement) string {
 		return "EXPLAIN"
 	case *syntax.Describe:
 		return "DESCRIBE"
+	case *syntax.Delete:
+		return "DELETE"
 	}
 	return "SHOW"
 }

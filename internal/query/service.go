@@ -34,6 +34,9 @@ type Options struct {
 
 	Limits Limits // of results and UNLOAD
 
+	// AllowDelete takes DELETE FROM; without it that is no statement, as on AWS.
+	AllowDelete bool
+
 	// SortUnloads has the rows of an UNLOAD with partitions sorted by them, so that one object is open at a
 	// time: for stores where an open object costs memory.
 	SortUnloads bool

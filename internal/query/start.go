@@ -72,6 +72,8 @@ func (s *Service) prepare(ctx context.Context, r *result) error {
 		return s.prepareExplain(ctx, r, stmt)
 	case *syntax.Unload:
 		return s.prepareUnload(ctx, r, stmt)
+	case *syntax.Delete:
+		return s.prepareDelete(ctx, r, stmt)
 	}
 	if err := s.authorize(ctx, r.caller, actionOf(stmt), nil); err != nil {
 		return err

@@ -85,6 +85,8 @@ type Options struct {
 	MaxBodyBytes int64  // of a request; default 4 MiB
 	PublicHost   string // host[:port] that DescribeEndpoints tells; default: the one the caller used
 
+	AllowDelete bool // DELETE FROM is a statement
+
 	// S3Endpoint is the URL of an S3-compatible store, or [AmazonS3], that UNLOAD, batch load and reports use in place
 	// of the buckets in DataDir, with the credentials of AWS's usual variables and files; empty: those.
 	S3Endpoint    string
@@ -213,6 +215,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits.Ingest, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
 		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Objects: files, SortUnloads: o.S3Endpoint != "", Limits: o.Limits.Query, Observe: counts.queried,
+		AllowDelete:      o.AllowDelete,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Spill: s.spill, Log: o.Log.With("part", "query"),
 	})
 	rules, err := iotrule.Open(iotrule.Options{

@@ -14,7 +14,7 @@ func (p Pos) String() string { return fmt.Sprintf("line %d:%d", p.Line, p.Col) }
 type Node interface{ Pos() Pos }
 
 // Statement is what Parse returns: [*Query], [*ShowDatabases], [*ShowTables],
-// [*ShowMeasures], [*Describe], [*Unload] or [*Explain].
+// [*ShowMeasures], [*Describe], [*Unload], [*Explain] or [*Delete].
 type Statement interface {
 	Node
 	statement()
@@ -111,6 +111,13 @@ type (
 	Option struct {
 		Name  Ident
 		Value Expr
+	}
+
+	// Delete is DELETE FROM db.t [WHERE cond], an addition of weir.
+	Delete struct {
+		At    Pos
+		Table TableName
+		Where Expr // nil: none
 	}
 
 	// Explain is EXPLAIN [ANALYZE] query, an addition of weir.
@@ -616,6 +623,7 @@ func (n *ShowTables) Pos() Pos    { return n.At }
 func (n *ShowMeasures) Pos() Pos  { return n.At }
 func (n *Describe) Pos() Pos      { return n.At }
 func (n *Unload) Pos() Pos        { return n.At }
+func (n *Delete) Pos() Pos        { return n.At }
 func (n *Explain) Pos() Pos       { return n.At }
 
 func (n *Select) Pos() Pos    { return n.At }
@@ -681,6 +689,7 @@ func (*ShowTables) statement()    {}
 func (*ShowMeasures) statement()  {}
 func (*Describe) statement()      {}
 func (*Unload) statement()        {}
+func (*Delete) statement()        {}
 func (*Explain) statement()       {}
 
 func (*Query) body()  {}

@@ -29,6 +29,10 @@ func (e *Error) Detail() string {
 	return fmt.Sprintf("%s: found %s, want %s", e.At, e.Found, e.Wanted)
 }
 
+// Unknown returns the error of a statement that the service does not have, for those who parse more
+// than they take.
+func Unknown(s Statement, word string) error { return syntaxError(s.Pos(), word, "a statement") }
+
 // syntaxError returns the error of a text that does not follow the grammar. The text of the message is
 // what clients of the service have seen (reference: sql.md section 15).
 func syntaxError(at Pos, found, wanted string) *Error {

@@ -15,11 +15,23 @@ func (p *parser) statement() Statement {
 		at := p.advance().pos()
 		analyze := p.acceptWord(kwAnalyze)
 		return &Explain{At: at, Analyze: analyze, Query: p.query()}
+	case p.word(kwDelete):
+		return p.delete()
 	case p.is(tokLParen) || opensQuery(p.tok()):
 		return p.query()
 	}
 	p.fail("a statement")
 	return nil
+}
+
+func (p *parser) delete() *Delete {
+	d := &Delete{At: p.expectWord(kwDelete).pos()}
+	p.expectWord(kwFrom)
+	d.Table = p.tableName()
+	if p.acceptWord(kwWhere) {
+		d.Where = p.expr()
+	}
+	return d
 }
 
 func (p *parser) show() Statement {

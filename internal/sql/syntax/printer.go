@@ -99,6 +99,13 @@ func (w *printer) statement(s Statement) {
 		w.tableName(s.Table)
 	case *Unload:
 		w.unload(s)
+	case *Delete:
+		w.put("DELETE FROM ")
+		w.tableName(s.Table)
+		if s.Where != nil {
+			w.put(" WHERE ")
+			w.expr(s.Where, lambdaLevel)
+		}
 	case *Explain:
 		w.put("EXPLAIN ")
 		if s.Analyze {

@@ -86,6 +86,8 @@ func (w walker) statement(s Statement) {
 		}
 	case *Explain:
 		w.node(s.Query)
+	case *Delete:
+		w.optional(s.Where)
 	}
 }
 
