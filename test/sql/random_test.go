@@ -279,7 +279,13 @@ func (g *generator) from(depth int) (string, []column) {
 	if g.chance(40) {
 		on = append(on, g.cond(both, 1))
 	}
-	return text + g.pick(" JOIN ", " LEFT JOIN ", " RIGHT JOIN ", " FULL JOIN ") + right + " ON " + strings.Join(on, " AND "), both
+	text += g.pick(" JOIN ", " JOIN ", " LEFT JOIN ", " RIGHT JOIN ", " FULL JOIN ") + right + " ON " + strings.Join(on, " AND ")
+	if depth >= 3 && g.chance(30) {
+		third, last := g.relation(1)
+		text += g.pick(" JOIN ", " JOIN ", " LEFT JOIN ") + third + " ON " + g.column(both, typ) + " = " + g.column(last, typ)
+		both = append(both, last...)
+	}
+	return text, both
 }
 
 func (g *generator) relation(depth int) (string, []column) {
@@ -423,6 +429,13 @@ func (g *generator) aggregate(columns []column) (string, string) {
 	if g.chance(12) {
 		filter = " FILTER (WHERE " + g.cond(columns, 1) + ")"
 	}
+	if g.chance(12) { // a pivot, or an aggregate of a dimension
+		when := g.pick("measure_name = 'm'", "a = 'x'", "a IN ('x', 'y')", "b IS NULL", "upper(a) = 'X' AND b = 'q'")
+		if !isTable(columns) {
+			when = g.cond(columns, 1)
+		}
+		return g.pick("sum(", "max(", "count(", "min(") + "CASE WHEN " + when + " THEN " + g.column(columns, "int") + " END)", "int"
+	}
 	switch g.rng.IntN(8) {
 	case 0:
 		return "count(*)" + filter, "int"
@@ -441,6 +454,11 @@ func (g *generator) aggregate(columns []column) (string, string) {
 		return "round(avg(" + c + ")" + filter + ", 6)", "double"
 	}
 	return "sum(" + c + ")" + filter, typ
+}
+
+// isTable reports whether columns are those of the table once, whose names are unambiguous.
+func isTable(columns []column) bool {
+	return len(columns) == len(tableColumns) && strings.HasSuffix(columns[0].name, ".a")
 }
 
 // window is a window function whose value does not depend on the order of peers.

@@ -229,6 +229,8 @@ func operatorOf(f *frame, n plan.Node) (operator, error) {
 		return newSort(f, n)
 	case *plan.TopN:
 		return newTopN(f, n)
+	case *plan.TimeSlices:
+		return newSlices(f, n)
 	case *plan.Limit:
 		return newLimit(f, n)
 	case *plan.Distinct:

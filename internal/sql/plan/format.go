@@ -91,6 +91,12 @@ func describe(n Node) string {
 			text += fmt.Sprintf(" offset %d", n.Offset)
 		}
 		return text
+	case *TimeSlices:
+		order := "newest"
+		if n.Ascending {
+			order = "oldest"
+		}
+		return fmt.Sprintf("TimeSlices of %v, %s first, until %d rows", time.Duration(n.FirstNs), order, n.N)
 	case *Distinct:
 		return "Distinct"
 	case *SetOp:
@@ -201,6 +207,8 @@ func names(n Node) []string {
 	case *TopN:
 		return names(n.Input)
 	case *Limit:
+		return names(n.Input)
+	case *TimeSlices:
 		return names(n.Input)
 	case *Distinct:
 		return names(n.Input)

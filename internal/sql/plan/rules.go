@@ -21,6 +21,7 @@ var Rules = []Rule{
 	{"top-n", "ORDER BY with LIMIT keeps only so many rows", topN},
 	{"push-aggregation", "grouping by dimensions and time bins is offered to storage", pushAggregation},
 	{"push-limit", "LIMIT, and the newest rows, are asked of the scan", pushLimit},
+	{"time-slices", "ORDER BY a bin of time with LIMIT reads slices of time until there are rows enough", sliceTime},
 	{"build-side", "the smaller side of a join is hashed", buildSide},
 }
 
@@ -292,6 +293,9 @@ func clone(n Node) Node {
 		c := *old
 		n = &c
 	case *Distinct:
+		c := *old
+		n = &c
+	case *TimeSlices:
 		c := *old
 		n = &c
 	case *SetOp:

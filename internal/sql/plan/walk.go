@@ -26,6 +26,8 @@ func Inputs(n Node) []Node {
 		return n.Inputs
 	case *Unnest:
 		return []Node{n.Input}
+	case *TimeSlices:
+		return []Node{n.Input}
 	case *Shared:
 		return []Node{n.Input}
 	}
@@ -85,6 +87,8 @@ func mapInputs(n Node, f func(Node) Node) {
 			n.Inputs[i] = f(n.Inputs[i])
 		}
 	case *Unnest:
+		n.Input = f(n.Input)
+	case *TimeSlices:
 		n.Input = f(n.Input)
 	case *Shared:
 		n.Input = f(n.Input)
