@@ -207,7 +207,10 @@ func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Reg
 		keys.Bytes, keys.Ends = keys.Bytes[:0], keys.Ends[:0]
 		return err
 	}
-	err := idx.EachSeries(func(_ int, s segment.SeriesInfo) error {
+	err := idx.EachSeries(func(n int, s segment.SeriesInfo) error {
+		if n == 0 {
+			idx.reserve(registry, len(s.Dims))
+		}
 		keys.Bytes = series.AppendKey(keys.Bytes, s.Measure, s.Dims)
 		keys.Ends = append(keys.Ends, len(keys.Bytes))
 		idx.min, idx.max = append(idx.min, s.MinTime), append(idx.max, s.MaxTime)
@@ -231,6 +234,15 @@ func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Reg
 		idx.at[id] = int32(n) + 1
 	}
 	return nil
+}
+
+// reserve makes room for the segment's series, and in the registry, if it has none yet, for these too.
+func (idx *segmentIndex) reserve(registry *series.Registry, dimensions int) {
+	n := idx.NumSeries()
+	idx.ids, idx.min, idx.max = make([]series.ID, 0, n), make([]int64, 0, n), make([]int64, 0, n)
+	if registry.Len() == 0 {
+		registry.Reserve(n, dimensions)
+	}
 }
 
 func (idx *segmentIndex) resolveColumns(o *observed) error {

@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -56,7 +55,7 @@ func addDays(days map[int64]bool, times []int64) {
 // rows. After an error the segments returned are written but incomplete as a set.
 func (s *Store) writeRows(ctx context.Context, t *table, p *plan, days []int64) (metas []segmentMeta, err error) {
 	low := t.low()
-	slices.SortFunc(p.ids, func(a, b series.ID) int { return bytes.Compare(p.series.Key(a), p.series.Key(b)) })
+	slices.SortFunc(p.ids, p.series.Compare)
 	for i, c := range p.schema.Columns {
 		if id := p.schema.ids[i]; id >= 0 {
 			p.columns = append(p.columns, scanColumn{Column: c, col: memstore.Col{ID: id, Kind: c.Type.Kind}})
@@ -181,10 +180,7 @@ func (w *segmentWriter) one(reader *worker, id series.ID, runs []run, begin func
 		}
 		w.data[i] = v.data()
 	}
-	measure, dims, err := series.ParseKey(w.p.series.Key(id))
-	if err != nil {
-		panic("bug: " + err.Error())
-	}
+	measure, dims := w.p.series.Series(id)
 	w.meta.Series++
 	return w.w.Add(segment.Series{Measure: measure, Dims: dims}, w.times, w.versions, w.data)
 }

@@ -8,9 +8,10 @@
 // from 0, in the order of registration; they live as long as the process and are
 // never written to disk, where series are known by their keys.
 //
-// Dimension values are coded by a dictionary per dimension, so that a predicate is
-// evaluated once per distinct value. A series costs its key, eight
-// bytes per dimension and about 30 bytes more.
+// Measure names and dimension values are coded by dictionaries, so that a predicate is
+// evaluated once per distinct value. The names of a series are its shape, which series share. A series
+// costs a shape, a hash and a place in a table, eight bytes per dimension, and what its new values take in the
+// dictionaries: about 30 bytes, and 40 with their text for a value of its own.
 //
 // A [Registry] is safe for concurrent use. All of it only grows, so a [View] is a
 // few slice headers and stays valid.
@@ -18,9 +19,11 @@ package series
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -102,59 +105,40 @@ type Registry struct {
 	seed  maphash.Seed
 	token *int64
 
-	mu    sync.RWMutex // guards the fields below; elements once written are not changed
-	slots []uint32     // open addressing by hash; id+1, 0 is free; a power of two long
-	v     View
-	// Chains of the dimensions of equal value, by index into v.pairs plus one: a
-	// dictionary's heads has the latest, before the one before it.
-	before []uint32
-	owner  []ID // series of each pair
+	mu     sync.RWMutex // guards the fields below; elements of the view once written are not changed
+	slots  []uint32     // open addressing by hash; id+1, 0 is free; a power of two long
+	hashes []uint32     // of each series' key
+	before []uint32     // beside v.codes: the series before with the same value, plus one
+	shapes map[string]uint32 // by shapeKey
+	byName []*dictionary // by id of the dimension's name
+	v      View
+
+	shapeKey []byte // scratch: a measure's code and the ids of dimensions' names, u32 each
 }
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	r := &Registry{seed: maphash.MakeSeed(), token: new(int64), slots: make([]uint32, 64)}
-	r.v.keyEnds = []uint64{0}
-	r.v.pairEnds = []uint32{0}
-	r.v.measures = newDictionary()
+	r := &Registry{seed: maphash.MakeSeed(), token: new(int64), slots: make([]uint32, 64), shapes: map[string]uint32{}}
+	r.v.measures = newDictionary(0)
 	r.v.dims = map[string]*dictionary{}
 	return r
 }
 
 // View is the series registered at one moment.
 type View struct {
-	hashes   []uint32 // low half of each key's hash
-	keys     []byte   // all keys end to end
-	keyEnds  []uint64 // key i is keys[keyEnds[i]:keyEnds[i+1]]
-	measure  []uint32 // measure of each series, index into measures
-	pairs    []pair   // dimensions of all series end to end
-	pairEnds []uint32
+	shape    []uint32 // of each series, index into shapes
+	at       []uint32 // where the values of each series begin in codes
+	codes    []uint32 // of the values of all series, each in the order of its shape's dimensions
+	shapes   []shape
 	names    []string // of dimensions, by name id
 	measures *dictionary
 	dims     map[string]*dictionary // replaced, not modified, when a name is added
 }
 
-type pair struct{ name, value uint32 }
-
-// dictionary codes the distinct values of one dimension, or the measure names.
-type dictionary struct {
-	name   uint32 // id of the dimension's name
-	ids    map[string]uint32
-	values []string // append-only
-	heads  []uint32 // by code; see Registry.before
-}
-
-func newDictionary() *dictionary { return &dictionary{ids: map[string]uint32{}} }
-
-func (d *dictionary) code(s string) uint32 {
-	id, ok := d.ids[s]
-	if !ok {
-		id = uint32(len(d.values))
-		s = strings.Clone(s)
-		d.ids[s] = id
-		d.values = append(d.values, s)
-	}
-	return id
+// shape is a measure and the dimensions that come with it, sorted by name.
+type shape struct {
+	measure uint32
+	dims    []uint32 // name ids
 }
 
 // Token stands for the registry, and does not keep it in memory.
@@ -163,28 +147,34 @@ func (r *Registry) Token() *int64 { return r.token }
 // Series returns the measure name and the dimensions, sorted by name, of a series.
 func (r *Registry) Series(id ID) (measure string, dims []storage.Dim) {
 	r.mu.RLock()
-	key := r.v.Key(id)
-	r.mu.RUnlock()
-	measure, dims, err := ParseKey(key)
-	if err != nil {
-		panic("bug: " + err.Error())
-	}
-	return measure, dims
+	defer r.mu.RUnlock()
+	return r.v.Series(id)
 }
 
 // AppendKeyOf appends the length of a series' canonical key, as uvarint, and the key.
 func (r *Registry) AppendKeyOf(dst []byte, id ID) []byte {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	key := r.v.Key(id)
-	return append(binary.AppendUvarint(dst, uint64(len(key))), key...)
+	measure, dims := r.Series(id)
+	size := stringSize(measure)
+	for i := range dims {
+		size += stringSize(dims[i].Name) + stringSize(dims[i].Value)
+	}
+	return AppendKey(binary.AppendUvarint(dst, uint64(size)), measure, dims)
+}
+
+// stringSize is how much appendString appends.
+func stringSize(s string) int {
+	n := 1
+	for v := len(s); v >= 0x80; v >>= 7 {
+		n++
+	}
+	return n + len(s)
 }
 
 // Len returns the number of series.
 func (r *Registry) Len() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return len(r.v.measure)
+	return r.v.Len()
 }
 
 // Keys is a list of canonical keys, end to end.
@@ -243,16 +233,48 @@ func (r *Registry) Find(key []byte) (ID, bool) {
 }
 
 func (r *Registry) find(key []byte, hash uint64) (ID, bool) {
-	mask := uint64(len(r.slots) - 1)
-	for at := hash >> 32 & mask; ; at = (at + 1) & mask {
+	mask := uint32(len(r.slots) - 1)
+	for at := uint32(hash) & mask; ; at = (at + 1) & mask {
 		slot := r.slots[at]
 		if slot == 0 {
 			return 0, false
 		}
-		if id := slot - 1; r.v.hashes[id] == uint32(hash) && bytes.Equal(r.v.Key(id), key) {
+		if id := slot - 1; r.hashes[id] == uint32(hash) && r.has(id, key) {
 			return id, true
 		}
 	}
+}
+
+// has reports whether a series has that key.
+func (r *Registry) has(id ID, key []byte) bool {
+	s := &r.v.shapes[r.v.shape[id]]
+	codes := r.v.codes[r.v.at[id]:]
+	key, ok := cut(key, r.v.measures.values[s.measure])
+	for k, name := range s.dims {
+		if ok {
+			key, ok = cut(key, r.v.names[name])
+		}
+		if ok {
+			key, ok = cut(key, r.byName[name].values[codes[k]])
+		}
+	}
+	return ok && len(key) == 0
+}
+
+// cut takes s, as appendString writes it, from the front of key.
+func cut(key []byte, s string) (rest []byte, ok bool) {
+	n := len(s)
+	if n < 0x80 {
+		if len(key) <= n || key[0] != byte(n) || string(key[1:1+n]) != s {
+			return nil, false
+		}
+		return key[1+n:], true
+	}
+	length, width := binary.Uvarint(key)
+	if width <= 0 || length != uint64(n) || len(key)-width < n || string(key[width:width+n]) != s {
+		return nil, false
+	}
+	return key[width+n:], true
 }
 
 func (r *Registry) addLocked(key []byte) (ID, error) {
@@ -260,64 +282,120 @@ func (r *Registry) addLocked(key []byte) (ID, error) {
 	if id, ok := r.find(key, hash); ok {
 		return id, nil
 	}
-	measure, dims, err := ParseKey(key)
-	if err != nil {
+	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	if 4*len(r.v.measure) >= 3*len(r.slots) {
-		r.growLocked()
+	n := r.v.Len()
+	if 4*n >= 3*len(r.slots) {
+		r.growLocked(2 * len(r.slots))
 	}
-	id := ID(len(r.v.measure))
-	r.v.keys = append(r.v.keys, key...)
-	r.v.keyEnds = append(r.v.keyEnds, uint64(len(r.v.keys)))
-	r.v.hashes = append(r.v.hashes, uint32(hash))
-	r.v.measure = append(r.v.measure, r.v.measures.code(measure))
-	for _, d := range dims {
-		dict := r.dimensionLocked(d.Name)
-		code := dict.code(d.Value)
-		if int(code) == len(dict.heads) {
-			dict.heads = append(dict.heads, 0)
-		}
-		r.v.pairs = append(r.v.pairs, pair{dict.name, code})
+	id := ID(n)
+	r.v.at = append(r.v.at, uint32(len(r.v.codes)))
+	measure, rest := next(key)
+	r.shapeKey = binary.LittleEndian.AppendUint32(r.shapeKey[:0], r.v.measures.code(measure))
+	for len(rest) > 0 {
+		var name, value []byte
+		name, rest = next(rest)
+		value, rest = next(rest)
+		dict := r.dimensionLocked(name)
+		code := dict.code(value)
+		r.shapeKey = binary.LittleEndian.AppendUint32(r.shapeKey, dict.name)
+		r.v.codes = append(r.v.codes, code)
 		r.before = append(r.before, dict.heads[code])
-		r.owner = append(r.owner, id)
-		dict.heads[code] = uint32(len(r.v.pairs))
+		dict.heads[code] = id + 1
 	}
-	r.v.pairEnds = append(r.v.pairEnds, uint32(len(r.v.pairs)))
-	r.insertLocked(id, hash)
+	r.v.shape = append(r.v.shape, r.shapeLocked())
+	r.hashes = append(r.hashes, uint32(hash))
+	r.insertLocked(id, uint32(hash))
 	return id, nil
 }
 
-func (r *Registry) dimensionLocked(name string) *dictionary {
-	if dict := r.v.dims[name]; dict != nil {
+// next takes a string, which is there, from the front of a key.
+func next(key []byte) (s, rest []byte) {
+	n, width := uint64(key[0]), 1
+	if n >= 0x80 {
+		n, width = binary.Uvarint(key)
+	}
+	return key[width : width+int(n)], key[width+int(n):]
+}
+
+// checkKey reports what is wrong with a key that is not canonical.
+func checkKey(key []byte) error {
+	var last []byte
+	for i, rest := 0, key; i == 0 || len(rest) > 0; i++ {
+		n, width := binary.Uvarint(rest)
+		if width <= 0 || n > uint64(len(rest)-width) || width > 1 && rest[width-1] == 0 || i > 0 && i%2 == 1 && int(n)+width == len(rest) {
+			return fmt.Errorf("series key of %d bytes is cut short", len(key))
+		}
+		text := rest[width : width+int(n)]
+		rest = rest[width+int(n):]
+		if i%2 == 0 {
+			continue
+		}
+		if i > 1 && bytes.Compare(text, last) <= 0 {
+			return fmt.Errorf("series key has dimension %q after %q", text, last)
+		}
+		last = text
+	}
+	return nil
+}
+
+// shapeLocked returns the shape of r.shapeKey.
+func (r *Registry) shapeLocked() uint32 {
+	n, ok := r.shapes[string(r.shapeKey)]
+	if !ok {
+		n = uint32(len(r.v.shapes))
+		r.shapes[string(r.shapeKey)] = n
+		s := shape{measure: binary.LittleEndian.Uint32(r.shapeKey)}
+		for rest := r.shapeKey[4:]; len(rest) > 0; rest = rest[4:] {
+			s.dims = append(s.dims, binary.LittleEndian.Uint32(rest))
+		}
+		r.v.shapes = append(r.v.shapes, s)
+	}
+	return n
+}
+
+func (r *Registry) dimensionLocked(text []byte) *dictionary {
+	if dict := r.v.dims[string(text)]; dict != nil {
 		return dict
 	}
-	dict := newDictionary()
-	dict.name = uint32(len(r.v.names))
-	name = strings.Clone(name)
-	dims := make(map[string]*dictionary, len(r.v.dims)+1)
-	for n, d := range r.v.dims {
-		dims[n] = d
-	}
+	dict, name := newDictionary(uint32(len(r.v.names))), string(text)
+	dims := maps.Clone(r.v.dims)
 	dims[name] = dict
 	r.v.dims = dims
 	r.v.names = append(r.v.names, name)
+	r.byName = append(r.byName, dict)
 	return dict
 }
 
-func (r *Registry) insertLocked(id ID, hash uint64) {
-	mask := uint64(len(r.slots) - 1)
-	at := hash >> 32 & mask
+func (r *Registry) insertLocked(id ID, hash uint32) {
+	mask := uint32(len(r.slots) - 1)
+	at := hash & mask
 	for r.slots[at] != 0 {
 		at = (at + 1) & mask
 	}
 	r.slots[at] = id + 1
 }
 
-func (r *Registry) growLocked() {
-	r.slots = make([]uint32, 2*len(r.slots))
-	for id := range r.v.measure {
-		r.insertLocked(ID(id), maphash.Bytes(r.seed, r.v.Key(ID(id))))
+// Reserve makes room for n more series of some dimensions each.
+func (r *Registry) Reserve(n, dimensions int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.v.shape, r.v.at, r.hashes = slices.Grow(r.v.shape, n), slices.Grow(r.v.at, n), slices.Grow(r.hashes, n)
+	r.v.codes, r.before = slices.Grow(r.v.codes, n*dimensions), slices.Grow(r.before, n*dimensions)
+	size := len(r.slots)
+	for 4*(r.v.Len()+n) >= 3*size {
+		size *= 2
+	}
+	if size > len(r.slots) {
+		r.growLocked(size)
+	}
+}
+
+func (r *Registry) growLocked(size int) {
+	r.slots = make([]uint32, size)
+	for id, hash := range r.hashes {
+		r.insertLocked(ID(id), hash)
 	}
 }
 
@@ -329,16 +407,19 @@ func (r *Registry) With(v *View, dimension string, values []string) []ID {
 	if dict == nil {
 		return nil
 	}
+	places := r.v.placesOf(dict.name)
 	var ids []ID
 	for i, value := range values {
-		code, ok := dict.ids[value]
+		code, ok := dict.find([]byte(value))
 		if !ok || slices.Contains(values[:i], value) {
 			continue
 		}
-		for at := dict.heads[code]; at != 0; at = r.before[at-1] {
-			if id := r.owner[at-1]; int(id) < v.Len() {
+		for next := dict.heads[code]; next != 0; {
+			id := next - 1
+			if int(id) < v.Len() {
 				ids = append(ids, id)
 			}
+			next = r.before[int(r.v.at[id])+int(places[r.v.shape[id]])]
 		}
 	}
 	slices.Sort(ids)
@@ -360,19 +441,55 @@ func (r *Registry) View() *View {
 	return &v
 }
 
-func (d *dictionary) freeze() *dictionary { return &dictionary{name: d.name, values: d.values} }
-
 // Len returns the number of series.
-func (v *View) Len() int { return len(v.measure) }
+func (v *View) Len() int { return len(v.shape) }
 
-// Key returns the canonical key of a series; it must not be modified.
-func (v *View) Key(id ID) []byte { return v.keys[v.keyEnds[id]:v.keyEnds[id+1]] }
+// Series returns the measure name and the dimensions, sorted by name, of a series.
+func (v *View) Series(id ID) (measure string, dims []storage.Dim) {
+	s := &v.shapes[v.shape[id]]
+	codes := v.codes[v.at[id]:]
+	dims = make([]storage.Dim, len(s.dims))
+	for k, name := range s.dims {
+		dims[k] = storage.Dim{Name: v.names[name], Value: v.dims[v.names[name]].values[codes[k]]}
+	}
+	return v.measures.values[s.measure], dims
+}
+
+// Compare orders series by their canonical keys.
+func (v *View) Compare(a, b ID) int {
+	s, t := &v.shapes[v.shape[a]], &v.shapes[v.shape[b]]
+	if s.measure != t.measure {
+		return compareKeys(v.measures.values[s.measure], v.measures.values[t.measure])
+	}
+	x, y := v.codes[v.at[a]:], v.codes[v.at[b]:]
+	for k := range min(len(s.dims), len(t.dims)) {
+		if s.dims[k] != t.dims[k] {
+			return compareKeys(v.names[s.dims[k]], v.names[t.dims[k]])
+		}
+		if x[k] != y[k] {
+			values := v.dims[v.names[s.dims[k]]].values
+			return compareKeys(values[x[k]], values[y[k]])
+		}
+	}
+	return cmp.Compare(len(s.dims), len(t.dims))
+}
+
+// compareKeys compares different strings as appendString writes them.
+func compareKeys(a, b string) int {
+	if len(a) != len(b) {
+		if max(len(a), len(b)) < 0x80 {
+			return cmp.Compare(len(a), len(b))
+		}
+		return bytes.Compare(binary.AppendUvarint(nil, uint64(len(a))), binary.AppendUvarint(nil, uint64(len(b))))
+	}
+	return strings.Compare(a, b)
+}
 
 // Measure returns the measure name of a series.
-func (v *View) Measure(id ID) string { return v.measures.values[v.measure[id]] }
+func (v *View) Measure(id ID) string { return v.measures.values[v.MeasureCode(id)] }
 
 // MeasureCode returns the code of a series' measure name, an index into Measures.
-func (v *View) MeasureCode(id ID) uint32 { return v.measure[id] }
+func (v *View) MeasureCode(id ID) uint32 { return v.shapes[v.shape[id]].measure }
 
 // Measures returns the distinct measure names by code.
 func (v *View) Measures() []string { return v.measures.values }
@@ -380,9 +497,8 @@ func (v *View) Measures() []string { return v.measures.values }
 // Dimension is one dimension of a view.
 type Dimension struct {
 	Values []string // distinct values by code
-	name   uint32
 	v      *View
-	known  bool
+	places []int32 // see placesOf; nil if no series has the dimension
 }
 
 // Dimension returns a dimension by name; one that no series has is empty.
@@ -391,18 +507,26 @@ func (v *View) Dimension(name string) Dimension {
 	if dict == nil {
 		return Dimension{v: v}
 	}
-	return Dimension{Values: dict.values, name: dict.name, v: v, known: true}
+	return Dimension{Values: dict.values, v: v, places: v.placesOf(dict.name)}
+}
+
+// placesOf returns the place of a dimension among those of each shape, or -1.
+func (v *View) placesOf(name uint32) []int32 {
+	places := make([]int32, len(v.shapes))
+	for i := range v.shapes {
+		places[i] = int32(slices.Index(v.shapes[i].dims, name))
+	}
+	return places
 }
 
 // Code returns the code of a series' value, or false if the series lacks the dimension.
 func (d *Dimension) Code(id ID) (uint32, bool) {
-	if !d.known {
+	if d.places == nil {
 		return 0, false
 	}
-	for _, p := range d.v.pairs[d.v.pairEnds[id]:d.v.pairEnds[id+1]] {
-		if p.name == d.name {
-			return p.value, true
-		}
+	place := d.places[d.v.shape[id]]
+	if place < 0 {
+		return 0, false
 	}
-	return 0, false
+	return d.v.codes[int(d.v.at[id])+int(place)], true
 }

@@ -1,7 +1,10 @@
 package series
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -103,4 +106,42 @@ func TestWithFindsTheSeriesOfAValue(t *testing.T) {
 	check("odd", []string{"1"}, "[1 3 5 7 9]")
 	check("d", []string{"7", "2", "7", "none"}, "[2 7]")
 	check("none", []string{"1"}, "[]")
+}
+
+func TestSeriesComeBackAndCompareAsTheirKeys(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	r := NewRegistry()
+	var keys Keys
+	text := func() string {
+		return strings.Repeat(string(rune('a'+rng.IntN(3))), []int{0, 1, 2, 127, 128, 300}[rng.IntN(6)])
+	}
+	for range 300 {
+		var dims []storage.Dim
+		for _, k := range rng.Perm(rng.IntN(4)) {
+			dims = append(dims, storage.Dim{Name: fmt.Sprint(strings.Repeat("n", 1+127*rng.IntN(2)), k), Value: text()})
+		}
+		keys.Bytes = AppendKey(keys.Bytes, text(), dims)
+		keys.Ends = append(keys.Ends, len(keys.Bytes))
+	}
+	ids, err := r.Resolve(nil, &keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _ := r.Resolve(nil, &keys)
+	v := r.View()
+	for i, id := range ids {
+		key := keys.Key(i)
+		measure, dims := v.Series(id)
+		if got := AppendKey(nil, measure, dims); !bytes.Equal(got, key) || again[i] != id {
+			t.Fatalf("series %d of key %q came back as %q, %d", id, key, got, again[i])
+		}
+		if got := r.AppendKeyOf(nil, id); !bytes.Equal(got, appendString(nil, string(key))) {
+			t.Fatalf("AppendKeyOf(%d) = %q", id, got)
+		}
+		for j, other := range ids {
+			if got, want := v.Compare(id, other), bytes.Compare(key, keys.Key(j)); got != want {
+				t.Fatalf("Compare of %q and %q = %d, want %d", key, keys.Key(j), got, want)
+			}
+		}
+	}
 }
