@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -197,6 +198,9 @@ func (idx *segmentIndex) memory() int64 {
 // resolveBatch is how many series are looked up under one lock.
 const resolveBatch = 1024
 
+// manySeries is from how many series of a segment on a collection is worth its time.
+const manySeries = 200_000
+
 func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Registry) error {
 	var keys series.Keys
 	flush := func() (err error) {
@@ -224,6 +228,9 @@ func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Reg
 	}
 	if err != nil {
 		return err
+	}
+	if idx.NumSeries() > manySeries {
+		debug.FreeOSMemory() // what reading so many took is several times what is kept
 	}
 	greatest := series.ID(0)
 	for _, id := range idx.ids {

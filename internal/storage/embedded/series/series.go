@@ -105,12 +105,12 @@ type Registry struct {
 	seed  maphash.Seed
 	token *int64
 
-	mu     sync.RWMutex // guards the fields below; elements of the view once written are not changed
-	slots  []uint32     // open addressing by hash; id+1, 0 is free; a power of two long
-	hashes []uint32     // of each series' key
-	before []uint32     // beside v.codes: the series before with the same value, plus one
+	mu     sync.RWMutex      // guards the fields below; elements of the view once written are not changed
+	slots  []uint32          // open addressing by hash; id+1, 0 is free; a power of two long
+	hashes []uint32          // of each series' key
+	before []uint32          // beside v.codes: the series before with the same value, plus one
 	shapes map[string]uint32 // by shapeKey
-	byName []*dictionary // by id of the dimension's name
+	byName []*dictionary     // by id of the dimension's name
 	v      View
 
 	shapeKey []byte // scratch: a measure's code and the ids of dimensions' names, u32 each
