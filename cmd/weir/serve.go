@@ -36,6 +36,7 @@ type serveFlags struct {
 	queryMemory byteSize
 	spill       byteSize
 	querySpill  byteSize
+	cache       byteSize
 	maxBody     byteSize
 	clock       string
 	limits      string
@@ -56,6 +57,7 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.StringVar(&o.Region, "region", "us-east-1", "region `name` in ARNs")
 	f.StringVar(&o.AccountID, "account-id", "000000000000", "twelve `digits` in ARNs")
 	f.Var(&f.memory, "memory-limit", "memory that the server aims to stay within; rows beyond are written out early")
+	f.Var(&f.cache, "cache-limit", "part of it for blocks of files that were read; 0: a 32nd")
 	f.Var(&f.queryMemory, "query-memory-limit", "memory that one query's operators may hold; sorts, joins, groups and windows go on in temporary files")
 	f.StringVar(&o.SpillDir, "spill-dir", "", "`folder` for temporary files of queries; default: tmp in the data folder")
 	f.Var(&f.spill, "spill-limit", "temporary files of all queries together; 0: none, queries past their memory limit fail")
@@ -128,6 +130,10 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	// The limit is for the process: a quarter may be rows that wait to be flushed, half of it what
 	// queries keep, the rest is for series and the collector's headroom.
 	o.MemoryLimitBytes = int64(f.memory) / 4
+	o.CacheBytes = int64(f.cache)
+	if f.cache == 0 {
+		o.CacheBytes = int64(f.memory) / 32
+	}
 	o.QueriesMemoryBytes = int64(f.memory) / 2
 	o.QueryMemoryLimitBytes = int64(f.queryMemory)
 	o.SpillLimitBytes, o.QuerySpillLimitBytes = int64(f.spill), int64(f.querySpill)

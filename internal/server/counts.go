@@ -4,6 +4,7 @@ import (
 	"github.com/weir-db/weir/internal/ingest"
 	"github.com/weir-db/weir/internal/query"
 	"github.com/weir-db/weir/internal/schedule"
+	"github.com/weir-db/weir/internal/storage/embedded"
 	"github.com/weir-db/weir/internal/telemetry"
 )
 
@@ -31,6 +32,13 @@ func newCounts(reg *telemetry.Registry) *counts {
 		scanned:  reg.Counter("weir_query_scanned_bytes_total", "Bytes that queries looked at."),
 		seconds:  reg.Histogram("weir_query_seconds", "Time of planning a query and making its pages.", telemetry.DurationBounds),
 	}
+}
+
+// cached feeds telemetry with what the store's cache of blocks does.
+func (c *counts) cached(stats func() embedded.CacheStats) {
+	c.reg.GaugeFunc("weir_block_cache_bytes", "Bytes of segments' blocks kept in memory.", func() float64 { return float64(stats().Bytes) })
+	c.reg.GaugeFunc("weir_block_cache_hits", "Reads of blocks that the cache served, since the start.", func() float64 { return float64(stats().Hits) })
+	c.reg.GaugeFunc("weir_block_cache_misses", "Reads of blocks that went to a file, since the start.", func() float64 { return float64(stats().Misses) })
 }
 
 func (c *counts) ingested(o *ingest.Observation) {

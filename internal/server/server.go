@@ -74,6 +74,7 @@ type Options struct {
 	TLSCertFile, TLSKeyFile string // PEM; of both doors; both or none
 
 	MemoryLimitBytes      int64 // of rows in memory; default 1 GiB
+	CacheBytes            int64 // of blocks of segments that were read; default an eighth of MemoryLimitBytes
 	QueryMemoryLimitBytes int64 // of one query; default 1 GiB
 	QueriesMemoryBytes    int64 // of all queries together; default 2 GiB
 	// Temporary files of queries that need more memory. SpillLimitBytes is for all of them together, default
@@ -173,7 +174,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	s.store, err = embedded.Open(ctx, embedded.Options{
-		Dir: filepath.Join(o.DataDir, storeFolder), Clock: o.Clock, MemoryLimitBytes: o.MemoryLimitBytes, Log: o.Log.With("part", "store"),
+		Dir: filepath.Join(o.DataDir, storeFolder), Clock: o.Clock, MemoryLimitBytes: o.MemoryLimitBytes, CacheBytes: o.CacheBytes, Log: o.Log.With("part", "store"),
 	})
 	if err != nil {
 		return nil, err
@@ -207,6 +208,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	counts, late := newCounts(reg), &schedule.Watch{}
+	counts.cached(s.store.CacheStats)
 	observe := func(o *ingest.Observation) {
 		counts.ingested(o)
 		late.Observe(o)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/codec"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -138,12 +140,69 @@ type states struct {
 	ids   []series.ID // of each slot: a series with the group's key values
 	bins  []int64
 	cols  []stateColumn
-	slots map[slotKey]int32 // nil when slots are only appended
+	slots *slotTable // nil when slots are only appended
+}
+
+// slotTable finds slots by group and bin. Bins are mostly neighbours, so each group has an
+// array of them; those too far away are in a map.
+type slotTable struct {
+	width  int64 // of bins; 0: there is one per group
+	groups []binSlots
+	far    map[slotKey]int32
+}
+
+// binSlots is the slots of bins from, from+width, …; each plus one, 0 for none.
+type binSlots struct {
+	from  int64
+	slots []int32
 }
 
 type slotKey struct {
 	group uint32
 	bin   int64
+}
+
+// maxBinSlots bounds the array of a group.
+const maxBinSlots = 1 << 16
+
+// at returns the place of the slot of a group and bin, or nil if it is to be in the map.
+func (t *slotTable) at(group uint32, bin int64) *int32 {
+	for int(group) >= len(t.groups) {
+		t.groups = append(t.groups, binSlots{})
+	}
+	g := &t.groups[group]
+	if len(g.slots) == 0 {
+		g.from, g.slots = bin, make([]int32, 1)
+		if t.width > 0 {
+			g.slots = make([]int32, 32)
+		}
+	}
+	if t.width == 0 {
+		return &g.slots[0]
+	}
+	for {
+		// The difference may not fit; then it is far in any case.
+		if d := (bin - g.from) / t.width; bin >= g.from && d >= 0 && d < int64(len(g.slots)) {
+			return &g.slots[d]
+		}
+		grown := make([]int32, 2*len(g.slots))
+		if len(grown) > maxBinSlots {
+			return nil
+		}
+		room := int64(len(g.slots)) * t.width
+		switch {
+		case room/t.width != int64(len(g.slots)):
+			return nil
+		case bin < g.from && g.from-room < g.from:
+			copy(grown[len(g.slots):], g.slots)
+			g.from -= room
+		case bin < g.from:
+			return nil
+		default:
+			copy(grown, g.slots)
+		}
+		g.slots = grown
+	}
 }
 
 type stateColumn struct {
@@ -164,7 +223,7 @@ func newStates(p *plan, merged bool) *states {
 		s.cols[i].aggColumn = p.aggs[i]
 	}
 	if merged {
-		s.slots = map[slotKey]int32{}
+		s.slots = &slotTable{width: p.bin}
 	}
 	return s
 }
@@ -173,12 +232,22 @@ func (s *states) len() int { return len(s.ids) }
 
 // slot returns where to add rows of a group and bin.
 func (s *states) slot(id series.ID, group uint32, bin int64) int {
-	key := slotKey{group, bin}
 	if s.slots != nil {
-		if at, ok := s.slots[key]; ok {
-			return int(at)
+		if at := s.slots.at(group, bin); at != nil {
+			if *at > 0 {
+				return int(*at) - 1
+			}
+			*at = int32(len(s.ids)) + 1
+		} else {
+			key := slotKey{group, bin}
+			if at, ok := s.slots.far[key]; ok {
+				return int(at)
+			}
+			if s.slots.far == nil {
+				s.slots.far = map[slotKey]int32{}
+			}
+			s.slots.far[key] = int32(len(s.ids))
 		}
-		s.slots[key] = int32(len(s.ids))
 	}
 	s.ids = append(s.ids, id)
 	if s.p.bin > 0 {
@@ -285,6 +354,72 @@ func (c *stateColumn) addRows(slot int, v *values, times []int64, lo, hi int) er
 		c.addMoments(slot, v, lo, hi)
 	}
 	return nil
+}
+
+// cut is where the rows of a slot end; they begin where those before end.
+type cut struct {
+	slot, end int
+}
+
+// addCuts adds rows of v to one slot after the other. The usual cases have loops of
+// their own: a bin is often a few rows.
+func (c *stateColumn) addCuts(cuts []cut, v *values, times []int64) error {
+	lo := 0
+	switch {
+	case v.scaled && c.fn == storage.Sum:
+		p := codec.Pow10(v.scale)
+		for _, cut := range cuts {
+			c.floats[cut.slot] += float64(sumInts(v.ints[lo:cut.end])) / p
+			c.empty[cut.slot] = false
+			lo = cut.end
+		}
+		return nil
+	case v.scaled && (c.fn == storage.Min || c.fn == storage.Max):
+		p := codec.Pow10(v.scale)
+		for _, cut := range cuts {
+			if c.fn == storage.Min {
+				c.offerFloat(cut.slot, float64(slices.Min(v.ints[lo:cut.end]))/p)
+			} else {
+				c.offerFloat(cut.slot, float64(slices.Max(v.ints[lo:cut.end]))/p)
+			}
+			lo = cut.end
+		}
+		return nil
+	case c.fn == storage.Count && v.nulls == nil && !v.allNull, c.fn == storage.CountRows:
+		for _, cut := range cuts {
+			c.n[cut.slot] += int64(cut.end - lo)
+			lo = cut.end
+		}
+		return nil
+	}
+	for _, cut := range cuts {
+		if err := c.addRows(cut.slot, v, times, lo, cut.end); err != nil {
+			return err
+		}
+		lo = cut.end
+	}
+	return nil
+}
+
+// offerFloat takes a value that is not NaN if it is the least or greatest so far.
+func (c *stateColumn) offerFloat(slot int, x float64) {
+	if c.empty[slot] || (x < c.floats[slot]) == (c.fn == storage.Min) && x != c.floats[slot] {
+		c.empty[slot] = false
+		c.floats[slot] = x
+	}
+}
+
+// sumInts uses several accumulators, as sumFloats does.
+func sumInts(v []int64) int64 {
+	var a, b, c, d int64
+	for len(v) >= 4 {
+		a, b, c, d = a+v[0], b+v[1], c+v[2], d+v[3]
+		v = v[4:]
+	}
+	for _, x := range v {
+		a += x
+	}
+	return a + b + (c + d)
 }
 
 func countNonNull(v *values, lo, hi int) int {
@@ -445,6 +580,10 @@ func (c *stateColumn) offer(slot int, v *values, time int64, i int) {
 	if v.constant {
 		i = 0
 	}
+	if v.scaled {
+		c.floats[slot] = float64(v.ints[i]) / codec.Pow10(v.scale)
+		return
+	}
 	switch v.kind.Storage() {
 	case vec.StoreFloats:
 		c.floats[slot] = v.floats[i]
@@ -480,31 +619,51 @@ func (c *stateColumn) offerStored(slot int, v *storedValue, time int64) {
 	}
 }
 
-// addMoments adds rows by two passes and Chan's formula for merging.
+// addMoments adds rows by two passes.
 func (c *stateColumn) addMoments(slot int, v *values, lo, hi int) {
 	n := countNonNull(v, lo, hi)
 	if n == 0 {
 		return
 	}
-	at := func(i int) float64 {
-		if v.kind == vec.Double {
-			return v.floats[i]
-		}
-		return float64(v.ints[i])
+	if v.scaled {
+		mean, m2 := moments(v.ints[lo:hi], nil, n)
+		p := codec.Pow10(v.scale)
+		c.mergeMoments(slot, n, mean/p, m2/p/p)
+		return
 	}
+	var nulls []bool
+	if v.nulls != nil {
+		nulls = v.nulls[lo:hi]
+	}
+	var mean, m2 float64
+	if v.kind == vec.Double {
+		mean, m2 = moments(v.floats[lo:hi], nulls, n)
+	} else {
+		mean, m2 = moments(v.ints[lo:hi], nulls, n)
+	}
+	c.mergeMoments(slot, n, mean, m2)
+}
+
+// moments returns the mean of n values that are not null, and the sum of squared distances from it.
+func moments[T int64 | float64](vals []T, nulls []bool, n int) (mean, m2 float64) {
 	sum := 0.0
-	for i := lo; i < hi; i++ {
-		if v.nulls == nil || !v.nulls[i] {
-			sum += at(i)
+	for i, x := range vals {
+		if nulls == nil || !nulls[i] {
+			sum += float64(x)
 		}
 	}
-	mean, m2 := sum/float64(n), 0.0
-	for i := lo; i < hi; i++ {
-		if v.nulls == nil || !v.nulls[i] {
-			d := at(i) - mean
+	mean = sum / float64(n)
+	for i, x := range vals {
+		if nulls == nil || !nulls[i] {
+			d := float64(x) - mean
 			m2 += d * d
 		}
 	}
+	return mean, m2
+}
+
+// mergeMoments adds n values by their mean and sum of squared distances (Chan's formula).
+func (c *stateColumn) mergeMoments(slot, n int, mean, m2 float64) {
 	have, add := float64(c.n[slot]), float64(n)
 	d := mean - c.floats[slot]
 	c.m2[slot] += m2 + d*d*have*add/(have+add)
@@ -514,11 +673,8 @@ func (c *stateColumn) addMoments(slot int, v *values, lo, hi int) {
 
 // fromStats reports whether statistics can stand for all rows of a block.
 func (c *stateColumn) fromStats(s *blockStats) bool {
-	switch c.fn {
-	case storage.CountRows:
+	if c.fn == storage.CountRows {
 		return true
-	case storage.Moments:
-		return false
 	}
 	switch {
 	case c.Role == storage.TimeColumn || c.Role == storage.Dimension || c.Role == storage.MeasureName:
@@ -527,6 +683,8 @@ func (c *stateColumn) fromStats(s *blockStats) bool {
 		return false
 	case c.fn == storage.Count:
 		return true
+	case c.fn == storage.Moments:
+		return s.hasM2 && s.hasSum || s.nonNull == 0
 	case c.fn == storage.Sum:
 		return s.hasSum || s.nonNull == 0
 	case c.fn == storage.First:
@@ -548,6 +706,15 @@ func (c *stateColumn) addStats(slot int, s *blockStats, n int, minTime, maxTime 
 		c.offerStored(slot, s.first, minTime)
 	case storage.Last:
 		c.offerStored(slot, s.last, maxTime)
+	case storage.Moments:
+		if s.nonNull == 0 {
+			return nil
+		}
+		sum := math.Float64frombits(s.sumBits)
+		if c.Type.Kind != vec.Double {
+			sum = float64(int64(s.sumBits))
+		}
+		c.mergeMoments(slot, s.nonNull, sum/float64(s.nonNull), s.m2)
 	case storage.Sum:
 		if s.nonNull == 0 {
 			return nil
@@ -587,26 +754,33 @@ type aggregator struct {
 	st      *states
 	columns []values // of the span at hand, by aggregate
 	times   []int64
-	guess   int  // rows of the last bin: where to look for the end of the next
-	edges   bool // only First or only Last are asked for, without bins
+	cuts    []cut
+	guess   int // rows of the last bin: where to look for the end of the next
+	edges   edges
 }
 
 func newAggregator(p *plan, merged bool) *aggregator {
-	return &aggregator{worker: worker{p: p}, st: newStates(p, merged), columns: make([]values, len(p.aggs)), edges: onlyEdges(p)}
+	return &aggregator{worker: worker{p: p}, st: newStates(p, merged), columns: make([]values, len(p.aggs)), edges: edgesOf(p)}
 }
 
-// onlyEdges reports whether one row per series answers: only Last, or only First.
-func onlyEdges(p *plan) bool {
-	if p.bin > 0 || len(p.aggs) == 0 {
-		return false
-	}
+// edges says whether one or two rows per series answer: aggregates are only Last and the
+// greatest time, or First and the least time, without bins.
+type edges struct{ only, first, last bool }
+
+func edgesOf(p *plan) edges {
+	e := edges{only: p.bin == 0 && len(p.aggs) > 0}
 	for i := range p.aggs {
-		fn := p.aggs[i].fn
-		if fn != storage.First && fn != storage.Last || fn != p.aggs[0].fn {
-			return false
-		}
+		first, last := p.aggs[i].edge()
+		e.first, e.last = e.first || first, e.last || last
+		e.only = e.only && (first || last)
 	}
-	return true
+	return e
+}
+
+// edge reports whether the first or the last row of a series answers the aggregate.
+func (c *aggColumn) edge() (first, last bool) {
+	time := c.Role == storage.TimeColumn && c.fn != storage.CountRows
+	return c.fn == storage.First || time && c.fn == storage.Min, c.fn == storage.Last || time && c.fn == storage.Max
 }
 
 // series adds the rows of one series.
@@ -615,8 +789,16 @@ func (a *aggregator) series(id series.ID, group uint32) error {
 	if err != nil {
 		return err
 	}
-	if a.edges {
-		return a.edge(id, group, runs)
+	if a.edges.only {
+		if a.edges.last {
+			if err := a.edge(id, group, runs, true); err != nil {
+				return err
+			}
+		}
+		if a.edges.first {
+			return a.edge(id, group, runs, false)
+		}
+		return nil
 	}
 	for _, r := range runs {
 		if done, err := a.whole(r, id, group); done || err != nil {
@@ -642,9 +824,7 @@ func (a *aggregator) series(id series.ID, group uint32) error {
 // whole answers a run from statistics if it lies in one group, and reports whether.
 func (a *aggregator) whole(r run, id series.ID, group uint32) (bool, error) {
 	n, first, last := r.span()
-	// Of an edge only one row counts, so only that one must be in the time range.
-	if first < a.p.from && !(a.edges && a.p.aggs[0].fn == storage.Last) || last >= a.p.to && !(a.edges && a.p.aggs[0].fn == storage.First) ||
-		last < a.p.from || first >= a.p.to || len(a.p.tests) > 0 || a.bin(first) != a.bin(last) {
+	if first < a.p.from || last >= a.p.to || len(a.p.tests) > 0 || a.bin(first) != a.bin(last) {
 		return false, nil
 	}
 	for i := range a.st.cols {
@@ -700,10 +880,13 @@ func statsOf(r run, c *stateColumn) *blockStats {
 }
 
 func (a *aggregator) bin(t int64) int64 {
-	width := a.p.bin
-	if width == 0 {
+	if a.p.bin == 0 {
 		return 0
 	}
+	return binOf(t, a.p.bin)
+}
+
+func binOf(t, width int64) int64 {
 	q := t / width
 	if t%width < 0 {
 		q--
@@ -715,31 +898,10 @@ func (a *aggregator) bin(t int64) int64 {
 func (a *aggregator) load(s *span, id series.ID) error {
 	needTimes := a.p.bin > 0
 	for i := range a.st.cols {
-		c := &a.st.cols[i]
-		v := &a.columns[i]
-		if c.fn == storage.First || c.fn == storage.Last {
-			needTimes = true
-		}
-		if c.fn == storage.CountRows {
-			continue
-		}
-		shared := false
-		for k := range i {
-			if a.st.cols[k].fn != storage.CountRows && a.st.cols[k].Name == c.Name {
-				*v, shared = a.columns[k], true
-				break
-			}
-		}
-		if shared {
-			continue
-		}
-		switch c.Role {
-		case storage.Dimension, storage.MeasureName:
-			a.constant(c, id, v)
-		default:
-			if err := s.values(&c.scanColumn, v); err != nil {
-				return err
-			}
+		fn := a.st.cols[i].fn
+		needTimes = needTimes || fn == storage.First || fn == storage.Last
+		if err := a.loadColumn(s, id, i); err != nil {
+			return err
 		}
 	}
 	if !needTimes {
@@ -755,6 +917,25 @@ func (a *aggregator) load(s *span, id series.ID) error {
 		a.times = times[s.lo:s.hi]
 	}
 	return nil
+}
+
+// loadColumn reads the column of aggregate i, if an earlier one has not.
+func (a *aggregator) loadColumn(s *span, id series.ID, i int) error {
+	c, v := &a.st.cols[i], &a.columns[i]
+	if c.fn == storage.CountRows {
+		return nil
+	}
+	for k := range i {
+		if a.st.cols[k].fn != storage.CountRows && a.st.cols[k].Name == c.Name {
+			*v = a.columns[k]
+			return nil
+		}
+	}
+	if c.Role == storage.Dimension || c.Role == storage.MeasureName {
+		a.constant(c, id, v)
+		return nil
+	}
+	return s.numbers(&c.scanColumn, v)
 }
 
 // constant is the value of a dimension or the measure name as a column; for the
@@ -779,16 +960,19 @@ func (a *aggregator) span(s *span, id series.ID, group uint32) error {
 		return err
 	}
 	n := s.rows()
+	a.cuts = a.cuts[:0]
 	if a.p.bin == 0 {
-		return a.add(a.st.slot(id, group, 0), 0, n)
+		a.cuts = append(a.cuts, cut{a.st.slot(id, group, 0), n})
 	}
-	for lo := 0; lo < n; {
+	for lo := 0; lo < n && a.p.bin > 0; {
 		bin := a.bin(a.times[lo])
-		hi := a.endOfBin(lo, n, bin)
-		if err := a.add(a.binSlot(id, group, bin), lo, hi); err != nil {
+		lo = a.endOfBin(lo, n, bin)
+		a.cuts = append(a.cuts, cut{a.binSlot(id, group, bin), lo})
+	}
+	for i := range a.st.cols {
+		if err := a.st.cols[i].addCuts(a.cuts, &a.columns[i], a.times); err != nil {
 			return err
 		}
-		lo = hi
 	}
 	return nil
 }
@@ -799,15 +983,6 @@ func (a *aggregator) binSlot(id series.ID, group uint32, bin int64) int {
 		return n - 1
 	}
 	return a.st.slot(id, group, bin)
-}
-
-func (a *aggregator) add(slot, lo, hi int) error {
-	for i := range a.st.cols {
-		if err := a.st.cols[i].addRows(slot, &a.columns[i], a.times, lo, hi); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // endOfBin returns the first row of a.times[lo:n] past the bin. Bins mostly have as
@@ -836,16 +1011,15 @@ func (a *aggregator) endOfBin(lo, n int, bin int64) int {
 	return at
 }
 
-// edge answers a series whose first or last row is all that is asked for.
-func (a *aggregator) edge(id series.ID, group uint32, runs []run) error {
-	last := a.st.cols[0].fn == storage.Last
+// edge answers the aggregates of the last row of a series, or of the first.
+func (a *aggregator) edge(id series.ID, group uint32, runs []run, last bool) error {
 	for k := range runs {
 		r := runs[k]
 		if last {
 			r = runs[len(runs)-1-k]
 		}
-		if done, err := a.whole(r, id, group); done || err != nil {
-			return err
+		if a.edgeFromStats(r, id, group, last) {
+			return nil
 		}
 		s, err := a.narrow(r)
 		if err != nil {
@@ -860,14 +1034,106 @@ func (a *aggregator) edge(id series.ID, group uint32, runs []run) error {
 			at = n - 1
 		}
 		if s.some {
-			s.picked = s.picked[at : at+1]
+			at = int(s.picked[at])
 		} else {
-			s.lo, s.hi = s.lo+at, s.lo+at+1
+			at += s.lo
 		}
-		if err := a.load(&s, id); err != nil {
+		return a.edgeRow(&s, at, id, group, last)
+	}
+	return nil
+}
+
+// edgeFromStats answers from statistics if the last row of a run, or the first, is in the time
+// range and known, and reports whether.
+func (a *aggregator) edgeFromStats(r run, id series.ID, group uint32, last bool) bool {
+	_, minTime, maxTime := r.span()
+	at := minTime
+	if last {
+		at = maxTime
+	}
+	if len(a.p.tests) > 0 || at < a.p.from || at >= a.p.to {
+		return false
+	}
+	wanted := func(c *stateColumn) bool {
+		first, isLast := c.edge()
+		return last && isLast || !last && first
+	}
+	stored := func(c *stateColumn) bool { return c.Role == storage.Attribute || c.Role == storage.MeasureValue }
+	for i := range a.st.cols {
+		c := &a.st.cols[i]
+		if !wanted(c) || !stored(c) {
+			continue
+		}
+		if s := statsOf(r, c); s == nil || last && s.last == nil || !last && s.first == nil {
+			return false
+		}
+	}
+	a.p.stats.rows.Add(1)
+	slot := a.edgeSlot(id, group)
+	for i := range a.st.cols {
+		c := &a.st.cols[i]
+		switch {
+		case !wanted(c):
+		case stored(c) && last:
+			c.offerStored(slot, statsOf(r, c).last, at)
+		case stored(c):
+			c.offerStored(slot, statsOf(r, c).first, at)
+		default:
+			var v values
+			if a.constant(c, id, &v); c.Role == storage.TimeColumn {
+				v.ints = []int64{at}
+			}
+			// Neither counts nor sums, so it cannot overflow.
+			_ = c.addRows(slot, &v, []int64{at}, 0, 1)
+		}
+	}
+	return true
+}
+
+// edgeSlot returns the slot of a series, which has one for both of its edges.
+func (a *aggregator) edgeSlot(id series.ID, group uint32) int {
+	if n := a.st.len(); a.st.slots == nil && n > 0 && a.st.ids[n-1] == id {
+		return n - 1
+	}
+	return a.st.slot(id, group, 0)
+}
+
+// edgeRow adds row i of a run as the last or first one.
+func (a *aggregator) edgeRow(s *span, i int, id series.ID, group uint32, last bool) error {
+	n, minTime, maxTime := s.span()
+	at := minTime
+	switch i {
+	case 0:
+	case n - 1:
+		at = maxTime
+	default:
+		times, err := s.times()
+		if err != nil {
 			return err
 		}
-		return a.add(a.st.slot(id, group, 0), 0, 1)
+		at = times[i]
+	}
+	slot := a.edgeSlot(id, group)
+	one := span{run: s.run, lo: i, hi: i + 1}
+	for k := range a.st.cols {
+		c := &a.st.cols[k]
+		if first, isLast := c.edge(); last && !isLast || !last && !first {
+			continue
+		}
+		var v values
+		switch c.Role {
+		case storage.Dimension, storage.MeasureName:
+			a.constant(c, id, &v)
+		case storage.TimeColumn:
+			v = values{kind: vec.Timestamp, ints: []int64{at}}
+		default:
+			if err := one.numbers(&c.scanColumn, &v); err != nil {
+				return err
+			}
+		}
+		if err := c.addRows(slot, &v, []int64{at}, 0, 1); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -876,16 +1142,120 @@ func (a *aggregator) edge(id series.ID, group uint32, runs []run) error {
 type aggregateScanner struct {
 	p       *plan
 	applied storage.Applied
+	g       *grouping
 	pool    *pool
+
+	// Of scans that want only the bins at one end: see ends.
+	ready []*vec.Batch
+	done  bool
 }
 
 func newAggregateScanner(p *plan, applied storage.Applied) *aggregateScanner {
-	g := newGrouping(p)
-	s := &aggregateScanner{p: p, applied: applied}
-	s.pool = newPool(p, len(p.ids), func(ctx context.Context, take func() (int, int), emit func(*vec.Batch) error) error {
-		return aggregate(ctx, p, g, take, emit)
-	})
+	s := &aggregateScanner{p: p, applied: applied, g: newGrouping(p)}
+	if p.newest <= 0 && p.oldest <= 0 {
+		s.pool = s.poolOf(p)
+	}
 	return s
+}
+
+func (s *aggregateScanner) poolOf(p *plan) *pool {
+	return newPool(p, len(p.ids), func(ctx context.Context, take func() (int, int), emit func(*vec.Batch) error) error {
+		return aggregate(ctx, p, s.g, take, emit)
+	})
+}
+
+// ends aggregates stretches of whole bins from one end of the time range, until there are as
+// many bins with rows as are wanted. Each stretch is longer than the one before, so
+// little is read in vain where rows are dense and few stretches are tried where they are not.
+func (s *aggregateScanner) ends(ctx context.Context) error {
+	from, to, ok := s.p.times()
+	if !ok {
+		return nil
+	}
+	wanted, newest := s.p.newest, true
+	if wanted <= 0 {
+		wanted, newest = s.p.oldest, false
+	}
+	bins := map[int64]bool{}
+	for width := wanted; from < to; width *= 4 {
+		at, until := from, to
+		if length := width * s.p.bin; length/s.p.bin == width && length > 0 { // else all of it
+			if newest {
+				at = max(from, binOf(to-1, s.p.bin)-(length-s.p.bin))
+			} else {
+				until = min(to, binOf(from, s.p.bin)+length)
+			}
+			if at > to || until < from { // past the ends of time
+				at, until = from, to
+			}
+		}
+		if err := s.stretch(ctx, at, until, bins); err != nil {
+			return err
+		}
+		if int64(len(bins)) >= wanted {
+			return nil
+		}
+		if newest {
+			to = at
+		} else {
+			from = until
+		}
+	}
+	return nil
+}
+
+// stretch aggregates the rows of a time range and notes their bins.
+func (s *aggregateScanner) stretch(ctx context.Context, from, to int64, bins map[int64]bool) error {
+	p := s.p.within(from, to)
+	pool := s.poolOf(p)
+	defer func() {
+		pool.close()
+		s.p.stats.add(&p.stats)
+	}()
+	key := slices.IndexFunc(p.keys, func(k scanColumn) bool { return k.Role == storage.TimeColumn })
+	for {
+		b, err := pool.next(ctx)
+		if err != nil || b == nil {
+			return err
+		}
+		s.ready = append(s.ready, b)
+		for _, bin := range b.Columns[key].Ints {
+			bins[bin] = true
+		}
+	}
+}
+
+func (s *aggregateScanner) Applied() storage.Applied { return s.applied }
+
+func (s *aggregateScanner) Next(ctx context.Context) (*vec.Batch, error) {
+	if s.pool != nil {
+		return s.pool.next(ctx)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, cancelled(err)
+	}
+	if !s.done {
+		s.done = true
+		if err := s.ends(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.ready) == 0 {
+		return nil, nil
+	}
+	b := s.ready[0]
+	s.ready = s.ready[1:]
+	return b, nil
+}
+
+func (s *aggregateScanner) Stats() storage.ScanStats { return s.p.report() }
+
+func (s *aggregateScanner) Close() {
+	if s.pool != nil {
+		s.pool.close()
+	} else {
+		s.p.release()
+	}
 }
 
 // aggregateBatchRows is when the partials of series that are groups of their own are
@@ -918,11 +1288,3 @@ func aggregate(ctx context.Context, p *plan, g *grouping, take func() (int, int)
 	}
 	return nil
 }
-
-func (s *aggregateScanner) Applied() storage.Applied { return s.applied }
-
-func (s *aggregateScanner) Next(ctx context.Context) (*vec.Batch, error) { return s.pool.next(ctx) }
-
-func (s *aggregateScanner) Stats() storage.ScanStats { return s.p.report() }
-
-func (s *aggregateScanner) Close() { s.pool.close() }

@@ -60,7 +60,7 @@ func Check(ctx context.Context, w io.Writer, fsys vfs.FS) error {
 }
 
 func checkSegment(ctx context.Context, objects objstore.Store, meta segmentMeta) error {
-	r, err := segment.Open(ctx, objects, meta.Name)
+	r, err := segment.Open(ctx, objects, meta.Name, nil)
 	if err != nil {
 		return err
 	}

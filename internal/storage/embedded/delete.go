@@ -498,6 +498,14 @@ func (r *subRun) column(c memstore.Col, into *values) error {
 	return nil
 }
 
+func (r *subRun) scaled(c memstore.Col, into *values) (bool, error) {
+	ok, err := r.run.scaled(c, into)
+	if ok {
+		into.slice(r.lo, r.hi)
+	}
+	return ok, err
+}
+
 // stats returns nil: what is known is of all rows, and some are deleted.
 func (r *subRun) stats(memstore.Col) *blockStats { return nil }
 

@@ -28,7 +28,7 @@ func Inspect(w io.Writer, fsys vfs.FS, name string) error {
 	if err != nil {
 		return err
 	}
-	r, err := segment.Open(context.Background(), objects, name)
+	r, err := segment.Open(context.Background(), objects, name, nil)
 	if err != nil {
 		return err
 	}

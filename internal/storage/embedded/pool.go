@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -12,12 +11,15 @@ import (
 
 // pool runs the workers of a scan, each of which takes series in small lots and
 // hands batches on, in no order. It starts with the first call of next and ends when
-// the work is done, an error occurs or close is called, which waits.
+// the work is done, an error occurs or close is called, which waits. A few series with little to
+// read are worked on by the caller of next: starting goroutines would take longer.
 type pool struct {
 	p       *plan
 	work    func(ctx context.Context, take func() (int, int), emit func(*vec.Batch) error) error
 	items   int
 	started bool
+	inline  bool
+	ready   []*vec.Batch // of inline work
 	ctx     context.Context
 	cancel  context.CancelFunc
 	out     chan *vec.Batch
@@ -26,8 +28,12 @@ type pool struct {
 	err     error     // the first of a worker; read after out is closed
 }
 
-// lot is how many series a worker takes at a time.
-const lot = 16
+// lot is how many series a worker takes at a time, at most; inlineItems up to how many the
+// caller may work on itself.
+const (
+	lot         = 64
+	inlineItems = 16
+)
 
 func newPool(p *plan, items int, work func(context.Context, func() (int, int), func(*vec.Batch) error) error) *pool {
 	return &pool{p: p, items: items, work: work}
@@ -37,11 +43,12 @@ func (p *pool) start() {
 	p.started = true
 	// The workers outlive a call of next, so they stop by close and not by its context.
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	workers := max(1, min(runtime.GOMAXPROCS(0), (p.items+lot-1)/lot))
+	workers := p.p.workers()
+	lot := max(1, min(lot, p.items/(4*workers))) // small enough to end at the same time
 	p.out = make(chan *vec.Batch, workers)
 	var taken atomic.Int64
 	take := func() (int, int) {
-		to := int(taken.Add(lot))
+		to := int(taken.Add(int64(lot)))
 		return min(to-lot, p.items), min(to, p.items)
 	}
 	emit := func(b *vec.Batch) error {
@@ -71,7 +78,13 @@ func (p *pool) next(ctx context.Context) (*vec.Batch, error) {
 		return nil, cancelled(err)
 	}
 	if !p.started {
+		if p.items <= inlineItems && p.p.workers() == 1 {
+			return p.first(ctx)
+		}
 		p.start()
+	}
+	if p.inline {
+		return p.nextReady(), nil
 	}
 	select {
 	case b, ok := <-p.out:
@@ -85,12 +98,45 @@ func (p *pool) next(ctx context.Context) (*vec.Batch, error) {
 	}
 }
 
+// first does all the work and returns the first batch of its result.
+func (p *pool) first(ctx context.Context) (*vec.Batch, error) {
+	p.started, p.inline = true, true
+	taken := false
+	err := p.work(ctx, func() (int, int) {
+		if taken {
+			return p.items, p.items
+		}
+		taken = true
+		return 0, p.items
+	}, func(b *vec.Batch) error {
+		p.ready = append(p.ready, b)
+		return nil
+	})
+	if ctx.Err() != nil {
+		err = cancelled(ctx.Err())
+	}
+	if err != nil {
+		p.ready = nil
+		return nil, err
+	}
+	return p.nextReady(), nil
+}
+
+func (p *pool) nextReady() *vec.Batch {
+	if len(p.ready) == 0 {
+		return nil
+	}
+	b := p.ready[0]
+	p.ready = p.ready[1:]
+	return b
+}
+
 func cancelled(err error) error {
 	return fault.Wrap(fault.Cancelled, err, "The query was cancelled.")
 }
 
 func (p *pool) close() {
-	if p.started {
+	if p.started && !p.inline {
 		p.cancel()
 		p.wg.Wait()
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/codec"
 	"github.com/weir-db/weir/internal/storage/embedded/memstore"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
 	"github.com/weir-db/weir/internal/vec"
@@ -163,6 +164,47 @@ type valueTest struct {
 	p      *storage.Predicate
 	col    memstore.Col
 	onTime bool
+}
+
+// between returns the integers i, least to most, for which i / 10^scale passes the test; ok is
+// false for tests that are not one such range. Division rounds correctly, so it keeps the
+// order, and the ends are found by trying neighbours of the nearest integer.
+func (t *valueTest) between(scale int) (least, most int64, ok bool) {
+	if len(t.p.Values) != 1 {
+		return 0, 0, false
+	}
+	x, p := t.p.Values[0].Float, codec.Pow10(scale)
+	const limit = 1 << 52
+	if !(math.Abs(x*p) < limit) { // NaN too
+		return 0, 0, false
+	}
+	from := int64(math.Floor(x * p)) // the least that is not below x
+	for float64(from)/p >= x {
+		from--
+	}
+	for float64(from)/p < x {
+		from++
+	}
+	past := from // the least that is above x
+	for float64(past)/p <= x {
+		past++
+	}
+	switch t.p.Op {
+	case storage.Eq:
+		if past == from {
+			return 0, 0, false
+		}
+		return from, past - 1, true
+	case storage.Lt:
+		return math.MinInt64, from - 1, true
+	case storage.Le:
+		return math.MinInt64, past - 1, true
+	case storage.Gt:
+		return past, math.MaxInt64, true
+	case storage.Ge:
+		return from, math.MaxInt64, true
+	}
+	return 0, 0, false
 }
 
 // mask clears the flags of rows that fail the test.

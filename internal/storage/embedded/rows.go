@@ -5,7 +5,6 @@ import (
 	"container/heap"
 	"context"
 	"math"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -77,7 +76,7 @@ func (s *rowScanner) start() {
 	// The workers outlive a call of Next, so they stop by Close and not by its context.
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	size := s.lotSize()
-	workers := max(1, min(runtime.GOMAXPROCS(0), (len(s.p.ids)+size-1)/size))
+	workers := min(s.p.workers(), (len(s.p.ids)+size-1)/size)
 	s.streams = make(chan *rowStream, workers)
 	var mu sync.Mutex // guards ids, and keeps the streams in the order of their lots
 	ids := s.p.ids
@@ -100,7 +99,7 @@ func (s *rowScanner) start() {
 	}
 	for range workers {
 		s.wg.Go(func() {
-			r := rowReader{w: worker{p: s.p, keep: true}}
+			r := rowReader{w: worker{p: s.p}}
 			for {
 				lot, stream := take()
 				if stream == nil {
@@ -257,7 +256,22 @@ func ownBatch(p *plan, s *span, id series.ID) (*vec.Batch, error) {
 		}
 		b.Columns[i] = v.vector(0, n)
 	}
+	if !s.some {
+		handOver(s.run)
+	}
 	return b, nil
+}
+
+// handOver makes sure that the slices of a run, which a batch shares, are not decoded into again.
+func handOver(r run) {
+	switch r := r.(type) {
+	case *segmentRun:
+		if r.data != nil {
+			r.data.handed = true
+		}
+	case *subRun:
+		handOver(r.run)
+	}
 }
 
 func constVector(c *scanColumn, v *series.View, id series.ID, n int) *vec.Vector {

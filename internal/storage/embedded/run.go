@@ -4,6 +4,7 @@ import (
 	"slices"
 	"unsafe"
 
+	"github.com/weir-db/weir/internal/storage/embedded/codec"
 	"github.com/weir-db/weir/internal/storage/embedded/memstore"
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -19,6 +20,9 @@ type run interface {
 	versions() ([]int64, error)
 	// column fills into with a value column; rows that lack it are null.
 	column(c memstore.Col, into *values) error
+	// scaled fills into with a column of doubles as integers and a scale, if it is
+	// stored so; ok is false if not, and then into is not changed.
+	scaled(c memstore.Col, into *values) (ok bool, err error)
 	// stats returns what is known of a value column without reading it, or nil. bounds
 	// may be those of a larger set of rows: good to exclude, not to answer. Both are
 	// valid until the next call of either.
@@ -36,6 +40,11 @@ type values struct {
 	nulls    []bool // nil if no value is null
 	constant bool   // slot 0 is every row
 	allNull  bool   // and nothing else is set
+
+	// scaled says that the doubles are ints / 10^scale, none null, and that no sum of those of
+	// a block overflows. Only those who ask for it get it (see span.numbers).
+	scaled bool
+	scale  int
 }
 
 // blockStats is the statistics of a block of one column; First and Last are by time.
@@ -43,7 +52,8 @@ type values struct {
 type blockStats struct {
 	rows, nonNull    int
 	hasMinMax        bool // false when all values are null
-	hasSum           bool
+	hasSum, hasM2    bool
+	m2               float64 // sum of squared distances from the mean
 	minBits, maxBits uint64
 	minStr, maxStr   string
 	sumBits          uint64
@@ -69,6 +79,8 @@ func (r *memRun) versions() ([]int64, error) { return r.c.Versions(), nil }
 func (r *memRun) stats(memstore.Col) *blockStats { return nil }
 
 func (r *memRun) bounds(memstore.Col) *blockStats { return nil }
+
+func (r *memRun) scaled(memstore.Col, *values) (bool, error) { return false, nil }
 
 func (r *memRun) column(c memstore.Col, into *values) error {
 	*into = values{kind: c.Kind}
@@ -131,6 +143,16 @@ func (v *values) vector(lo, hi int) *vec.Vector {
 	return vec.OfInts(t, v.ints[lo:hi], nulls)
 }
 
+// unscale makes doubles of integers and a scale.
+func (v *values) unscale() {
+	if !v.scaled {
+		return
+	}
+	v.scaled, v.floats = false, make([]float64, len(v.ints))
+	codec.Divide(v.floats, v.ints, v.scale)
+	v.ints = nil
+}
+
 // isNull reports whether row i is null.
 func (v *values) isNull(i int) bool {
 	if v.allNull {
@@ -144,8 +166,12 @@ func (v *values) isNull(i int) bool {
 
 // gather returns the picked rows as new slices.
 func (v *values) gather(pick []int32) values {
-	out := values{kind: v.kind, allNull: v.allNull, constant: v.constant}
+	out := values{kind: v.kind, allNull: v.allNull, constant: v.constant, scaled: v.scaled, scale: v.scale}
 	if v.allNull {
+		return out
+	}
+	if v.scaled {
+		out.ints = pickFrom(v.ints, pick)
 		return out
 	}
 	if v.constant {
@@ -254,6 +280,8 @@ func (m *mergedRun) versions() ([]int64, error) { return m.vs, nil }
 func (m *mergedRun) stats(memstore.Col) *blockStats { return nil }
 
 func (m *mergedRun) bounds(memstore.Col) *blockStats { return nil }
+
+func (m *mergedRun) scaled(memstore.Col, *values) (bool, error) { return false, nil }
 
 func (m *mergedRun) column(c memstore.Col, into *values) error {
 	parts := make([]values, len(m.sources))

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"math"
+	"runtime"
 	"slices"
 	"sync/atomic"
 
@@ -28,11 +29,14 @@ type plan struct {
 	keys     []scanColumn // of an aggregation
 	aggs     []aggColumn
 	bin      int64 // width of the time key, 0 if there is none
+	newest   int64 // how many of the greatest bins are wanted, 0 if all are
+	oldest   int64 // how many of the least
 	limit    int64
 	segments []*segmentScan // that overlap the time range, oldest first
 	deletes  []subjected    // that sources may be subject to
 	cleared  wal.Position   // of a plan whose rows become a segment: deletions up to here are done
 	held     []*segmentFile // besides segments, of a deletion that is counted
+	part     bool           // segments are held by another plan
 
 	rowBytes int64 // decoded bytes per row of the columns read, as metering counts them
 	stats    scanStats
@@ -175,6 +179,9 @@ func (p *plan) aggregation(a *storage.Aggregation) error {
 		}
 		p.keys = append(p.keys, c)
 	}
+	if p.bin > 0 {
+		p.newest, p.oldest = a.NewestBins, a.OldestBins
+	}
 	for _, agg := range a.Aggs {
 		c := aggColumn{fn: agg.Func}
 		if agg.Func != storage.CountRows {
@@ -205,12 +212,98 @@ type worker struct {
 
 	segmentRuns []*segmentRun
 	usedRuns    int
-	shared      []*blockData // of several series: the last one of each segment
-	keep        bool         // buffers are handed on in batches: decode into new ones
+	shared      [][2]*blockData // of several series: the latest two of each segment
+	keep        bool            // buffers are handed on in batches: decode into new ones
 
 	rowMask []bool
 	picked  []int32
 	scratch values
+}
+
+// within returns the plan for a part of its time range. It holds no segments: those of p
+// serve it.
+func (p *plan) within(from, to int64) *plan {
+	return &plan{table: p.table, view: p.view, series: p.series, schema: p.schema, from: from, to: to, ids: p.ids, tests: p.tests,
+		columns: p.columns, keys: p.keys, aggs: p.aggs, bin: p.bin, segments: p.segments, deletes: p.deletes, cleared: p.cleared, rowBytes: p.rowBytes, part: true}
+}
+
+// times returns the part of the plan's time range outside of which there are no rows; ok is false
+// if there are none.
+func (p *plan) times() (from, to int64, ok bool) {
+	least, most := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, s := range p.segments {
+		for _, id := range p.ids {
+			if n := s.find(id); n >= 0 {
+				least, most = min(least, s.min[n]), max(most, s.max[n])
+			}
+		}
+	}
+	for _, m := range p.stores() {
+		if m.Rows() > 0 {
+			a, b := m.Times()
+			least, most = min(least, a), max(most, b)
+		}
+	}
+	if least > most {
+		return 0, 0, false
+	}
+	from, to = max(p.from, least), p.to
+	if most < math.MaxInt64 {
+		to = min(to, most+1)
+	}
+	return from, to, from < to
+}
+
+// stores returns the memory stores that the plan reads.
+func (p *plan) stores() []*memstore.Store {
+	stores := make([]*memstore.Store, 0, 1+len(p.view.frozen))
+	for _, f := range p.view.frozen {
+		stores = append(stores, f.Store)
+	}
+	if p.view.active != nil {
+		stores = append(stores, p.view.active)
+	}
+	return stores
+}
+
+func (s *scanStats) add(o *scanStats) {
+	s.rows.Add(o.rows.Load())
+	s.bytes.Add(o.bytes.Load())
+	s.blocksRead.Add(o.blocksRead.Load())
+	s.blocksSkipped.Add(o.blocksSkipped.Load())
+}
+
+// effort is about how many values a scan reads, as far as that is known without looking.
+func (p *plan) effort() int64 {
+	columns := int64(max(1, len(p.columns)+len(p.aggs)+len(p.tests)))
+	rows := 0.0
+	within := func(n, least, most int64, series int) {
+		if n == 0 || series == 0 {
+			return
+		}
+		part := 1.0
+		if span := float64(most) - float64(least); span > 0 {
+			part = (float64(min(most, p.to)) - float64(max(least, p.from))) / span
+		}
+		rows += float64(n) * min(max(part, 0), 1) * min(1, float64(len(p.ids))/float64(series))
+	}
+	for _, s := range p.segments {
+		least, most := s.Span()
+		within(s.Rows(), least, most, s.NumSeries())
+	}
+	for _, m := range p.stores() {
+		least, most := m.Times()
+		within(m.Rows(), least, most, int(m.SeriesCount()))
+	}
+	return int64(min(rows, 1<<50)) * columns
+}
+
+// workerEffort is what makes another worker worth its start.
+const workerEffort = 50_000
+
+// workers returns how many goroutines should share the scan.
+func (p *plan) workers() int {
+	return int(max(1, min(int64(runtime.GOMAXPROCS(0)), int64(len(p.ids)), p.effort()/workerEffort)))
 }
 
 // span is a stretch of a run that a scan reads: rows lo <= i < hi, or of these only
@@ -379,6 +472,12 @@ func (w *worker) filter(s *span) error {
 			return nil
 		}
 	}
+	if len(w.p.tests) == 1 && !w.p.tests[0].onTime {
+		done, err := w.pick(s, &w.p.tests[0])
+		if done || err != nil {
+			return err
+		}
+	}
 	n, _, _ := s.span()
 	w.rowMask = slices.Grow(w.rowMask[:0], n)[:n]
 	for i := range w.rowMask {
@@ -404,19 +503,56 @@ func (w *worker) filter(s *span) error {
 			w.picked = append(w.picked, int32(i))
 		}
 	}
-	switch len(w.picked) {
+	s.keep(w.picked)
+	return nil
+}
+
+// keep leaves only the picked rows of the span.
+func (s *span) keep(picked []int32) {
+	switch len(picked) {
 	case s.hi - s.lo: // all of them
 	case 0:
 		s.hi = s.lo
 	default:
-		s.some, s.picked = true, w.picked
+		s.some, s.picked = true, picked
 	}
-	return nil
+}
+
+// pick applies a test to integers and their scale, if the column is stored so and the test
+// can be.
+func (w *worker) pick(s *span, t *valueTest) (done bool, err error) {
+	v := &w.scratch
+	ok, err := s.scaled(t.col, v)
+	if !ok || err != nil {
+		return false, err
+	}
+	least, most, ok := t.between(v.scale)
+	if !ok {
+		return false, nil
+	}
+	w.picked = slices.Grow(w.picked[:0], s.hi-s.lo+1)[:s.hi-s.lo+1]
+	n := 0
+	span := uint64(most) - uint64(least)
+	for i, x := range v.ints[s.lo:s.hi] {
+		w.picked[n] = int32(s.lo + i)
+		if uint64(x)-uint64(least) <= span { // no branch: it sets n
+			n++
+		}
+	}
+	s.keep(w.picked[:n])
+	return true, nil
 }
 
 // values reads a value column or time for the rows of a span; the result has
 // exactly those rows.
 func (s *span) values(c *scanColumn, into *values) error {
+	if s.some { // fewer to divide
+		if err := s.numbers(c, into); err != nil {
+			return err
+		}
+		into.unscale()
+		return nil
+	}
 	if c.Role == storage.TimeColumn {
 		times, err := s.times()
 		if err != nil {
@@ -425,6 +561,26 @@ func (s *span) values(c *scanColumn, into *values) error {
 		*into = values{kind: vec.Timestamp, ints: times}
 	} else if err := s.column(c.col, into); err != nil {
 		return err
+	}
+	into.slice(s.lo, s.hi)
+	return nil
+}
+
+// numbers is like values, but leaves doubles as integers and a scale where they are
+// stored so.
+func (s *span) numbers(c *scanColumn, into *values) error {
+	if c.Role == storage.TimeColumn {
+		times, err := s.times()
+		if err != nil {
+			return err
+		}
+		*into = values{kind: vec.Timestamp, ints: times}
+	} else if ok, err := s.scaled(c.col, into); err != nil {
+		return err
+	} else if !ok {
+		if err := s.column(c.col, into); err != nil {
+			return err
+		}
 	}
 	if s.some {
 		*into = into.gather(s.picked)
@@ -436,6 +592,10 @@ func (s *span) values(c *scanColumn, into *values) error {
 
 func (v *values) slice(lo, hi int) {
 	if v.allNull || v.constant {
+		return
+	}
+	if v.scaled {
+		v.ints = v.ints[lo:hi]
 		return
 	}
 	if v.nulls != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-db/weir/internal/storage/embedded/memstore"
 	"github.com/weir-db/weir/internal/storage/embedded/segment"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
+	"github.com/weir-db/weir/internal/vec"
 )
 
 // segmentFile is a live segment. It is opened when it is first read. Scans hold it
@@ -171,7 +172,7 @@ func (f *segmentFile) load(ctx context.Context, t *table) (*segmentIndex, error)
 	if idx := f.index.Load(); idx != nil {
 		return idx, nil
 	}
-	r, err := segment.Open(ctx, f.store.objects, f.meta.Name)
+	r, err := segment.Open(ctx, f.store.objects, f.meta.Name, f.store.cache)
 	if fault.KindOf(err) == fault.NotFound {
 		// The caller asked for a table, which is there; only its file is not.
 		err = &segment.CorruptError{Path: f.meta.Name, Err: errors.New("the file is missing")}
@@ -330,6 +331,9 @@ func (p *plan) readSegments(ctx context.Context, files []*segmentFile) (ok bool,
 
 // release lets the plan's segments go. It may be called twice.
 func (p *plan) release() {
+	if p.part {
+		return
+	}
 	for _, s := range p.segments {
 		s.file.release()
 	}
@@ -412,16 +416,28 @@ type blockData struct {
 	versions []int64
 	state    [2]bool // times and versions are read
 	columns  []segment.Data
-	read     []bool
+	read     []readState
+	scales   []int // exponents of columns read as integers
+	handed   bool  // somebody else has the slices: they are not used again
 }
+
+// readState is how a column of a blockData was read.
+type readState uint8
+
+const (
+	notRead    readState = iota
+	readPlain            // as it is
+	readScaled           // doubles as integers and a scale
+	readBoth
+)
 
 func (d *blockData) reset(idx *segmentIndex, block int) {
 	n := len(idx.Columns())
 	d.idx, d.block, d.state, d.starts = idx, block, [2]bool{}, d.starts[:0]
 	if cap(d.columns) < n {
-		d.columns, d.read = make([]segment.Data, n), make([]bool, n)
+		d.columns, d.read, d.scales = make([]segment.Data, n), make([]readState, n), make([]int, n)
 	}
-	d.columns, d.read = d.columns[:n], d.read[:n]
+	d.columns, d.read, d.scales = d.columns[:n], d.read[:n], d.scales[:n]
 	clear(d.read)
 }
 
@@ -450,6 +466,10 @@ func (w *worker) ownBlock(idx *segmentIndex, block int) *blockData {
 		w.blocks = append(w.blocks, &blockData{})
 	}
 	d := w.blocks[w.usedBlocks]
+	if d.handed {
+		d = &blockData{}
+		w.blocks[w.usedBlocks] = d
+	}
 	w.usedBlocks++
 	d.reset(idx, block)
 	return d
@@ -459,18 +479,23 @@ func (w *worker) ownBlock(idx *segmentIndex, block int) *blockData {
 // after the other: the last one of each segment is kept.
 func (w *worker) sharedBlock(s *segmentScan, block int) *blockData {
 	for len(w.shared) <= s.ordinal {
-		w.shared = append(w.shared, nil)
+		w.shared = append(w.shared, [2]*blockData{})
 	}
-	d := w.shared[s.ordinal]
+	pair := &w.shared[s.ordinal]
+	d := pair[0]
 	if d == nil || d.block != block {
-		d = &blockData{} // others may still use the one before
+		// A series may go on from the block before into this one, so that one is kept.
+		d = pair[1]
+		if d == nil || d.handed || w.keep {
+			d = &blockData{}
+		}
+		pair[0], pair[1] = d, pair[0]
 		d.reset(s.segmentIndex, block)
 		at := int32(0)
 		for _, r := range s.Block(block).Runs {
 			d.starts = append(d.starts, at)
 			at += r.Rows
 		}
-		w.shared[s.ordinal] = d
 	}
 	return d
 }
@@ -549,12 +574,16 @@ func (r *segmentRun) column(c memstore.Col, into *values) error {
 		into.allNull = true
 		return nil
 	}
-	if !d.read[n] {
+	switch d.read[n] {
+	case notRead:
 		if err := d.idx.Column(d.block, n, &d.columns[n]); err != nil {
 			return err
 		}
-		d.read[n] = true
+		d.read[n] = readPlain
 		r.counted()
+	case readScaled:
+		d.columns[n].Unscale(d.scales[n])
+		d.read[n] = readBoth
 	}
 	data := &d.columns[n]
 	if data.AllNull() {
@@ -564,6 +593,30 @@ func (r *segmentRun) column(c memstore.Col, into *values) error {
 	into.ints, into.floats, into.bools, into.strs, into.nulls = data.Ints, data.Floats, data.Bools, data.Strs, data.Nulls
 	into.slice(r.lo, r.hi)
 	return nil
+}
+
+func (r *segmentRun) scaled(c memstore.Col, into *values) (bool, error) {
+	n := r.idx.column(c)
+	if n < 0 || c.Kind != vec.Double || !r.idx.MayScale(r.block, n) {
+		return false, nil
+	}
+	d := r.opened()
+	if d.read[n] == notRead {
+		scale, ok, err := d.idx.Scaled(d.block, n, &d.columns[n])
+		if err != nil {
+			return false, err
+		}
+		d.read[n], d.scales[n] = readPlain, scale
+		if ok {
+			d.read[n] = readScaled
+		}
+		r.counted()
+	}
+	if d.read[n] == readPlain {
+		return false, nil
+	}
+	*into = values{kind: c.Kind, scaled: true, scale: d.scales[n], ints: d.columns[n].Ints[r.lo:r.hi]}
+	return true, nil
 }
 
 func (r *segmentRun) stats(c memstore.Col) *blockStats {
@@ -599,6 +652,7 @@ func (r *segmentRun) bounds(c memstore.Col) *blockStats {
 	r.known.nonNull = int(known.NonNull)
 	r.known.hasMinMax, r.known.minBits, r.known.maxBits = known.HasRange && !isText(c), known.Min, known.Max
 	r.known.hasSum, r.known.sumBits = known.HasSum, known.Sum
+	r.known.hasM2, r.known.m2 = known.HasM2, known.M2
 	return &r.known
 }
 

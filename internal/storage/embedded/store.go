@@ -16,6 +16,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/segment"
 	"github.com/weir-db/weir/internal/storage/embedded/wal"
 	"github.com/weir-db/weir/internal/vfs"
 )
@@ -29,6 +30,7 @@ type Options struct {
 
 	Clock            *clock.Clock // nil: the machine's
 	MemoryLimitBytes int64        // of rows in memory; default 1 GiB. From half of it on rows are flushed.
+	CacheBytes       int64        // of segments' blocks that were read; default an eighth of MemoryLimitBytes
 	LogLimitBytes    int64        // of log that a restart would replay; default 256 MiB
 	LogFileBytes     int64        // of each file of the log; default 64 MiB, at most half of LogLimitBytes
 	Log              *slog.Logger // nil: discard
@@ -42,6 +44,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MemoryLimitBytes <= 0 {
 		o.MemoryLimitBytes = 1 << 30
+	}
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = o.MemoryLimitBytes / 8
 	}
 	if o.LogLimitBytes <= 0 {
 		o.LogLimitBytes = 256 << 20
@@ -78,6 +83,7 @@ type Store struct {
 	objects     objstore.Store
 	nextSegment atomic.Uint64 // number of the latest segment
 	open        openSegments
+	cache       *segment.Cache
 
 	memory atomic.Int64 // bytes in all tables' memory stores
 
@@ -100,6 +106,12 @@ type Store struct {
 	workers sync.WaitGroup
 }
 
+// CacheStats is what the cache of blocks holds and how often it served.
+type CacheStats = segment.CacheStats
+
+// CacheStats tells how the cache of blocks does.
+func (s *Store) CacheStats() CacheStats { return s.cache.Stats() }
+
 // Open opens the store in a folder, or makes one. A folder that another process has
 // open is an error of kind fault.Conflict.
 func Open(ctx context.Context, o Options) (*Store, error) {
@@ -112,6 +124,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
 		}
 	}
+	s.cache = segment.NewCache(o.CacheBytes)
 	s.open.limit, s.open.files = o.MemoryLimitBytes/8, map[*segmentFile]int64{}
 	var err error
 	if s.lock, err = s.fs.Lock("lock"); errors.Is(err, vfs.ErrLocked) {

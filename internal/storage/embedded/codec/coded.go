@@ -262,7 +262,7 @@ func (e *Encoder) appendCoded(dst []byte, seq []int64, p codePlan) []byte {
 // that were encoded without tables; it is not safe for concurrent use.
 type Decoder struct {
 	Tables        *Tables // of the column that the block is of
-	ints          []int64
+	ints, lists   []int64
 	first, second half
 }
 
@@ -390,8 +390,8 @@ func (d *Decoder) changes(dst []int64, r reader) ([]byte, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	lists := make([]int64, 2*n)
-	gaps, steps := lists[:n], lists[n:]
+	d.lists = slices.Grow(d.lists[:0], 2*n)[:2*n]
+	gaps, steps := d.lists[:n], d.lists[n:]
 	rest, err := d.part(gaps, r.src)
 	if err == nil {
 		rest, err = d.part(steps, rest)

@@ -32,7 +32,10 @@ type Reader struct {
 	blocks           []Block
 	chunks           []chunk
 	tables           []*codec.Tables // of each column
-	offsets          []int64         // of chunks
+	units            []unit
+	unitOf           []int32 // of each chunk
+	cache            *Cache  // or nil
+	offsets          []int64 // of chunks
 	seriesAt         int64
 	seriesLen        int64
 	seriesCRC        uint32
@@ -41,13 +44,14 @@ type Reader struct {
 // maxSection bounds the plain size of the series table and the index.
 const maxSection = 2 << 30
 
-// Open opens the segment of that key. Damage is a *CorruptError.
-func Open(ctx context.Context, store objstore.Store, key string) (*Reader, error) {
+// Open opens the segment of that key; chunks are read through the cache, if it is not nil.
+// Damage is a *CorruptError.
+func Open(ctx context.Context, store objstore.Store, key string, cache *Cache) (*Reader, error) {
 	o, err := store.Open(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{key: key, object: o}
+	r := &Reader{key: key, object: o, cache: cache}
 	if err := r.readFooter(); err != nil {
 		o.Close()
 		return nil, err
@@ -56,7 +60,10 @@ func Open(ctx context.Context, store objstore.Store, key string) (*Reader, error
 }
 
 // Close closes the object. No read may be under way.
-func (r *Reader) Close() error { return r.object.Close() }
+func (r *Reader) Close() error {
+	r.dropUnits()
+	return r.object.Close()
+}
 
 // Key returns the object's key.
 func (r *Reader) Key() string { return r.key }
@@ -240,6 +247,10 @@ func (r *Reader) readInto(b []byte, at int64, crc uint32) error {
 		}
 		return fmt.Errorf("read segment %s: %w", r.key, err)
 	}
+	return r.verify(b, at, crc)
+}
+
+func (r *Reader) verify(b []byte, at int64, crc uint32) error {
 	if got := crc32.Checksum(b, castagnoli); got != crc {
 		return r.corrupt(at, fmt.Errorf("checksum %08x, want %08x", got, crc))
 	}
@@ -382,6 +393,7 @@ func (r *Reader) place() error {
 	if at != r.seriesAt {
 		return fmt.Errorf("chunks end at byte %d, the series table begins at %d", at, r.seriesAt)
 	}
+	r.makeUnits()
 	return nil
 }
 
@@ -417,6 +429,11 @@ func (r *Reader) chunkBytes(buf *buffers, block, c int) ([]byte, int64, error) {
 	ch := &r.chunks[i]
 	if ch.length == 0 {
 		return nil, r.offsets[i], nil
+	}
+	u := &r.units[r.unitOf[i]]
+	if b := r.unitBytesOf(u); b != nil {
+		b = b[r.offsets[i]-u.at:][:ch.length]
+		return b, r.offsets[i], r.verify(b, r.offsets[i], ch.crc)
 	}
 	buf.raw = slices.Grow(buf.raw[:0], int(ch.length))[:ch.length]
 	return buf.raw, r.offsets[i], r.readInto(buf.raw, r.offsets[i], ch.crc)
@@ -540,6 +557,57 @@ func (r *Reader) Column(block, column int, d *Data) error {
 		return r.corrupt(at, cmpErr(err, rest))
 	}
 	return nil
+}
+
+// MayScale reports whether Scaled may give integers: no row is null, and the integers and
+// their sum fit 64 bits.
+func (r *Reader) MayScale(block, column int) bool {
+	s := r.Stats(block, column)
+	return s.HasRange && int(s.NonNull) == r.blocks[block].Rows
+}
+
+// scaledLimit bounds the integers of Scaled, so that those of a block can be added up.
+const scaledLimit = 1 << 50
+
+// Scaled reads a column of doubles like Column, but as integers if it is stored so: then ok
+// is true, and row i is d.Ints[i] / 10^scale.
+func (r *Reader) Scaled(block, column int, d *Data) (scale int, ok bool, err error) {
+	buf := rawBuffers.Get().(*buffers)
+	defer rawBuffers.Put(buf)
+	b, at, err := r.chunkBytes(buf, block, 2+column)
+	if err != nil {
+		return 0, false, err
+	}
+	n := r.blocks[block].Rows
+	buf.decoder.Tables = r.tables[column]
+	var rest []byte
+	if len(b) > 1 && b[0] == validAll {
+		ints := slices.Grow(d.Ints[:0], n)[:n]
+		if scale, rest, ok, err = buf.decoder.Decimals(ints, b[1:]); ok {
+			s := r.Stats(block, column)
+			ok = max(math.Float64frombits(s.Max), -math.Float64frombits(s.Min))*codec.Pow10(scale) < scaledLimit
+		}
+		if ok {
+			*d = Data{Ints: ints, Floats: d.Floats}
+		}
+	}
+	if !ok && err == nil {
+		if b == nil {
+			*d = Data{}
+			return 0, false, nil
+		}
+		rest, err = decodeData(b, r.columns[column].Type.Kind, n, d, &buf.decoder)
+	}
+	if err != nil || len(rest) > 0 {
+		return 0, false, r.corrupt(at, cmpErr(err, rest))
+	}
+	return scale, ok, nil
+}
+
+// Unscale adds the doubles to a column that Scaled gave as integers.
+func (d *Data) Unscale(scale int) {
+	d.Floats = slices.Grow(d.Floats[:0], len(d.Ints))[:len(d.Ints)]
+	codec.Divide(d.Floats, d.Ints, scale)
 }
 
 // decodeData decodes a chunk of n rows.

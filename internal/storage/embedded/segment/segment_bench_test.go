@@ -78,7 +78,7 @@ func BenchmarkOpen(b *testing.B) {
 		b.Run(s.String(), func(b *testing.B) {
 			store := stored(b, s)
 			for b.Loop() {
-				r, err := Open(b.Context(), store, "s")
+				r, err := Open(b.Context(), store, "s", nil)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -104,7 +104,7 @@ func stored(b *testing.B, s shape) objstore.Store {
 func BenchmarkRead(b *testing.B) {
 	for _, s := range shapes {
 		b.Run(s.String(), func(b *testing.B) {
-			r, err := Open(b.Context(), stored(b, s), "s")
+			r, err := Open(b.Context(), stored(b, s), "s", nil)
 			if err != nil {
 				b.Fatal(err)
 			}

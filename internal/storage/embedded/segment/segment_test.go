@@ -103,7 +103,7 @@ func write(t testing.TB, store objstore.Store, key string, parts []part) {
 
 func open(t testing.TB, store objstore.Store, key string) *Reader {
 	t.Helper()
-	r, err := Open(context.Background(), store, key)
+	r, err := Open(context.Background(), store, key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func flipEach(t *testing.T, whole []byte) {
 		store := objstore.NewMem()
 		store.Put(t.Context(), "bad", bytes.NewReader(b))
 		err := func() error {
-			r, err := Open(t.Context(), store, "bad")
+			r, err := Open(t.Context(), store, "bad", nil)
 			if err != nil {
 				return err
 			}
@@ -324,7 +324,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		store := objstore.NewMem()
 		store.Put(t.Context(), "x", bytes.NewReader(b))
-		if r, err := Open(t.Context(), store, "x"); err == nil {
+		if r, err := Open(t.Context(), store, "x", nil); err == nil {
 			r.Check()
 		}
 	})
