@@ -511,6 +511,12 @@ func clearChanged(v *vec.Vector, same []bool) {
 				same[i] = false
 			}
 		}
+	case v.Type.Kind.Storage() == vec.StoreFloats && v.Nulls == nil:
+		for i := 1; i < len(same); i++ {
+			if x, y := v.Floats[i], v.Floats[i-1]; x != y && (x == x || y == y) {
+				same[i] = false
+			}
+		}
 	default:
 		for i := 1; i < len(same); i++ {
 			if same[i] && !vec.Equal(v, i, v, i-1) {

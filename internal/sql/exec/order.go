@@ -108,16 +108,17 @@ func (o *sortOp) close() {
 // twice as many as it needs it sorts them and drops the rest; a row that is not
 // before the last of the kept ones is not gathered at all.
 type topOp struct {
-	f     *frame
-	in    operator
-	types []vec.Type
-	keys  *sortSpec
-	n     int
-	mem   charge
-	rows  *rows
-	key   *rows         // the keys of rows
-	bound []*vec.Vector // keys of one row that n rows are not after; nil at first
-	out   *emitter
+	f      *frame
+	in     operator
+	types  []vec.Type
+	keys   *sortSpec
+	n      int
+	mem    charge
+	rows   *rows
+	key    *rows         // the keys of rows
+	sorted *sorter       // once memory does not hold them
+	bound  []*vec.Vector // keys of one row that n rows are not after; nil at first
+	out    batches
 }
 
 func newTopN(f *frame, n *plan.TopN) (operator, error) {
@@ -137,9 +138,8 @@ func (o *topOp) next(ctx context.Context) (*vec.Batch, error) {
 		if err := o.gather(ctx); err != nil {
 			return nil, err
 		}
-		o.out = &emitter{b: o.rows.batch()}
 	}
-	return o.out.next(o.f.run.opt.BatchRows), nil
+	return o.out.next(ctx)
 }
 
 func (o *topOp) gather(ctx context.Context) error {
@@ -162,12 +162,43 @@ func (o *topOp) gather(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := o.mem.set(o.rows.sizeBytes() + o.key.sizeBytes()); err != nil {
+		size := o.rows.sizeBytes() + o.key.sizeBytes()
+		if o.mem.full(size) {
+			return o.sortAll(ctx)
+		}
+		if err := o.mem.set(size); err != nil {
 			return err
 		}
 	}
-	return o.shrink(ctx)
+	if err := o.shrink(ctx); err != nil {
+		return err
+	}
+	o.out = &emitted{emitter{b: o.rows.batch()}, o.f.run.opt.BatchRows}
+	return nil
 }
+
+// sortAll is for more rows than memory holds: it sorts what is kept and all that is left of the input. What is
+// kept is in the order of the input, or sorted, so that ties stay as they are.
+func (o *topOp) sortAll(ctx context.Context) error {
+	o.sorted = newSorter(o.f, o.keys, o.types, &o.mem)
+	kept := o.rows.batch()
+	o.rows, o.key = nil, nil
+	if err := o.sorted.put(ctx, kept); err != nil {
+		return err
+	}
+	if err := o.sorted.add(ctx, o.in); err != nil {
+		return err
+	}
+	out, err := o.sorted.finish(ctx)
+	if err != nil {
+		return err
+	}
+	o.out = &limitOp{in: asOperator{out}, left: int64(o.n)}
+	return nil
+}
+
+// asOperator is batches as an operator.
+type asOperator struct{ batches }
 
 // take gathers the rows of b that may be among the first.
 func (o *topOp) take(b *vec.Batch, keys []*vec.Vector) {
@@ -224,6 +255,9 @@ func (o *topOp) shrink(ctx context.Context) error {
 
 func (o *topOp) close() {
 	o.in.close()
+	if o.sorted != nil {
+		o.sorted.close()
+	}
 	o.mem.release()
-	o.out = &emitter{b: &vec.Batch{}}
+	o.out = noRows{}
 }

@@ -96,6 +96,10 @@ func (s *sortSpec) orderChunks(ctx context.Context, kv keyVectors, workers int) 
 	if err := o.number(); err != nil {
 		return nil, err
 	}
+	inOrder, err := o.inOrder()
+	if err != nil || inOrder {
+		return allRows(kv.n), err
+	}
 	if o.diff != 0 {
 		if err := (radix{ctx, o.workers}).sort(o.items, make([]sortItem, kv.n), o.diff); err != nil {
 			return nil, err
@@ -176,6 +180,23 @@ func (o *ordering) number() error {
 		}
 		return nil
 	})
+}
+
+// inOrder reports whether the rows are in order as they stand, as those of a table often are.
+func (o *ordering) inOrder() (bool, error) {
+	compare := o.spec.comparer(&o.keys, o.left)
+	for i := 1; i < len(o.items); i++ {
+		if i%sortChunk == 0 {
+			if err := o.ctx.Err(); err != nil {
+				return false, err
+			}
+		}
+		a, b := o.items[i-1].val, o.items[i].val
+		if a > b || a == b && o.left < len(o.spec.desc) && compare(int32(i-1), int32(i)) > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // describe finds out what the numbers of a key have in common.

@@ -15,6 +15,7 @@ type sorter struct {
 	keys  *sortSpec
 	types []vec.Type // of the rows
 	mem   *charge
+	most  int // rows in a batch that leaves
 
 	// Keys that are not columns are computed once, as they may be random, and carried behind the rows.
 	carried []int      // their numbers
@@ -32,7 +33,7 @@ type batches interface {
 }
 
 func newSorter(f *frame, keys *sortSpec, types []vec.Type, mem *charge) *sorter {
-	s := &sorter{f: f, keys: keys, types: types, mem: mem, kept: types[:len(types):len(types)]}
+	s := &sorter{f: f, keys: keys, types: types, mem: mem, most: f.run.opt.BatchRows, kept: types[:len(types):len(types)]}
 	for k, e := range keys.exprs {
 		if c, ok := e.node.(columnEval); ok {
 			s.at = append(s.at, int(c))
@@ -53,32 +54,34 @@ func (s *sorter) add(ctx context.Context, in operator) error {
 		if err != nil || b == nil {
 			return err
 		}
-		if len(s.carried) > 0 {
-			columns := append(make([]*vec.Vector, 0, len(s.kept)), b.Columns...)
-			for _, k := range s.carried {
-				v, err := s.keys.exprs[k].eval(ctx, s.f, b)
-				if err != nil {
-					return err
-				}
-				columns = append(columns, retype(v, s.keys.exprs[k].t))
-			}
-			b = &vec.Batch{Len: b.Len, Columns: columns}
-		}
-		s.store.append(b)
-		size := s.store.sizeBytes() + s.keys.sortBytes(s.store.n)
-		if s.mem.full(size) || s.store.n > maxStored {
-			if err := s.spill(ctx); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := s.mem.set(size); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
+		if err := s.put(ctx, b); err != nil {
 			return err
 		}
 	}
+}
+
+// put takes the rows of b.
+func (s *sorter) put(ctx context.Context, b *vec.Batch) error {
+	if len(s.carried) > 0 {
+		columns := append(make([]*vec.Vector, 0, len(s.kept)), b.Columns...)
+		for _, k := range s.carried {
+			v, err := s.keys.exprs[k].eval(ctx, s.f, b)
+			if err != nil {
+				return err
+			}
+			columns = append(columns, retype(v, s.keys.exprs[k].t))
+		}
+		b = &vec.Batch{Len: b.Len, Columns: columns}
+	}
+	s.store.append(b)
+	size := s.store.sizeBytes() + s.keys.sortBytes(s.store.n)
+	if s.mem.full(size) || s.store.n > maxStored {
+		return s.spill(ctx)
+	}
+	if err := s.mem.set(size); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // maxStored keeps row numbers within their type.
@@ -92,7 +95,20 @@ func (s *sorter) sorted(ctx context.Context) (*storedRows, error) {
 		return nil, err
 	}
 	s.store.settle()
-	return &storedRows{rows: s.store, order: order, most: s.f.run.opt.BatchRows, workers: workers}, nil
+	if inPlace(order) {
+		return &storedRows{rows: s.store, most: s.most, workers: 1}, nil
+	}
+	return &storedRows{rows: s.store, order: order, most: s.most, workers: workers}, nil
+}
+
+// inPlace reports whether order is 0, 1, …; where it is not, that shows early as a rule.
+func inPlace(order []int32) bool {
+	for i, r := range order {
+		if int(r) != i {
+			return false
+		}
+	}
+	return true
 }
 
 // spill writes what is in memory to a run.
@@ -162,7 +178,7 @@ func (s *sorter) finish(ctx context.Context) (batches, error) {
 		rows.workers = 1
 		inputs = append(inputs, rows)
 	}
-	s.out = newMerge(s.f.run.opt.BatchRows, s.keys, s.at, s.kept, inputs)
+	s.out = newMerge(s.most, s.keys, s.at, s.kept, inputs)
 	if err := s.mem.set(size); err != nil {
 		return nil, err
 	}
@@ -257,6 +273,28 @@ func (o *emitted) next(ctx context.Context) (*vec.Batch, error) {
 
 func (o *emitted) close() { o.emitter = emitter{b: &vec.Batch{}} }
 
+// sequence is several batches one after the other.
+type sequence []batches
+
+func (o *sequence) next(ctx context.Context) (*vec.Batch, error) {
+	for len(*o) > 0 {
+		b, err := (*o)[0].next(ctx)
+		if b != nil || err != nil {
+			return b, err
+		}
+		(*o)[0].close()
+		*o = (*o)[1:]
+	}
+	return nil, nil
+}
+
+func (o *sequence) close() {
+	for _, in := range *o {
+		in.close()
+	}
+	*o = nil
+}
+
 // firstColumns leaves columns out.
 type firstColumns struct {
 	batches
@@ -274,8 +312,8 @@ func (o *firstColumns) next(ctx context.Context) (*vec.Batch, error) {
 // storedRows gives rows of a store in an order. Several workers gather a few batches ahead.
 type storedRows struct {
 	rows    *rowStore
-	order   []int32
-	most    int // rows in a batch
+	order   []int32 // nil: as they stand
+	most    int     // rows in a batch
 	workers int
 	at      int
 	ahead   []*vec.Batch
@@ -285,6 +323,9 @@ type storedRows struct {
 func (o *storedRows) next(ctx context.Context) (*vec.Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if o.order == nil {
+		return o.slice(), nil
 	}
 	if len(o.ahead) == 0 {
 		left := (len(o.order) - o.at + o.most - 1) / o.most
@@ -312,6 +353,22 @@ func (o *storedRows) next(ctx context.Context) (*vec.Batch, error) {
 	b := o.ahead[0]
 	o.ahead = o.ahead[1:]
 	return b, nil
+}
+
+// slice returns the next rows as they stand in the store, without copying.
+func (o *storedRows) slice() *vec.Batch {
+	if o.rows == nil || o.at == o.rows.n {
+		return nil
+	}
+	chunk, from := o.at>>chunkShift, o.at&(sortChunk-1)
+	size := min(sortChunk, o.rows.n-chunk<<chunkShift)
+	to := min(size, from+o.most)
+	b := &vec.Batch{Len: to - from, Columns: make([]*vec.Vector, len(o.rows.cols))}
+	for i, c := range o.rows.cols {
+		b.Columns[i] = c.chunk(chunk, size).Slice(from, to)
+	}
+	o.at += b.Len
+	return b
 }
 
 func (o *storedRows) close() { o.rows, o.order, o.ahead = nil, nil, nil }

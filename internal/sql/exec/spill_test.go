@@ -72,9 +72,11 @@ func rowTexts(t testing.TB, c *exec.Cursor) []string {
 
 var spilling = []string{
 	"SELECT i, f, k, time FROM d.t ORDER BY f, i DESC",
-	"SELECT k, i FROM d.t ORDER BY k DESC, f",   // ties keep their order
-	"SELECT i FROM d.t ORDER BY i % 7, i / 2",   // keys that are not columns
-	"SELECT ARRAY[i, 2], f FROM d.t ORDER BY 1", // nested, and a nested key
+	"SELECT k, i, f FROM d.t ORDER BY f, k LIMIT 3000",
+	"SELECT k, time, i FROM d.t ORDER BY k, time", // as it stands
+	"SELECT k, i FROM d.t ORDER BY k DESC, f",     // ties keep their order
+	"SELECT i FROM d.t ORDER BY i % 7, i / 2",     // keys that are not columns
+	"SELECT ARRAY[i, 2], f FROM d.t ORDER BY 1",   // nested, and a nested key
 	"SELECT k, CASE WHEN i % 5 > 0 THEN f END AS x FROM d.t ORDER BY x NULLS FIRST, i",
 	"SELECT k, CASE WHEN i % 5 > 0 THEN 'text ' || CAST(i AS varchar) END AS x, i FROM d.t ORDER BY x DESC, i",
 	"SELECT k, i, row_number() OVER (PARTITION BY k ORDER BY f, i), lag(f, 2) OVER (PARTITION BY k ORDER BY f, i) FROM d.t",
@@ -92,7 +94,7 @@ func TestSpillingMovesNoAnswer(t *testing.T) {
 		for _, opt := range []exec.Options{
 			{SpillAfterBytes: 1, BatchRows: 16}, // hundreds of runs, merged in several passes
 			{SpillAfterBytes: 60 << 10, BatchRows: 100},
-			{MemoryLimitBytes: 500 << 10, BatchRows: 64},
+			{MemoryLimitBytes: 800 << 10, BatchRows: 64},
 		} {
 			opt.Spill, opt.Analyze = space, true
 			c := openTable(t, table, sql, opt)

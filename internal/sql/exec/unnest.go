@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"slices"
 
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/vec"
@@ -148,6 +149,12 @@ func maskNulls(v *vec.Vector, nulls []bool) *vec.Vector {
 
 // gatherOrNull is Gather where -1 gives null.
 func gatherOrNull(v *vec.Vector, picks []int32) *vec.Vector {
+	if !slices.Contains(picks, -1) {
+		return v.Gather(picks)
+	}
+	if out := gatherFlatOrNull(v, picks); out != nil {
+		return out
+	}
 	c := newColumn(v.Type)
 	from := 0
 	flush := func(to int) {
@@ -162,11 +169,38 @@ func gatherOrNull(v *vec.Vector, picks []int32) *vec.Vector {
 			from = i + 1
 		}
 	}
-	if from == 0 {
-		return v.Gather(picks)
-	}
 	flush(len(picks))
 	return c.vector()
+}
+
+// gatherFlatOrNull is gatherOrNull of flat numbers and strings; nil for others.
+func gatherFlatOrNull(v *vec.Vector, picks []int32) *vec.Vector {
+	if v.Form != vec.Flat {
+		return nil
+	}
+	nulls := make([]bool, len(picks))
+	for k, p := range picks {
+		nulls[k] = p < 0 || v.Nulls != nil && v.Nulls[p]
+	}
+	switch v.Type.Kind.Storage() {
+	case vec.StoreInts:
+		return vec.OfInts(v.Type, pickOrZero(v.Ints, picks), nulls)
+	case vec.StoreFloats:
+		return vec.OfFloats(pickOrZero(v.Floats, picks), nulls)
+	case vec.StoreStrs:
+		return vec.OfStrs(pickOrZero(v.Strs, picks), nulls).Retype(v.Type)
+	}
+	return nil
+}
+
+func pickOrZero[T any](from []T, picks []int32) []T {
+	out := make([]T, len(picks))
+	for k, p := range picks {
+		if p >= 0 {
+			out[k] = from[p]
+		}
+	}
+	return out
 }
 
 func (o *unnestOp) close() { o.in.close() }

@@ -25,9 +25,11 @@ type windowOp struct {
 	src     batches
 	ended   bool
 
-	mem  charge
-	hand *windowHand
-	out  batches // of partitions that are computed
+	mem     charge
+	workers int
+	hand    *windowHand
+	pending []*vec.Batch // complete partitions, a batch for each worker
+	out     batches      // of partitions that are computed
 }
 
 // windowHand is the rows in hand: partitions that are complete, and behind them the one that is not.
@@ -74,7 +76,15 @@ func newWindow(f *frame, n *plan.Window) (operator, error) {
 		o.calls = append(o.calls, call)
 	}
 	o.sorted = newSorter(f, spec, n.Input.Types(), &o.sortMem)
+	o.sorted.most = max(windowRowsAtOnce, f.run.opt.BatchRows)
+	if f.run.opt.BatchRows < 1024 {
+		o.sorted.most = f.run.opt.BatchRows // as tests ask for
+	}
 	o.note()
+	o.workers = 1
+	if o.concurrent() {
+		o.workers = sortWorkers(manyItems, f.run.opt.Workers)
+	}
 	o.in, err = build(f, n.Input)
 	return o, err
 }
@@ -86,14 +96,33 @@ func (o *windowOp) note() {
 		o.reads[c] = true
 	}
 	for _, c := range o.calls {
-		for _, e := range append(c.args[:len(c.args):len(c.args)], c.filter, c.start, c.end) {
-			if e != nil {
-				for _, at := range e.cols {
-					o.reads[at] = true
-				}
+		for _, e := range c.exprs() {
+			for _, at := range e.cols {
+				o.reads[at] = true
 			}
 		}
 	}
+}
+
+// concurrent reports whether calls may be computed by several goroutines at a time.
+func (o *windowOp) concurrent() bool {
+	for _, c := range o.calls {
+		if !concurrent(c.exprs()) {
+			return false
+		}
+	}
+	return true
+}
+
+// exprs is all that the call evaluates.
+func (c *windowCall) exprs() []*expr {
+	list := append([]*expr(nil), c.args...)
+	for _, e := range []*expr{c.filter, c.start, c.end} {
+		if e != nil {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 func (o *windowOp) next(ctx context.Context) (*vec.Batch, error) {
@@ -109,7 +138,7 @@ func (o *windowOp) next(ctx context.Context) (*vec.Batch, error) {
 		if len(o.sorted.carried) > 0 {
 			o.src = o.sorted.out // with the keys
 		}
-		o.hand = o.newHand(nil)
+		o.hand = o.newHand()
 	}
 	for {
 		if o.out != nil {
@@ -140,42 +169,44 @@ func (o *windowOp) gather(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		h := o.hand
 		if b == nil {
 			o.ended = true
 			o.sorted.close() // all its rows are in hand
-			o.hand.complete = o.hand.rows.n
+			h.complete = h.rows.n
 			return o.compute(ctx, nil)
 		}
 		first, last := o.boundaries(b)
-		full := o.hand.complete > 0 && o.mem.full(o.bytes(o.hand.rows.n+b.Len, o.hand.rows.sizeBytes()))
-		if first < 0 && full {
+		switch {
+		case first < 0 && h.complete > 0 && o.mem.full(o.bytes(h.rows.n+b.Len, h.rows.sizeBytes())):
 			return o.compute(ctx, b)
-		}
-		if first < 0 { // more of the same partition
-			if err := o.take(ctx, b); err != nil {
-				return err
-			}
-			continue
-		}
-		if o.hand.away != nil {
-			// The partition that waits on disk ends here.
+		case first < 0: // more of the same partition
+			err = o.take(ctx, b)
+		case h.away != nil: // the partition that waits on disk ends here
 			if first > 0 {
-				if err := o.take(ctx, b.Slice(0, first)); err != nil {
-					return err
-				}
+				err = o.take(ctx, b.Slice(0, first))
 			}
-			o.hand.complete = o.hand.rows.n
-			return o.compute(ctx, b.Slice(first, b.Len))
-		}
-		if o.hand.complete = o.hand.rows.n + last; o.hand.complete >= windowRowsAtOnce || full {
-			if last > 0 {
-				if err := o.take(ctx, b.Slice(0, last)); err != nil {
-					return err
-				}
+			if err == nil {
+				h.complete = h.rows.n
+				return o.compute(ctx, b.Slice(first, b.Len))
 			}
+		case h.rows.n == 0 && last >= windowRowsAtOnce/2:
+			// No need to copy.
+			o.pending = append(o.pending, b.Slice(0, last))
 			return o.compute(ctx, b.Slice(last, b.Len))
+		case h.rows.n+last >= windowRowsAtOnce:
+			if last > 0 {
+				err = o.take(ctx, b.Slice(0, last))
+			}
+			if err == nil {
+				h.complete = h.rows.n
+				return o.compute(ctx, b.Slice(last, b.Len))
+			}
+		default:
+			h.complete = h.rows.n + last
+			err = o.take(ctx, b)
 		}
-		if err := o.take(ctx, b); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -206,14 +237,11 @@ func (o *windowOp) boundaries(b *vec.Batch) (first, last int) {
 	return first, last
 }
 
-// newHand returns a hand with the rows of b, which may be nil.
-func (o *windowOp) newHand(b *vec.Batch) *windowHand {
+// newHand returns an empty hand.
+func (o *windowOp) newHand() *windowHand {
 	h := &windowHand{rows: newRows(o.sorted.kept)}
 	if len(o.n.Partition) == 0 && !o.ended {
 		h.rows.reserve(o.sorted.store.n) // all of them are one partition; those of runs not counted
-	}
-	if b != nil {
-		h.rows.append(b)
 	}
 	return h
 }
@@ -269,42 +297,86 @@ func (o *windowOp) bytes(n int, size int64) int64 {
 	return size + int64(n)*int64(perRow)
 }
 
-// compute makes the output of the complete partitions in hand. Then rest, and what follows them, is in hand.
+// compute makes the output of the complete partitions in hand, once there are enough for all workers. Then
+// rest, and what follows them, is in hand.
 func (o *windowOp) compute(ctx context.Context, rest *vec.Batch) error {
 	h := o.hand
 	all := h.rows.batch()
-	b := all
-	o.hand = o.newHand(nil)
+	o.hand = o.newHand()
 	if h.complete < all.Len {
-		b = all.Slice(0, h.complete)
 		o.hand.rows.append(all.Slice(h.complete, all.Len))
+		all = all.Slice(0, h.complete)
 	}
 	if rest != nil {
 		o.hand.rows.append(rest)
 	}
-	if b.Len == 0 {
+	if h.away != nil {
+		return o.computeAway(ctx, h, all)
+	}
+	if all.Len > 0 {
+		o.pending = append(o.pending, all)
+	}
+	rows := 0
+	for _, b := range o.pending {
+		rows += b.Len
+	}
+	if len(o.pending) < o.workers && rows < manyItems && !o.ended {
 		return nil
 	}
-	results, err := o.results(ctx, b)
+	return o.flush(ctx, rows)
+}
+
+// flush computes what is pending.
+func (o *windowOp) flush(ctx context.Context, rows int) error {
+	if len(o.pending) == 0 {
+		return nil
+	}
+	outs := make(sequence, len(o.pending))
+	err := inParallel(ctx, o.workers, len(outs), func(i int) error {
+		b := o.pending[i]
+		workers := 1
+		if len(outs) == 1 && b.Len >= manyItems {
+			workers = o.workers
+		}
+		results, err := o.results(ctx, b, workers)
+		if err == nil {
+			width := len(o.n.Input.Types())
+			out := &vec.Batch{Len: b.Len, Columns: append(b.Columns[:width:width], results...)}
+			outs[i] = &emitted{emitter{b: out}, o.f.run.opt.BatchRows}
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	width := len(o.n.Input.Types())
-	if h.away == nil {
-		out := &vec.Batch{Len: b.Len, Columns: append(b.Columns[:width:width], results...)}
-		o.out = &emitted{emitter{b: out}, o.f.run.opt.BatchRows}
-		return o.mem.set(o.bytes(b.Len, h.rows.sizeBytes()))
-	}
+	o.pending = nil
+	o.out = &outs
+	return o.mem.set(o.bytes(rows, o.mem.held) + o.hand.rows.sizeBytes())
+}
+
+// computeAway is compute for a partition whose rows are in a run; b has what the calls read.
+func (o *windowOp) computeAway(ctx context.Context, h *windowHand, b *vec.Batch) error {
 	run, err := h.away.finish(ctx)
 	if err != nil {
 		return err
 	}
-	o.out = &windowResults{rows: &runRows{run: run, reader: run.Read()}, width: width, results: results}
+	results, err := o.results(ctx, b, o.workers)
+	if err != nil {
+		return err
+	}
+	outs := sequence{&windowResults{rows: &runRows{run: run, reader: run.Read()}, width: len(o.n.Input.Types()), results: results}}
+	if len(o.pending) > 0 {
+		if err := o.flush(ctx, 0); err != nil {
+			return err
+		}
+		outs = append(sequence{o.out}, outs...)
+	}
+	o.out = &outs
 	return o.mem.set(int64(b.Len)*int64(9*len(o.calls)) + 2*run.BatchBytes() + o.hand.rows.sizeBytes())
 }
 
 // results computes all calls over b.
-func (o *windowOp) results(ctx context.Context, b *vec.Batch) ([]*vec.Vector, error) {
+func (o *windowOp) results(ctx context.Context, b *vec.Batch, workers int) ([]*vec.Vector, error) {
 	keys := make([]*vec.Vector, len(o.sorted.at))
 	for k, at := range o.sorted.at {
 		keys[k] = b.Columns[at]
@@ -313,14 +385,13 @@ func (o *windowOp) results(ctx context.Context, b *vec.Batch) ([]*vec.Vector, er
 	w := &windowRows{ctx: ctx, f: o.f, b: b, order: keys[p:], desc: o.keys.desc[p:]}
 	w.cut(keys[:p])
 	out := make([]*vec.Vector, len(o.calls))
-	for i, c := range o.calls {
-		v, err := w.call(c)
-		if err != nil {
-			return nil, err
+	return out, inParallel(ctx, workers, len(out), func(i int) error {
+		v, err := w.call(o.calls[i])
+		if err == nil {
+			out[i] = retype(v, o.calls[i].T)
 		}
-		out[i] = retype(v, c.T)
-	}
-	return out, nil
+		return err
+	})
 }
 
 func (o *windowOp) close() {
@@ -498,8 +569,8 @@ func (w *windowRows) offset(c *windowCall, args []*vec.Vector, dir int) (*vec.Ve
 	if c.IgnoreNulls {
 		skip = newNonNulls(x)
 	}
-	out := newColumn(c.T)
-	for i := range w.b.Len {
+	picks := make([]int32, w.b.Len)
+	for i := range picks {
 		at := -1
 		if len(args) < 2 || !args[1].IsNull(i) {
 			k := int64(1)
@@ -511,16 +582,21 @@ func (w *windowRows) offset(c *windowCall, args []*vec.Vector, dir int) (*vec.Ve
 			}
 			at = w.shifted(i, k, dir, skip)
 		}
-		switch {
-		case at >= 0:
-			out.appendRow(x, at)
-		case len(args) == 3:
-			out.appendRow(args[2], i)
-		default:
-			out.appendNulls(1)
+		picks[i] = int32(at)
+	}
+	if len(args) < 3 {
+		return gatherOrNull(x, picks), nil
+	}
+	var found, missing, from []int32
+	for i, at := range picks {
+		if at >= 0 {
+			found, from = append(found, int32(i)), append(from, at)
+		} else {
+			missing = append(missing, int32(i))
 		}
 	}
-	return out.vector(), nil
+	parts := []*vec.Vector{retype(x.Gather(from), c.T), retype(args[2].Gather(missing), c.T)}
+	return scatter(c.T, w.b.Len, [][]int32{found, missing}, parts), nil
 }
 
 // shifted returns the row k rows from row i in direction dir within the partition, not
