@@ -58,6 +58,7 @@ func aggregateOf(f *frame, n *plan.Aggregate, in operator) (*aggregateOp, error)
 	if err != nil {
 		return nil, err
 	}
+	readOnly(in, g.inputs)
 	o := &aggregateOp{f: f, n: n, in: newPipeline(f, in), g: g, mem: sharedCharge{mem: charge{of: &f.run.memory}}}
 	o.in.serial = !g.concurrent()
 	o.reset()

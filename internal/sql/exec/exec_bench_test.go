@@ -118,6 +118,7 @@ func BenchmarkQuery(b *testing.B) {
 		{"group=hash,1k", "SELECT i % 1000, sum(f) FROM d.t GROUP BY 1"},
 		{"distinct", "SELECT count(DISTINCT i) FROM d.t"},
 		{"join=device", "SELECT count(*) FROM d.t a JOIN (SELECT k, avg(f) AS m FROM d.t GROUP BY k) s ON a.k = s.k WHERE a.f > s.m"},
+		{"join=1k", "SELECT count(*), sum(b.f) FROM d.t a JOIN (SELECT i, f FROM d.t WHERE i < 1000) b ON a.i % 1000 = b.i"},
 		{"join=1M", "SELECT count(*) FROM d.t a JOIN d.t b ON a.i = b.i"},
 		{"sort=double", "SELECT f, i FROM d.t ORDER BY f, i"},
 		{"sort=varchar", "SELECT k, f FROM d.t ORDER BY k DESC, time DESC"},

@@ -101,20 +101,22 @@ func (t *groupTable) assign(keys []*vec.Vector, n int, out []int32) []int32 {
 	return out
 }
 
-// reserve makes room for so many groups, before the first.
+// reserve makes room for so many groups.
 func (t *groupTable) reserve(n int) {
-	size := 64
-	t.shift = 64 - 6
-	for 5*size < 8*n {
-		size, t.shift = 2*size, t.shift-1
+	bits := uint(6)
+	for 5<<bits < 8*n {
+		bits++
+	}
+	if n <= t.n || 64-bits >= t.shift {
+		return
 	}
 	switch {
 	case t.slots != nil:
-		t.slots = make([]wordSlot, size)
+		t.resizeWords(bits)
 	case t.hashed != nil:
-		t.hashed = make([]uint64, size)
+		t.resizeHashed(bits)
 	}
-	t.words = make([]uint64, 0, n*t.layout.width)
+	t.words = append(make([]uint64, 0, n*t.layout.width), t.words...)
 }
 
 // lookup returns the group of each of n rows, or -1.
@@ -217,6 +219,9 @@ func (t *groupTable) findWords(r *keyReader, out []int32, insert bool) {
 	last, lastGroup := uint64(0), int32(-1)
 	heads := 0
 	for i, w := range words {
+		if i%touchRows == 0 && len(slots) >= largeTable {
+			r.touched += touch(slots, shift, words[i:min(i+touchRows, len(words))])
+		}
 		if w == last && lastGroup >= 0 && r.nulls == nil {
 			out[i] = lastGroup
 			continue
@@ -237,7 +242,7 @@ func (t *groupTable) findWords(r *keyReader, out []int32, insert bool) {
 			g = t.add(words[i:i+1], i)
 			slots[at] = wordSlot{w, g + 1}
 			if 8*t.n > 5*len(slots) {
-				t.growWords()
+				t.resizeWords(64 - t.shift + 1)
 				slots, shift, mask = t.slots, t.shift, uint64(len(t.slots)-1)
 			}
 		}
@@ -257,10 +262,10 @@ func (t *groupTable) null(i int, insert bool) int32 {
 	return t.nullGroup
 }
 
-func (t *groupTable) growWords() {
+// resizeWords makes 2^bits slots.
+func (t *groupTable) resizeWords(bits uint) {
 	old := t.slots
-	t.slots = make([]wordSlot, 2*len(old))
-	t.shift--
+	t.slots, t.shift = make([]wordSlot, 1<<bits), 64-bits
 	mask := uint64(len(t.slots) - 1)
 	for _, slot := range old {
 		if slot.group == 0 {
@@ -272,6 +277,21 @@ func (t *groupTable) growWords() {
 		}
 		t.slots[at] = slot
 	}
+}
+
+// largeTable is how many slots a core's caches do not hold, so that every look-up is a miss.
+const largeTable = 1 << 15
+
+// touchRows is how many rows are looked up together.
+const touchRows = 32
+
+// touch loads the slots of some words. A core waits for several such loads at a time, but not across the
+// branches of a look-up. The sum keeps the loads from being left out.
+func touch(slots []wordSlot, shift uint, words []uint64) (sum uint64) {
+	for _, w := range words {
+		sum += slots[w*hashMul>>shift].word
+	}
+	return sum
 }
 
 func (t *groupTable) findHashed(r *keyReader, out []int32, insert bool) {
@@ -365,9 +385,14 @@ func (t *groupTable) insertHashed(row []uint64, i int, at, tag uint64) int32 {
 	if 8*t.n <= 5*len(t.hashed) {
 		return g
 	}
+	t.resizeHashed(64 - t.shift + 1)
+	return g
+}
+
+// resizeHashed makes 2^bits slots.
+func (t *groupTable) resizeHashed(bits uint) {
 	old := t.hashed
-	t.hashed = make([]uint64, 2*len(old))
-	t.shift--
+	t.hashed, t.shift = make([]uint64, 1<<bits), 64-bits
 	mask := uint64(len(t.hashed) - 1)
 	for _, slot := range old {
 		if slot == 0 {
@@ -379,7 +404,6 @@ func (t *groupTable) insertHashed(row []uint64, i int, at, tag uint64) int32 {
 		}
 		t.hashed[at] = slot
 	}
-	return g
 }
 
 // columns returns the keys of all groups, in group order. The table may grow meanwhile.

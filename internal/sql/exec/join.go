@@ -2,52 +2,55 @@ package exec
 
 import (
 	"context"
+	"sync"
 
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/vec"
 )
 
-// joinOp joins by hash. One side, the build side, is kept: its rows are chained per distinct
-// key. The rows of the other, the probe side, look up the chain of their key (without keys, all
-// rows are one chain) and make pairs, of which the residual condition keeps some. Pairs are
-// made in batches, so a join that explodes neither fills memory nor outlives its context.
+// joinOp joins by hash. One side, the build side, is kept in a joinTable. The rows of the other, the
+// probe side, look their keys up and make pairs, of which the residual condition keeps some. Pairs are
+// made in batches, so a join that explodes neither fills memory nor outlives its context. Probing is a
+// stage: any number of workers may do it. A build side that memory cannot hold is divided by the hash of
+// the keys, and the probe side with it (see splitOp).
 type joinOp struct {
+	joinSpec
 	f            *frame
-	n            *plan.Join
 	build, probe operator
-	buildLeft    bool
-	buildKeys    []*expr
-	probeKeys    []*expr
-	residual     []*expr
-	buildTypes   []vec.Type
-	probeTypes   []vec.Type
+	level        int
+
+	hashed bool
+	table  *joinTable
+	split  *splitOp // in place of the table, once that was too large
+	mem    charge
+
+	mu      sync.Mutex // guards probers
+	probers []*prober
+
+	one      *prober // of next
+	finished bool    // the probe side is at its end
+	left     *emitter
+}
+
+// joinSpec is what a join does, compiled; it is shared by the joins of the parts.
+type joinSpec struct {
+	buildLeft  bool
+	buildKeys  []*expr
+	probeKeys  []*expr
+	residual   []*expr
+	buildTypes []vec.Type
+	probeTypes []vec.Type
 
 	keepProbe bool // probe rows without a match are returned with nulls
 	keepBuild bool
 	semi      bool // returns probe rows alone, at most once: with a match, or without one if anti
 	anti      bool
-
-	ready   bool
-	kept    *vec.Batch
-	table   *groupTable
-	head    []int32 // per key: first build row, or -1
-	chain   []int32 // per build row: next of the same key, or -1
-	matched []bool  // per build row, if keepBuild
-	mem     charge
-
-	// The probe batch in hand.
-	cur     *vec.Batch
-	groups  []int32 // per row: key number, or -1
-	row     int     // next row to look at
-	link    int32   // next build row of row's chain, if started
-	started bool
-	hit     []bool // per row: had a match
-
-	left *emitter // build rows without a match, at the end
+	unused    []bool // per output column: nobody reads it; nil: all are read
 }
 
 func newJoin(f *frame, n *plan.Join) (operator, error) {
-	o := &joinOp{f: f, n: n, mem: charge{of: &f.run.memory}, semi: n.Kind == plan.SemiJoin || n.Kind == plan.AntiJoin, anti: n.Kind == plan.AntiJoin}
+	o := &joinOp{f: f, mem: charge{of: &f.run.memory}}
+	o.semi, o.anti = n.Kind == plan.SemiJoin || n.Kind == plan.AntiJoin, n.Kind == plan.AntiJoin
 	o.buildLeft = n.BuildLeft && !o.semi
 	leftKeys, err := compileAll(n.LeftKeys)
 	if err != nil {
@@ -78,33 +81,141 @@ func newJoin(f *frame, n *plan.Join) (operator, error) {
 	return o, nil
 }
 
-func (o *joinOp) next(ctx context.Context) (*vec.Batch, error) {
-	if !o.ready {
-		if err := o.hash(ctx); err != nil {
-			return nil, err
-		}
-		o.ready = true
+// readOnly tells the operator that only the columns that exprs read are looked at.
+func readOnly(in operator, exprs []*expr) {
+	if m, ok := in.(*measured); ok {
+		in = m.operator
 	}
-	for o.left == nil {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	o, ok := in.(*joinOp)
+	if !ok || o.semi {
+		return
+	}
+	o.unused = make([]bool, len(o.buildTypes)+len(o.probeTypes))
+	fill(o.unused, true)
+	for _, list := range [][]*expr{exprs, o.residual} {
+		for _, e := range list {
+			for _, c := range e.cols {
+				o.unused[c] = false
+			}
 		}
-		if o.cur == nil {
-			if err := o.fetch(ctx); err != nil {
+	}
+}
+
+func (o *joinOp) next(ctx context.Context) (*vec.Batch, error) {
+	if err := o.ready(ctx); err != nil {
+		return nil, err
+	}
+	if o.one == nil {
+		o.one = o.prober()
+	}
+	for !o.finished {
+		if o.one.b == nil {
+			b, err := o.probe.next(ctx)
+			if err != nil {
 				return nil, err
 			}
-			if o.cur == nil {
-				o.left = o.unmatchedBuild()
+			if b == nil {
+				o.finished = true
+				if err := o.endProbe(); err != nil {
+					return nil, err
+				}
 				break
 			}
+			if err := o.one.take(ctx, b); err != nil {
+				return nil, err
+			}
 		}
-		b, err := o.step(ctx)
+		b, err := o.one.step(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if b != nil && b.Len > 0 {
 			return b, nil
 		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return o.last(ctx)
+}
+
+// ready reads the build side.
+func (o *joinOp) ready(ctx context.Context) error {
+	if o.hashed {
+		return nil
+	}
+	o.hashed = true
+	kept := newRows(o.buildTypes)
+	for {
+		b, err := o.build.next(ctx)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			break
+		}
+		kept.append(b)
+		// Hashing takes some 40 bytes a row more.
+		if size := kept.sizeBytes(); o.canSplit() && o.mem.full(size+40*int64(kept.n)) {
+			return o.divide(ctx, kept)
+		} else if err := o.mem.set(size); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	o.build.close()
+	var err error
+	o.table, err = newJoinTable(ctx, o.f, kept, o.buildKeys, &o.mem)
+	return err
+}
+
+func (o *joinOp) canSplit() bool { return len(o.buildKeys) > 0 && o.level < partitionLevels }
+
+// divide gives up on a table: both sides go to a splitOp, this one now.
+func (o *joinOp) divide(ctx context.Context, kept *rows) error {
+	o.split = newSplit(o.f, o.level, func(build, probe operator) (operator, error) {
+		return &joinOp{joinSpec: o.joinSpec, f: o.f, build: build, probe: probe, level: o.level + 1, mem: charge{of: o.mem.of}}, nil
+	})
+	o.split.left.types, o.split.left.keys = o.buildTypes, o.buildKeys
+	o.split.right.types, o.split.right.keys = o.probeTypes, o.probeKeys
+	d := o.split.divider(&o.split.left)
+	if err := d.read(ctx, &emitter{b: kept.batch()}, giveBack{o.build, &o.mem}); err != nil {
+		return err
+	}
+	return o.split.left.ready()
+}
+
+// giveBack is an operator with the first call of which a charge ends.
+type giveBack struct {
+	operator
+	c *charge
+}
+
+func (o giveBack) next(ctx context.Context) (*vec.Batch, error) {
+	o.c.release()
+	return o.operator.next(ctx)
+}
+
+// endProbe is called when all probe rows were taken.
+func (o *joinOp) endProbe() error {
+	if o.split != nil {
+		return o.split.right.ready()
+	}
+	if o.keepBuild {
+		o.left = o.table.unmatched(o.probers)
+	}
+	return nil
+}
+
+// last returns what is due after the probe side: the parts, or build rows without a match.
+func (o *joinOp) last(ctx context.Context) (*vec.Batch, error) {
+	if o.split != nil {
+		return o.split.next(ctx)
+	}
+	if o.left == nil {
+		return nil, nil
 	}
 	b := o.left.next(o.f.run.opt.BatchRows)
 	if b == nil {
@@ -113,68 +224,184 @@ func (o *joinOp) next(ctx context.Context) (*vec.Batch, error) {
 	return o.combine(nullsOf(o.probeTypes, b.Len), b), nil
 }
 
-// hash reads the build side.
-func (o *joinOp) hash(ctx context.Context) error {
-	kept, err := drain(ctx, o.build, o.buildTypes, &o.mem)
-	if err != nil {
+func (o *joinOp) input() operator { return o.probe }
+
+func (o *joinOp) concurrent() bool { return concurrent(o.probeKeys) && concurrent(o.residual) }
+
+func (o *joinOp) worker() worker { return o.prober() }
+
+func (o *joinOp) rest(ctx context.Context, emit emitFunc) error {
+	if err := o.endProbe(); err != nil {
 		return err
 	}
-	o.build.close()
-	o.kept = kept.batch()
-	n := o.kept.Len
-	o.chain = make([]int32, n)
-	if o.keepBuild {
-		o.matched = make([]bool, n)
-	}
-	if len(o.buildKeys) == 0 {
-		for i := range o.chain {
-			o.chain[i] = int32(i) + 1
+	for {
+		b, err := o.last(ctx)
+		if err != nil || b == nil {
+			return err
 		}
-		o.head = []int32{-1}
-		if n > 0 {
-			o.chain[n-1], o.head[0] = -1, 0
+		if err := emit(ctx, b); err != nil {
+			return err
 		}
-		return nil
 	}
-	return o.hashKeys(ctx, kept.sizeBytes())
 }
 
-func (o *joinOp) hashKeys(ctx context.Context, keptBytes int64) error {
-	keys, err := evalAll(ctx, o.f, o.buildKeys, o.kept)
-	if err != nil {
-		return err
+// combine puts probe and build columns side by side, left before right.
+func (o *joinSpec) combine(probe, build *vec.Batch) *vec.Batch {
+	left, right := probe.Columns, build.Columns
+	if o.buildLeft {
+		left, right = right, left
 	}
-	types := make([]vec.Type, len(o.buildKeys))
-	for i, k := range o.buildKeys {
+	cols := make([]*vec.Vector, 0, len(left)+len(right))
+	return &vec.Batch{Len: probe.Len, Columns: append(append(cols, left...), right...)}
+}
+
+// pick is b.Gather for the columns that are read; first is the first of b's in the output.
+func (o *joinSpec) pick(b *vec.Batch, first int, rows []int32) *vec.Batch {
+	if o.unused == nil {
+		return b.Gather(rows)
+	}
+	some := &vec.Batch{Len: b.Len}
+	for i, c := range b.Columns {
+		if !o.unused[first+i] {
+			some.Columns = append(some.Columns, c)
+		}
+	}
+	some = some.Gather(rows)
+	out := &vec.Batch{Len: len(rows), Columns: make([]*vec.Vector, len(b.Columns))}
+	k := 0
+	for i := range b.Columns {
+		if !o.unused[first+i] {
+			out.Columns[i] = some.Columns[k]
+			k++
+		}
+	}
+	return out
+}
+
+// pairs puts the given rows of both sides together.
+func (o *joinSpec) pairs(probe, build *vec.Batch, probeRows, buildRows []int32) *vec.Batch {
+	probeFirst, buildFirst := 0, len(o.probeTypes)
+	if o.buildLeft {
+		probeFirst, buildFirst = len(o.buildTypes), 0
+	}
+	p := probe
+	if !isWhole(probeRows, probe.Len) {
+		p = o.pick(probe, probeFirst, probeRows)
+	}
+	return o.combine(p, o.pick(build, buildFirst, buildRows))
+}
+
+// isWhole reports whether rows, which ascend, are 0 to n-1 once each.
+func isWhole(rows []int32, n int) bool {
+	if len(rows) != n {
+		return false
+	}
+	for i, r := range rows {
+		if r != int32(i) {
+			return false
+		}
+	}
+	return true
+}
+
+func nullsOf(types []vec.Type, n int) *vec.Batch {
+	b := &vec.Batch{Len: n, Columns: make([]*vec.Vector, len(types))}
+	for i, t := range types {
+		b.Columns[i] = vec.NullsOf(t, n)
+	}
+	return b
+}
+
+func (o *joinOp) close() {
+	o.build.close()
+	o.probe.close()
+	if o.split != nil {
+		o.split.close()
+	}
+	o.mem.release()
+	o.table, o.probers, o.one = nil, nil, nil
+	o.hashed, o.finished, o.left = true, true, nil
+}
+
+// joinTable is the build side: its rows are chained per distinct key. Without keys, all rows are one
+// chain. It does not change once made.
+type joinTable struct {
+	rows  *vec.Batch
+	keys  *groupTable // nil without keys
+	head  []int32     // per key: first row, or -1; nil: row g has key g
+	chain []int32     // per row: next of the same key, or -1; nil: no two rows have the same key
+}
+
+func newJoinTable(ctx context.Context, f *frame, kept *rows, keys []*expr, mem *charge) (*joinTable, error) {
+	t := &joinTable{rows: kept.batch()}
+	n := t.rows.Len
+	if len(keys) == 0 {
+		t.head, t.chain = []int32{-1}, make([]int32, n)
+		for i := range t.chain {
+			t.chain[i] = int32(i) + 1
+		}
+		if n > 0 {
+			t.chain[n-1], t.head[0] = -1, 0
+		}
+		return t, mem.set(kept.sizeBytes() + 4*int64(n))
+	}
+	types := make([]vec.Type, len(keys))
+	for i, k := range keys {
 		types[i] = k.t
 	}
-	o.table = newGroupTable(types)
-	groups := make([]int32, 0, o.kept.Len)
+	t.keys = newGroupTable(types)
+	ids := make([]int32, n)
+	unique, partial := true, false
 	const step = 1 << 14
-	for from := 0; from < o.kept.Len; from += step {
+	for from := 0; from < n; from += step {
 		if err := ctx.Err(); err != nil {
-			return err
+			return nil, err
 		}
-		to := min(from+step, o.kept.Len)
-		part := (&vec.Batch{Len: o.kept.Len, Columns: keys}).Slice(from, to)
-		groups = append(groups, o.table.assign(part.Columns, part.Len, nil)...)
-		if err := o.mem.set(keptBytes + o.table.sizeBytes() + 12*int64(o.kept.Len)); err != nil {
-			return err
+		part := t.rows.Slice(from, min(from+step, n))
+		vecs, err := evalAll(ctx, f, keys, part)
+		if err != nil {
+			return nil, err
+		}
+		out := ids[from : from+part.Len]
+		t.keys.assign(vecs, part.Len, out)
+		if mayNeverEqual(vecs) {
+			for i := range out {
+				if neverEqual(vecs, i) {
+					out[i], partial = -1, true
+				}
+			}
+		}
+		unique = unique && t.keys.len() == from+part.Len
+		if from == 0 && 2*t.keys.len() > part.Len {
+			t.keys.reserve(int(int64(n) * int64(t.keys.len()) / int64(part.Len)))
+		}
+		if err := mem.set(kept.sizeBytes() + t.keys.sizeBytes() + 12*int64(n)); err != nil {
+			return nil, err
 		}
 	}
-	o.head = make([]int32, o.table.len())
-	for g := range o.head {
-		o.head[g] = -1
+	if unique && !partial {
+		return t, nil
 	}
-	// Backwards, so that chains run forwards.
-	partial := mayNeverEqual(keys)
-	for i := o.kept.Len - 1; i >= 0; i-- {
-		o.chain[i] = -1
-		if !partial || !neverEqual(keys, i) {
-			o.chain[i], o.head[groups[i]] = o.head[groups[i]], int32(i)
+	t.head = make([]int32, t.keys.len())
+	fill(t.head, -1)
+	if !unique {
+		t.chain = make([]int32, n)
+	}
+	// Backwards, so that chains run forwards. Keys that equal nothing have no chain.
+	for i := n - 1; i >= 0; i-- {
+		g := ids[i]
+		if t.chain != nil {
+			t.chain[i] = -1
 		}
+		if g < 0 {
+			continue
+		}
+		if t.chain != nil {
+			t.chain[i] = t.head[g]
+		}
+		t.head[g] = int32(i)
 	}
-	return nil
+	return t, nil
 }
 
 // mayNeverEqual reports whether neverEqual can be true for a row of keys.
@@ -197,75 +424,181 @@ func neverEqual(keys []*vec.Vector, i int) bool {
 	return false
 }
 
-// fetch takes the next probe batch in hand and looks its keys up.
-func (o *joinOp) fetch(ctx context.Context) error {
-	b, err := o.probe.next(ctx)
-	if err != nil || b == nil {
+// unmatched returns the rows that no prober found.
+func (t *joinTable) unmatched(probers []*prober) *emitter {
+	order := []int32{}
+	for i := range t.rows.Len {
+		found := false
+		for _, p := range probers {
+			found = found || p.matched != nil && p.matched[i]
+		}
+		if !found {
+			order = append(order, int32(i))
+		}
+	}
+	return &emitter{b: t.rows, order: order}
+}
+
+// prober looks probe rows up, for one goroutine. take gives it a batch; step makes the batches that come of
+// it, until b is nil.
+type prober struct {
+	o       *joinOp
+	divider *divider // of a join that is split
+	reader  *keyReader
+	matched []bool // per build row, if those without a match are wanted
+
+	b       *vec.Batch
+	ids     []int32 // per row: key number, or -1
+	row     int     // next row to look at
+	link    int32   // next build row of row's chain, if started
+	started bool
+	hit     []bool // per row: had a match; if wanted
+}
+
+func (o *joinOp) prober() *prober {
+	p := &prober{o: o}
+	switch {
+	case o.split != nil:
+		p.divider = o.split.divider(&o.split.right)
+		return p
+	case o.table.keys != nil:
+		p.reader = &keyReader{layout: &o.table.keys.layout}
+	}
+	if o.keepBuild {
+		p.matched = make([]bool, o.table.rows.Len)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.probers = append(o.probers, p)
+	return p
+}
+
+func (p *prober) apply(ctx context.Context, b *vec.Batch, emit emitFunc) error {
+	if err := p.take(ctx, b); err != nil {
 		return err
 	}
-	o.cur, o.row, o.started = b, 0, false
-	o.hit = resize(o.hit, b.Len)
-	clear(o.hit)
-	if len(o.probeKeys) == 0 {
-		o.groups = resize(o.groups, b.Len)
-		clear(o.groups)
+	for p.b != nil {
+		out, err := p.step(ctx)
+		if err != nil {
+			return err
+		}
+		if out != nil && out.Len > 0 {
+			if err := emit(ctx, out); err != nil {
+				return err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take looks the keys of a batch up.
+func (p *prober) take(ctx context.Context, b *vec.Batch) error {
+	if p.divider != nil {
+		return p.divider.add(ctx, b)
+	}
+	o := p.o
+	p.b, p.row, p.started = b, 0, false
+	if o.semi || o.keepProbe {
+		p.hit = resize(p.hit, b.Len)
+		clear(p.hit)
+	}
+	if p.reader == nil {
+		p.ids = resize(p.ids, b.Len)
+		clear(p.ids)
 		return nil
 	}
 	keys, err := evalAll(ctx, o.f, o.probeKeys, b)
 	if err != nil {
 		return err
 	}
-	o.groups = o.table.lookup(keys, b.Len, o.groups)
-	if mayNeverEqual(keys) {
-		for i, g := range o.groups {
-			if g >= 0 && neverEqual(keys, i) {
-				o.groups[i] = -1
+	p.ids = o.table.keys.lookupWith(p.reader, keys, b.Len, p.ids)
+	if head := o.table.head; head != nil && o.table.chain == nil {
+		for i, g := range p.ids {
+			if g >= 0 {
+				p.ids[i] = head[g]
 			}
 		}
 	}
 	return nil
 }
 
-// step makes one batch of pairs from the probe batch in hand. After the last pair it
-// returns the rows of the batch that had no match, if they are wanted, and lets go of it.
-func (o *joinOp) step(ctx context.Context) (*vec.Batch, error) {
-	limit := max(o.f.run.opt.BatchRows, 1)
-	room := min(limit, o.cur.Len)
-	probeRows, buildRows := make([]int32, 0, room), make([]int32, 0, room)
-	for len(probeRows) < limit && o.row < o.cur.Len {
-		if !o.started {
-			o.link, o.started = -1, true
-			if g := o.groups[o.row]; g >= 0 {
-				o.link = o.head[g]
-			}
-		}
-		for ; o.link >= 0 && len(probeRows) < limit; o.link = o.chain[o.link] {
-			if o.semi && o.hit[o.row] {
-				o.link = -1
-				break
-			}
-			probeRows, buildRows = append(probeRows, int32(o.row)), append(buildRows, o.link)
-			if o.semi && o.residual == nil {
-				o.link = -1
-				break
-			}
-		}
-		if o.link >= 0 {
-			break
-		}
-		o.row, o.started = o.row+1, false
+// step makes one batch of pairs from the batch in hand. After the last pair it returns the rows
+// of the batch that had no match, if they are wanted, and lets go of it.
+func (p *prober) step(ctx context.Context) (*vec.Batch, error) {
+	if p.b == nil {
+		return nil, nil
+	}
+	var probeRows, buildRows []int32
+	if p.o.table.chain == nil {
+		probeRows, buildRows = p.singles()
+	} else {
+		probeRows, buildRows = p.links()
 	}
 	if len(probeRows) == 0 {
-		return o.endBatch(), nil
+		return p.end(), nil
 	}
-	return o.pairs(ctx, probeRows, buildRows)
+	return p.pairs(ctx, probeRows, buildRows)
+}
+
+// singles returns all pairs of a batch where no key has two build rows.
+func (p *prober) singles() (probeRows, buildRows []int32) {
+	n := p.b.Len
+	if p.row == n {
+		return nil, nil
+	}
+	p.row = n
+	probeRows, buildRows = make([]int32, n), make([]int32, n)
+	k := 0
+	for i, r := range p.ids[:n] {
+		probeRows[k], buildRows[k] = int32(i), r
+		if r >= 0 {
+			k++
+		}
+	}
+	return probeRows[:k], buildRows[:k]
+}
+
+// links returns the next pairs, about a batch of them.
+func (p *prober) links() (probeRows, buildRows []int32) {
+	o, t := p.o, p.o.table
+	limit := max(o.f.run.opt.BatchRows, 1)
+	room := min(limit, p.b.Len)
+	probeRows, buildRows = make([]int32, 0, room), make([]int32, 0, room)
+	for len(probeRows) < limit && p.row < p.b.Len {
+		if !p.started {
+			p.link, p.started = -1, true
+			if g := p.ids[p.row]; g >= 0 {
+				p.link = t.head[g]
+			}
+		}
+		for ; p.link >= 0 && len(probeRows) < limit; p.link = t.chain[p.link] {
+			if o.semi && p.hit[p.row] {
+				p.link = -1
+				break
+			}
+			probeRows, buildRows = append(probeRows, int32(p.row)), append(buildRows, p.link)
+			if o.semi && o.residual == nil {
+				p.link = -1
+				break
+			}
+		}
+		if p.link >= 0 {
+			break
+		}
+		p.row, p.started = p.row+1, false
+	}
+	return probeRows, buildRows
 }
 
 // pairs returns the pairs that pass the residual condition.
-func (o *joinOp) pairs(ctx context.Context, probeRows, buildRows []int32) (*vec.Batch, error) {
+func (p *prober) pairs(ctx context.Context, probeRows, buildRows []int32) (*vec.Batch, error) {
+	o := p.o
 	var out *vec.Batch
 	if !o.semi || o.residual != nil {
-		out = o.combine(o.cur.Gather(probeRows), o.kept.Gather(buildRows))
+		out = o.pairsOf(p.b, probeRows, buildRows)
 	}
 	if o.residual != nil {
 		rows, all, err := filterRows(ctx, o.f, o.residual, out)
@@ -273,34 +606,41 @@ func (o *joinOp) pairs(ctx context.Context, probeRows, buildRows []int32) (*vec.
 			return nil, err
 		}
 		if !all {
-			probeRows, buildRows, out = gather(probeRows, rows), gather(buildRows, rows), out.Gather(rows)
+			probeRows, buildRows = gather(probeRows, rows), gather(buildRows, rows)
+			out = o.pairsOf(p.b, probeRows, buildRows)
 		}
 	}
-	for _, r := range probeRows {
-		o.hit[r] = true
+	if p.o.semi || p.o.keepProbe {
+		for _, r := range probeRows {
+			p.hit[r] = true
+		}
 	}
-	if o.matched != nil {
+	if p.matched != nil {
 		for _, r := range buildRows {
-			o.matched[r] = true
+			p.matched[r] = true
 		}
 	}
 	if o.semi {
-		return nil, nil // endBatch returns the rows
+		return nil, nil // end returns the rows
 	}
 	return out, nil
 }
 
-// endBatch lets go of the probe batch and returns what is due of it besides pairs.
-func (o *joinOp) endBatch() *vec.Batch {
-	b := o.cur
-	o.cur = nil
+func (o *joinOp) pairsOf(b *vec.Batch, probeRows, buildRows []int32) *vec.Batch {
+	return o.pairs(b, o.table.rows, probeRows, buildRows)
+}
+
+// end lets go of the batch in hand and returns what is due of it besides pairs.
+func (p *prober) end() *vec.Batch {
+	b, o := p.b, p.o
+	p.b = nil
 	if !o.semi && !o.keepProbe {
 		return nil
 	}
 	want := o.semi && !o.anti
 	rows := make([]int32, 0, b.Len)
 	for i := range b.Len {
-		if o.hit[i] == want {
+		if p.hit[i] == want {
 			rows = append(rows, int32(i))
 		}
 	}
@@ -314,41 +654,4 @@ func (o *joinOp) endBatch() *vec.Batch {
 		return b
 	}
 	return o.combine(b, nullsOf(o.buildTypes, b.Len))
-}
-
-// unmatchedBuild returns the build rows that are due at the end.
-func (o *joinOp) unmatchedBuild() *emitter {
-	order := []int32{}
-	for i, m := range o.matched {
-		if !m {
-			order = append(order, int32(i))
-		}
-	}
-	return &emitter{b: o.kept, order: order}
-}
-
-// combine puts probe and build columns side by side, left before right.
-func (o *joinOp) combine(probe, build *vec.Batch) *vec.Batch {
-	left, right := probe.Columns, build.Columns
-	if o.buildLeft {
-		left, right = right, left
-	}
-	cols := make([]*vec.Vector, 0, len(left)+len(right))
-	return &vec.Batch{Len: probe.Len, Columns: append(append(cols, left...), right...)}
-}
-
-func nullsOf(types []vec.Type, n int) *vec.Batch {
-	b := &vec.Batch{Len: n, Columns: make([]*vec.Vector, len(types))}
-	for i, t := range types {
-		b.Columns[i] = vec.NullsOf(t, n)
-	}
-	return b
-}
-
-func (o *joinOp) close() {
-	o.build.close()
-	o.probe.close()
-	o.mem.release()
-	o.kept, o.ready = &vec.Batch{}, true
-	o.left = &emitter{b: &vec.Batch{}}
 }

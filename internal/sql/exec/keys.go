@@ -79,6 +79,8 @@ type keyReader struct {
 	nulls  []bool // of a single wide key: the null rows; nil: none
 	dicts  []map[dictID]*dictCodes
 	bytes  []byte
+
+	touched uint64 // see touch
 }
 
 // dictID names a dictionary: storage wraps the same texts anew for every batch.

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"slices"
 
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/vec"
@@ -86,15 +87,10 @@ func filterRows(ctx context.Context, f *frame, conds []*expr, in *vec.Batch) (ro
 
 // trueRows returns rows[i] (or i for nil rows) where row i of v is true.
 func trueRows(v *vec.Vector, rows []int32) []int32 {
-	kept := make([]int32, 0, v.Len())
-	if v.Form == vec.Flat && v.Nulls == nil && v.Type.Kind == vec.Boolean && rows == nil {
-		for i, b := range v.Bools {
-			if b {
-				kept = append(kept, int32(i))
-			}
-		}
-		return kept
+	if v.Form == vec.Flat && v.Type.Kind == vec.Boolean {
+		return trueSlots(v, rows)
 	}
+	kept := make([]int32, 0, v.Len())
 	for i := range v.Len() {
 		if !v.IsNull(i) && v.Bool(i) {
 			if rows == nil {
@@ -102,6 +98,30 @@ func trueRows(v *vec.Vector, rows []int32) []int32 {
 			} else {
 				kept = append(kept, rows[i])
 			}
+		}
+	}
+	return kept
+}
+
+// trueSlots is trueRows for flat vectors, without a branch on the values, which nobody could predict.
+func trueSlots(v *vec.Vector, rows []int32) []int32 {
+	kept := make([]int32, v.Len())
+	k := 0
+	for i, b := range v.Bools[:len(kept)] {
+		kept[k] = int32(i)
+		next := k
+		if b {
+			next = k + 1
+		}
+		k = next
+	}
+	kept = kept[:k]
+	if v.Nulls != nil {
+		kept = slices.DeleteFunc(kept, func(i int32) bool { return v.Nulls[i] })
+	}
+	if rows != nil {
+		for j, i := range kept {
+			kept[j] = rows[i]
 		}
 	}
 	return kept

@@ -97,6 +97,9 @@ func newProject(f *frame, n *plan.Project) (operator, error) {
 		return nil, err
 	}
 	in, err := build(f, n.Input)
+	if err == nil {
+		readOnly(in, exprs)
+	}
 	return &projectOp{f, in, exprs}, err
 }
 

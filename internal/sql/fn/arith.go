@@ -22,11 +22,11 @@ func arithmetic() []Scalar {
 		op("*(integer, integer) -> integer", "Product; an overflow is an error.", "4 * 3", "12", intOp(mulInts, "integer multiplication overflow: %d * %d", true)),
 		op("*(bigint, bigint) -> bigint", "Product; an overflow is an error.", "5000000000 * 3", "15000000000", intOp(mulInts, "bigint multiplication overflow: %d * %d", false)),
 		op("*(double, double) -> double", "Product.", "0.5 * 3", "1.5", floatOp(mulFloats)),
-		op("/(integer, integer) -> integer", "Quotient, truncated toward zero.", "-7 / 2", "-3", fn2e(divInteger)),
-		op("/(bigint, bigint) -> bigint", "Quotient, truncated toward zero.", "7000000000 / 2", "3500000000", fn2e(divBigint)),
+		op("/(integer, integer) -> integer", "Quotient, truncated toward zero.", "-7 / 2", "-3", intDivision(divInteger, divisor.quotients)),
+		op("/(bigint, bigint) -> bigint", "Quotient, truncated toward zero.", "7000000000 / 2", "3500000000", intDivision(divBigint, divisor.quotients)),
 		op("/(double, double) -> double", "Quotient; a zero divisor gives an infinity or NaN.", "1 / 4e0", "0.25", floatOp(divFloats)),
-		op("%(integer, integer) -> integer", "Rest of the division, with the sign of the dividend.", "-7 % 3", "-1", fn2e(modInt)),
-		op("%(bigint, bigint) -> bigint", "Rest of the division, with the sign of the dividend.", "7000000000 % 3", "1", fn2e(modInt)),
+		op("%(integer, integer) -> integer", "Rest of the division, with the sign of the dividend.", "-7 % 3", "-1", intDivision(modInt, divisor.rests)),
+		op("%(bigint, bigint) -> bigint", "Rest of the division, with the sign of the dividend.", "7000000000 % 3", "1", intDivision(modInt, divisor.rests)),
 		op("%(double, double) -> double", "Rest of the division, with the sign of the dividend.", "7.5 % 2", "1.5", fn2(math.Mod)),
 		op("-(integer) -> integer", "Negation.", "-(5)", "-5", fn1e(negInteger)),
 		op("-(bigint) -> bigint", "Negation; of the least bigint an error.", "-(5000000000)", "-5000000000", fn1e(negBigint)),
@@ -236,21 +236,55 @@ func subInts(out, a, b []int64) int {
 }
 
 func mulInts(out, a, b []int64) int {
-	x, y := col[int64]{a, -1}, col[int64]{b, -1}
-	if len(a) < len(out) {
-		x.mask = 0
-	}
-	if len(b) < len(out) {
-		y.mask = 0
-	}
-	for i := range out {
-		p, ok := mulInt(x.at(i), y.at(i))
-		if !ok {
-			return i
+	var over int64
+	switch n := len(out); {
+	case len(a) == n && len(b) == n:
+		a, b = a[:n], b[:n]
+		for i := range out {
+			p, o := mulOver(a[i], b[i])
+			out[i] = p
+			over |= o
 		}
-		out[i] = p
+	case len(a) == n:
+		y := b[0]
+		for i, x := range a {
+			p, o := mulOver(x, y)
+			out[i] = p
+			over |= o
+		}
+	case len(b) == n:
+		return mulInts(out, b, a)
 	}
-	return -1
+	if over == 0 {
+		return -1
+	}
+	return firstRow(out, a, b, func(x, y, _ int64) bool {
+		_, o := mulOver(x, y)
+		return o != 0
+	})
+}
+
+// mulOver returns the lower word of x*y, and what is not 0 if the product needs more.
+func mulOver(x, y int64) (product, over int64) {
+	hi, lo := bits.Mul64(uint64(x), uint64(y))
+	high := int64(hi) - x>>63&y - y>>63&x
+	return int64(lo), high ^ int64(lo)>>63
+}
+
+// intDivision makes the kernel of a division. Most divisors are constant: then loop does it, which gets none
+// of the special ones.
+func intDivision(each func(a, b int64) (int64, error), loop func(v divisor, out, vals []int64)) Kernel {
+	general := fn2e(each)
+	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
+		a, b := colOf[int64](args[0]), colOf[int64](args[1])
+		if a.mask == 0 || b.mask != 0 || b.vals[0] < 2 {
+			return general(c, args, n)
+		}
+		v := divisorOf(b.vals[0])
+		out := make([]int64, n)
+		loop(v, out, a.vals[:n])
+		return vec.OfInts(c.Return, out, nil), nil
+	}
 }
 
 // mulInt returns x*y and whether it fits.

@@ -2,6 +2,7 @@ package fn
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/weir-db/weir/internal/vec"
@@ -140,31 +141,19 @@ func checkBin(width int64) error {
 func Bin(ns, width int64) int64 { return vec.FloorDiv(ns, width) * width }
 
 // binEach puts the bin of each value into out, false if one is below the range.
-//
-// Rows come in time order mostly, so the bin before is tried first. Else the quotient
-// comes from a multiplication by the reciprocal, which is off by at most one for
-// widths from 10 µs (quotients below 2^50, doubles have 53 bits) and is put right.
 func binEach(out, vals []int64, width int64) bool {
-	lo := int64(0)
-	inverse := 1 / float64(width)
-	ok := true
-	for i, x := range vals {
-		if uint64(x)-uint64(lo) >= uint64(width) {
-			if width < 10*vec.Microsecond {
-				lo = Bin(x, width)
-			} else {
-				lo = int64(float64(x)*inverse) * width
-				if lo > x {
-					lo -= width
-				} else if uint64(x)-uint64(lo) >= uint64(width) {
-					lo += width
-				}
-			}
-			ok = ok && lo <= x
-		}
+	if width == 1 {
+		copy(out, vals)
+		return true
+	}
+	v := divisorOf(width)
+	var below int64 // its sign: a negative value has a bin that is not, having wrapped
+	for i, x := range vals[:len(out)] {
+		lo := v.floor(x) * width
+		below |= x &^ lo
 		out[i] = lo
 	}
-	return ok
+	return below >= 0
 }
 
 // unit is a unit of date_trunc, date_add and date_diff: of fixed length ns, or months.
@@ -425,9 +414,10 @@ func extractions() []Scalar {
 		kernel(names, "timestamp", text, "TIMESTAMP '2031-02-03 04:05:06.007000008'", result, ofDay(f))
 		add(names, "date", text, "DATE '2031-02-03'", result, f)
 	}
-	clock := func(name, text, result string, f func(ns int64) int64) {
-		add([]string{name}, "timestamp", text, "TIMESTAMP '2031-02-03 04:05:06.007000008'", result, func(ns int64) int64 { return f(vec.FloorMod(ns, vec.Day)) })
-		add([]string{name}, "time", text, "TIME '04:05:06.007000008'", result, f)
+	clock := func(name, text, result string, per, count int64, f func(ns int64) int64) {
+		eval := clockField(per, count)
+		kernel([]string{name}, "timestamp", text, "TIMESTAMP '2031-02-03 04:05:06.007000008'", result, eval)
+		kernel([]string{name}, "time", text, "TIME '04:05:06.007000008'", result, eval)
 		add([]string{name}, "interval day to second", text, "INTERVAL '3 04:05:06.007000008' DAY TO SECOND", result, func(ns int64) int64 { return f(ns % vec.Day) })
 	}
 	days([]string{"year"}, "The year.", "2031", func(d int64) int64 { y, _, _ := vec.CivilOf(d); return y })
@@ -441,24 +431,51 @@ func extractions() []Scalar {
 	add([]string{"year"}, "interval year to month", "The years of the span.", "INTERVAL '5-11' YEAR TO MONTH", "5", func(m int64) int64 { return m / 12 })
 	add([]string{"month"}, "interval year to month", "The months of the span past its years, 0 to 11.", "INTERVAL '5-11' YEAR TO MONTH", "11", func(m int64) int64 { return m % 12 })
 	add([]string{"day", "day_of_month"}, "interval day to second", "The days of the span.", "INTERVAL '3 04:05:06' DAY TO SECOND", "3", func(ns int64) int64 { return ns / vec.Day })
-	clock("hour", "The hour, 0 to 23.", "4", func(ns int64) int64 { return ns / vec.Hour })
-	clock("minute", "The minute, 0 to 59.", "5", func(ns int64) int64 { return ns / vec.Minute % 60 })
-	clock("second", "The second, 0 to 59.", "6", func(ns int64) int64 { return ns / vec.Second % 60 })
-	clock("millisecond", "The milliseconds of the second.", "7", func(ns int64) int64 { return ns % vec.Second / vec.Millisecond })
-	clock("nanosecond", "The nanoseconds of the second.", "7000008", func(ns int64) int64 { return ns % vec.Second })
+	clock("hour", "The hour, 0 to 23.", "4", vec.Hour, 24, func(ns int64) int64 { return ns / vec.Hour })
+	clock("minute", "The minute, 0 to 59.", "5", vec.Minute, 60, func(ns int64) int64 { return ns / vec.Minute % 60 })
+	clock("second", "The second, 0 to 59.", "6", vec.Second, 60, func(ns int64) int64 { return ns / vec.Second % 60 })
+	clock("millisecond", "The milliseconds of the second.", "7", vec.Millisecond, 1000, func(ns int64) int64 { return ns % vec.Second / vec.Millisecond })
+	clock("nanosecond", "The nanoseconds of the second.", "7000008", 1, vec.Second, func(ns int64) int64 { return ns % vec.Second })
 	return out
+}
+
+// clockField makes the kernel of how many spans of length per have passed, from 0 to count-1 and over again.
+func clockField(per, count int64) Kernel {
+	of := divisorOf(count)
+	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
+		x := colOf[int64](args[0])
+		out := make([]int64, n)
+		if x.mask == 0 {
+			x.vals = slices.Repeat(x.vals[:1], n)
+		}
+		vals := x.vals[:n]
+		if per > 1 {
+			v := divisorOf(per)
+			for i, x := range vals {
+				q := v.floor(x)
+				out[i] = q - of.floor(q)*count
+			}
+		} else {
+			for i, x := range vals {
+				out[i] = x - of.floor(x)*count
+			}
+		}
+		return vec.OfInts(c.Return, out, nil), nil
+	}
 }
 
 // ofDay makes the kernel of a function of the day of timestamps. Neighbours share a day
 // mostly, so the last answer is kept.
 func ofDay(f func(days int64) int64) Kernel {
+	perDay := divisorOf(vec.Day)
 	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 		ts, out := colOf[int64](args[0]), make([]int64, n)
-		var day, answer int64
+		day := perDay.floor(ts.at(0))
+		answer, start := f(day), uint64(day)*uint64(vec.Day)
 		for i := range out {
-			d := dayOf(ts.at(i))
-			if i == 0 || d != day {
-				day, answer = d, f(d)
+			if x := ts.at(i); uint64(x)-start >= uint64(vec.Day) {
+				day = perDay.floor(x)
+				answer, start = f(day), uint64(day)*uint64(vec.Day)
 			}
 			out[i] = answer
 		}

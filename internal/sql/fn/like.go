@@ -20,6 +20,9 @@ func patterns() []Scalar {
 // LikePattern is a compiled LIKE pattern. It is safe for concurrent use.
 type LikePattern struct {
 	parts []likePart
+	// Most patterns are text before or after one %, or both: prefix%suffix.
+	affixes        bool
+	prefix, suffix string
 }
 
 // likePart is a run of literal text after optional wildcards.
@@ -72,11 +75,30 @@ func CompileLike(pattern, escape string) (*LikePattern, error) {
 	if cur.any || cur.skip > 0 || len(parts) == 0 {
 		parts = append(parts, cur)
 	}
-	return &LikePattern{parts}, nil
+	p := &LikePattern{parts: parts}
+	p.findAffixes()
+	return p, nil
+}
+
+func (p *LikePattern) findAffixes() {
+	first, last := likePart{}, p.parts[len(p.parts)-1]
+	switch len(p.parts) {
+	case 1:
+	case 2:
+		first = p.parts[0]
+	default:
+		return
+	}
+	if last.any && !first.any && first.skip == 0 && last.skip == 0 {
+		p.affixes, p.prefix, p.suffix = true, first.text, last.text
+	}
 }
 
 // Match reports whether the whole of s matches.
 func (p *LikePattern) Match(s string) bool {
+	if p.affixes {
+		return len(s) >= len(p.prefix)+len(p.suffix) && s[:len(p.prefix)] == p.prefix && s[len(s)-len(p.suffix):] == p.suffix
+	}
 	// Greedy with one point of return: after the last % met, the rest may start later.
 	at, part := 0, 0
 	backPart, backAt := -1, 0
@@ -147,6 +169,16 @@ func like(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	}
 	var m memo[key, *LikePattern]
 	out := make([]bool, n)
+	if pat.mask == 0 && esc.mask == 0 || pat.mask == 0 && len(args) == 2 {
+		p, err := CompileLike(pat.at(0), esc.at(0))
+		if err != nil {
+			return nil, err
+		}
+		for i := range out {
+			out[i] = p.Match(s.at(i))
+		}
+		return vec.OfBools(out, nil), nil
+	}
 	for i := range out {
 		p, err := m.get(key{pat.at(i), esc.at(i)}, func(k key) (*LikePattern, error) { return CompileLike(k.pattern, k.escape) })
 		if err != nil {
