@@ -77,5 +77,22 @@ func operatorClasses() []class {
 	add("moving sum by site over double", "SELECT site, reading, sum(reading) OVER (PARTITION BY site ORDER BY reading ROWS BETWEEN 10 PRECEDING AND CURRENT ROW) FROM %s")
 	add("running max by code over time", "SELECT code, time, max(reading) OVER (PARTITION BY code ORDER BY time) FROM %s")
 	add("lag by device over time (order helps)", "SELECT device_id, time, lag(temperature) OVER (PARTITION BY device_id ORDER BY time) FROM %s")
+
+	add("group by kind (1,000 groups)", "SELECT kind, count(*), sum(reading) FROM %s GROUP BY kind")
+	add("group by code (1 M groups)", "SELECT code, count(*), sum(reading) FROM %s GROUP BY code")
+	add("group by code, kind (10 M groups)", "SELECT code, kind, max(reading) FROM %s GROUP BY code, kind")
+	add("group by text (1 M texts)", "SELECT 'code-' || CAST(code AS varchar), count(*), sum(reading) FROM %s GROUP BY 1")
+	add("group by device (order helps)", "SELECT device_id, avg(reading), min(reading), max(reading), count(code) FROM %s GROUP BY device_id")
+	add("count distinct code", "SELECT count(DISTINCT code) FROM %s")
+	add("count distinct code by site", "SELECT site, count(DISTINCT code) FROM %s GROUP BY site")
+	add("distinct code, site", "SELECT count(*) FROM (SELECT DISTINCT code, site FROM %s)")
+
+	const thousand = "(SELECT kind AS k, max(reading) AS m FROM %[1]s WHERE device_id IN ('device-00001', 'device-00002', 'device-00003', 'device-00004', 'device-00005', 'device-00006', 'device-00007') GROUP BY kind)"
+	const million = "(SELECT code AS c, max(reading) AS m FROM %[1]s WHERE site IN ('site-01', 'site-02', 'site-03') GROUP BY code)"
+	add("join 10 M with 1 K", "SELECT count(*), sum(s.m) FROM %[1]s t JOIN "+thousand+" s ON t.kind = s.k")
+	add("join 10 M with 0.8 M", "SELECT count(*), sum(s.m) FROM %[1]s t JOIN "+million+" s ON t.code = s.c")
+	add("left join 10 M with 0.8 M", "SELECT count(*), count(s.m), sum(t.reading) FROM %[1]s t LEFT JOIN "+million+" s ON t.code = s.c")
+	add("rows above their device's average", "SELECT count(*) FROM %[1]s t JOIN (SELECT device_id AS d, avg(reading) AS m FROM %[1]s GROUP BY device_id) s ON t.device_id = s.d WHERE t.reading > s.m")
+	add("codes that a site never had", "SELECT count(*) FROM (SELECT code FROM %[1]s EXCEPT SELECT code FROM %[1]s WHERE site = 'site-01')")
 	return list
 }

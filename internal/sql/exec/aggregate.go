@@ -39,6 +39,7 @@ type aggregateOp struct {
 }
 
 func newAggregate(f *frame, n *plan.Aggregate) (operator, error) {
+	measured := plan.Node(n)
 	if first := distinctFirst(n); first != nil {
 		n = first
 	}
@@ -46,20 +47,21 @@ func newAggregate(f *frame, n *plan.Aggregate) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := aggregateOf(f, n, in)
+	o, err := aggregateOf(f, n, in, measured)
 	if err != nil {
 		in.close()
 	}
 	return o, err
 }
 
-func aggregateOf(f *frame, n *plan.Aggregate, in operator) (*aggregateOp, error) {
+// aggregateOf makes the operator; what it holds is put down to measured.
+func aggregateOf(f *frame, n *plan.Aggregate, in operator, measured plan.Node) (*aggregateOp, error) {
 	g, err := newGrouping(n.Keys, n.Aggs)
 	if err != nil {
 		return nil, err
 	}
 	readOnly(in, g.inputs)
-	o := &aggregateOp{f: f, n: n, in: newPipeline(f, in), g: g, mem: sharedCharge{mem: charge{of: &f.run.memory}}}
+	o := &aggregateOp{f: f, n: n, in: newPipeline(f, in), g: g, mem: sharedCharge{mem: f.run.chargeOf(measured)}}
 	o.in.serial = !g.concurrent()
 	o.reset()
 	return o, nil
@@ -263,7 +265,7 @@ func (w *groupWorker) stop(mode groupMode) {
 	}
 	w.mode = max(w.mode, mode)
 	if w.parts == nil {
-		w.parts = newPartitions(w.o.f.run, w.o.g.types, 0)
+		w.parts = newPartitions(w.o.f.run, w.o.mem.mem.m, w.o.g.types, 0)
 	}
 }
 
@@ -497,7 +499,7 @@ func (ph *groupPhase) group(ctx context.Context, p int, held *int64) (*vec.Batch
 		}
 		if ph.level+1 < partitionLevels {
 			sub = &groupPhase{o: o, level: ph.level + 1, sets: []*groups{s}, known: []int{known},
-				parts: []*partitions{newPartitions(o.f.run, o.g.types, ph.level+1)}}
+				parts: []*partitions{newPartitions(o.f.run, o.mem.mem.m, o.g.types, ph.level+1)}}
 		}
 		return o.mem.insist(held, s.sizeBytes())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-db/weir/internal/sql/exec/spill"
@@ -12,18 +13,18 @@ import (
 	"github.com/weir-db/weir/internal/vec"
 )
 
-// measure is what one operator did, over all its instances.
+// measure is what one operator did, over all its instances and workers.
 type measure struct {
-	rows    int64
-	took    time.Duration // in next, inputs included
-	held    int64         // memory charged now
-	peak    int64         // most of it
-	spilled int64         // written to temporary files
+	rows    atomic.Int64
+	took    atomic.Int64 // ns, inputs included; of workers at the same time, the sum
+	spilled atomic.Int64 // written to temporary files
+	held    int64        // memory charged now; guarded by the account, as is peak
+	peak    int64        // most of it
 	applied *storage.Applied
 }
 
-// measured wraps an operator to measure it. While an operator works, it is the one that memory and
-// temporary files are put down to.
+// measured wraps an operator to measure it. While an operator works, it is the one that memory is put
+// down to where a charge does not know its own (see run.chargeOf).
 type measured struct {
 	operator
 	run *run
@@ -34,9 +35,9 @@ func (o *measured) next(ctx context.Context) (*vec.Batch, error) {
 	defer o.run.works(o.m)()
 	began := time.Now()
 	b, err := o.operator.next(ctx)
-	o.m.took += time.Since(began)
+	o.m.took.Add(int64(time.Since(began)))
 	if b != nil {
-		o.m.rows += int64(b.Len)
+		o.m.rows.Add(int64(b.Len))
 	}
 	return b, err
 }
@@ -48,16 +49,71 @@ func (o *measured) close() {
 
 // works makes m the measure of the operator that runs, until the function it returns is called.
 func (r *run) works(m *measure) func() {
-	before := r.working
-	r.working = m
-	return func() { r.working = before }
+	before := r.working.Swap(m)
+	return func() { r.working.Store(before) }
 }
 
-// noteSpilled puts bytes written to temporary files down to the operator that runs.
-func (r *run) noteSpilled(bytes int64) {
-	if r.working != nil {
-		r.working.spilled += bytes
+// noteSpilled puts bytes written to temporary files down to an operator, by default the one that runs.
+func (r *run) noteSpilled(m *measure, bytes int64) {
+	if m == nil {
+		m = r.working.Load()
 	}
+	if m != nil {
+		m.spilled.Add(bytes)
+	}
+}
+
+// chargeOf returns a charge that is put down to node n, if operators are measured.
+func (r *run) chargeOf(n plan.Node) charge {
+	c := charge{of: &r.memory}
+	if r.measures != nil && n != nil {
+		c.m = r.measureOf(n)
+	}
+	return c
+}
+
+// measuredStage measures a stage: the rows that it gives and the time of its workers, that of what comes
+// after not included. What its inputs took is added when all is done.
+type measuredStage struct {
+	stage
+	m   *measure
+	own *atomic.Int64 // ns
+}
+
+func (s measuredStage) ready(ctx context.Context) error {
+	defer s.add(time.Now())
+	return s.stage.ready(ctx)
+}
+
+func (s measuredStage) add(began time.Time) { s.own.Add(int64(time.Since(began))) }
+
+func (s measuredStage) worker() worker { return &measuredWorker{s, s.stage.worker()} }
+
+func (s measuredStage) rest(ctx context.Context, emit emitFunc) error {
+	return s.measure(ctx, emit, func(emit emitFunc) error { return s.stage.rest(ctx, emit) })
+}
+
+// measure runs f, which emits rows.
+func (s measuredStage) measure(ctx context.Context, emit emitFunc, f func(emit emitFunc) error) error {
+	began, after := time.Now(), time.Duration(0)
+	err := f(func(ctx context.Context, b *vec.Batch) error {
+		s.m.rows.Add(int64(b.Len))
+		handed := time.Now()
+		err := emit(ctx, b)
+		after += time.Since(handed)
+		return err
+	})
+	s.own.Add(int64(time.Since(began) - after))
+	return err
+}
+
+type measuredWorker struct {
+	measuredStage
+	in worker
+}
+
+func (w *measuredWorker) apply(ctx context.Context, b *vec.Batch, emit emitFunc) error {
+	return w.measure(ctx, emit, func(emit emitFunc) error { return w.in.apply(ctx, b, emit) })
 }
 
 // measureOf returns the measure of a node.
@@ -76,12 +132,12 @@ func (r *run) note(n plan.Node) string {
 	if m == nil {
 		return ""
 	}
-	text := fmt.Sprintf(" (%d rows, %v", m.rows, m.took.Round(time.Microsecond))
+	text := fmt.Sprintf(" (%d rows, %v", m.rows.Load(), time.Duration(m.took.Load()).Round(time.Microsecond))
 	if m.peak > 0 {
 		text += ", memory " + spill.SizeText(m.peak)
 	}
-	if m.spilled > 0 {
-		text += ", spilled " + spill.SizeText(m.spilled)
+	if spilled := m.spilled.Load(); spilled > 0 {
+		text += ", spilled " + spill.SizeText(spilled)
 	}
 	if a := m.applied; a != nil {
 		switch {

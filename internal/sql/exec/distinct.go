@@ -14,6 +14,7 @@ type distinctOp struct {
 	f     *frame
 	in    operator
 	types []vec.Type
+	node  plan.Node   // that it is measured as
 	table *groupTable // nil once rest has it
 	rows  int64       // seen
 	rest  *aggregateOp
@@ -26,11 +27,11 @@ func newDistinct(f *frame, n *plan.Distinct) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return distinctOf(f, in, n.Types()), nil
+	return distinctOf(f, in, n.Types(), n), nil
 }
 
-func distinctOf(f *frame, in operator, types []vec.Type) *distinctOp {
-	return &distinctOp{f: f, in: in, types: types, table: newGroupTable(types), mem: charge{of: &f.run.memory}}
+func distinctOf(f *frame, in operator, types []vec.Type, n plan.Node) *distinctOp {
+	return &distinctOp{f: f, in: in, types: types, node: n, table: newGroupTable(types), mem: f.run.chargeOf(n)}
 }
 
 func (o *distinctOp) next(ctx context.Context) (*vec.Batch, error) {
@@ -73,7 +74,7 @@ func (o *distinctOp) account() error {
 	for i, t := range o.types {
 		keys[i] = &plan.Column{Index: i, T: t}
 	}
-	rest, err := aggregateOf(o.f, &plan.Aggregate{Keys: keys}, o.in)
+	rest, err := aggregateOf(o.f, &plan.Aggregate{Keys: keys}, o.in, o.node)
 	if err != nil {
 		return err
 	}

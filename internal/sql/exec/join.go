@@ -49,7 +49,7 @@ type joinSpec struct {
 }
 
 func newJoin(f *frame, n *plan.Join) (operator, error) {
-	o := &joinOp{f: f, mem: charge{of: &f.run.memory}}
+	o := &joinOp{f: f, mem: f.run.chargeOf(n)}
 	o.semi, o.anti = n.Kind == plan.SemiJoin || n.Kind == plan.AntiJoin, n.Kind == plan.AntiJoin
 	o.buildLeft = n.BuildLeft && !o.semi
 	leftKeys, err := compileAll(n.LeftKeys)
@@ -175,8 +175,8 @@ func (o *joinOp) canSplit() bool { return len(o.buildKeys) > 0 && o.level < part
 
 // divide gives up on a table: both sides go to a splitOp, this one now.
 func (o *joinOp) divide(ctx context.Context, kept *rows) error {
-	o.split = newSplit(o.f, o.level, func(build, probe operator) (operator, error) {
-		return &joinOp{joinSpec: o.joinSpec, f: o.f, build: build, probe: probe, level: o.level + 1, mem: charge{of: o.mem.of}}, nil
+	o.split = newSplit(o.f, o.mem.m, o.level, func(build, probe operator) (operator, error) {
+		return &joinOp{joinSpec: o.joinSpec, f: o.f, build: build, probe: probe, level: o.level + 1, mem: charge{of: o.mem.of, m: o.mem.m}}, nil
 	})
 	o.split.left.types, o.split.left.keys = o.buildTypes, o.buildKeys
 	o.split.right.types, o.split.right.keys = o.probeTypes, o.probeKeys

@@ -85,6 +85,7 @@ func (c *sharedCharge) release() {
 // partitions is rows by part, kept by one goroutine and later read by any.
 type partitions struct {
 	run   *run
+	m     *measure // of the operator, or nil
 	level int
 	types []vec.Type
 	parts [partitionCount]partition
@@ -111,8 +112,8 @@ type partition struct {
 
 func (p *partition) empty() bool { return len(p.chunks) == 0 && p.last == nil && len(p.frames) == 0 }
 
-func newPartitions(r *run, types []vec.Type, level int) *partitions {
-	return &partitions{run: r, types: types, level: level}
+func newPartitions(r *run, m *measure, types []vec.Type, level int) *partitions {
+	return &partitions{run: r, m: m, types: types, level: level}
 }
 
 // add divides rows whose keys have the given hashes.
@@ -226,7 +227,7 @@ func (s *partitions) flush(ctx context.Context) error {
 		p.held = 0
 	}
 	s.bytes = 0
-	s.run.noteSpilled(s.w.SizeBytes() - before)
+	s.run.noteSpilled(s.m, s.w.SizeBytes()-before)
 	return nil
 }
 

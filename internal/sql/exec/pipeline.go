@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -54,25 +55,26 @@ type pipeline struct {
 func newPipeline(f *frame, in operator) *pipeline {
 	p := &pipeline{f: f, source: in}
 	for {
+		m, isMeasured := p.source.(*measured)
 		op := p.source
-		if m, ok := op.(*measured); ok {
+		if isMeasured {
 			op = m.operator
 		}
 		s, ok := op.(stage)
-		if !ok || f.run.measures != nil || !s.concurrent() {
+		if !ok || !s.concurrent() {
 			return p
 		}
 		p.source = s.input()
+		if isMeasured {
+			s = measuredStage{s, m.m, &atomic.Int64{}}
+		}
 		p.stages = append([]stage{s}, p.stages...)
 	}
 }
 
-// workers is how many goroutines run at most. Measuring takes operators one at a time.
+// workers is how many goroutines run at most.
 func (r *run) workers() int {
-	switch {
-	case r.measures != nil:
-		return 1
-	case r.opt.Workers > 0:
+	if r.opt.Workers > 0 {
 		return r.opt.Workers
 	}
 	return runtime.GOMAXPROCS(0)
@@ -132,7 +134,23 @@ func (p *pipeline) run(ctx context.Context, sink func(w int) emitFunc) error {
 	if err := firstCause(errs); err != nil {
 		return err
 	}
-	return p.rest(ctx, sink(0))
+	err := p.rest(ctx, sink(0))
+	p.addTimes()
+	return err
+}
+
+// addTimes adds to what measured stages took what those below and the source took.
+func (p *pipeline) addTimes() {
+	sum := int64(0)
+	if m, ok := p.source.(*measured); ok {
+		sum = m.m.took.Load()
+	}
+	for _, s := range p.stages {
+		if s, ok := s.(measuredStage); ok {
+			sum += s.own.Load()
+			s.m.took.Add(sum)
+		}
+	}
 }
 
 // firstCause returns an error that is not the echo of another worker's.

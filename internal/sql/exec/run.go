@@ -30,8 +30,8 @@ type run struct {
 	area       *spill.Area                  // of temporary files; nil: none
 	shared     map[*plan.Shared]*sharedRows // of subplans without parameters
 	subqueries map[*plan.Subquery]*subqueryMemo
-	measures   map[plan.Node]*measure // nil without Options.Analyze
-	working    *measure               // of the operator that runs now, with Options.Analyze
+	measures   map[plan.Node]*measure  // nil without Options.Analyze
+	working    atomic.Pointer[measure] // of the operator that runs now, with Options.Analyze
 
 	mu       sync.Mutex // guards the fields below
 	scanners []storage.Scanner
@@ -105,7 +105,7 @@ func (r *run) close() {
 		r.dropScanner(s)
 	}
 	r.shared, r.subqueries = nil, nil
-	_ = r.memory.grow(-r.memory.held())
+	_ = r.memory.grow(-r.memory.held(), nil)
 	if r.area != nil {
 		r.area.Close()
 	}
@@ -136,15 +136,18 @@ type account struct {
 }
 
 // grow charges bytes (fewer than none: gives them back), and fails once the sum is
-// over a limit. They count until they are given back even so.
-func (a *account) grow(bytes int64) error {
+// over a limit. They count until they are given back even so. m is the operator's measure, if known.
+func (a *account) grow(bytes int64, m *measure) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.used += bytes
 	if a.used > a.peak.Load() {
 		a.peak.Store(a.used)
 	}
-	if m := a.run.working; m != nil {
+	if m == nil {
+		m = a.run.working.Load()
+	}
+	if m != nil {
 		m.held += bytes
 		m.peak = max(m.peak, m.held)
 	}
@@ -188,13 +191,14 @@ func (a *account) held() int64 {
 type charge struct {
 	of   *account
 	held int64
+	m    *measure // of the operator; nil: the one that runs
 }
 
 // set changes what the operator holds to bytes.
 func (c *charge) set(bytes int64) error {
 	d := bytes - c.held
 	c.held = bytes
-	return c.of.grow(d)
+	return c.of.grow(d, c.m)
 }
 
 // release gives all back.

@@ -17,13 +17,13 @@ func newSetOp(f *frame, n *plan.SetOp) (operator, error) {
 		if n.All {
 			return union, nil
 		}
-		return distinctOf(f, union, n.Types()), nil
+		return distinctOf(f, union, n.Types(), n), nil
 	}
-	o := subsetOf(f, in[0], in[1], n.Types(), n.All, n.Kind == plan.Except, 0)
+	o := subsetOf(f, in[0], in[1], n.Types(), n.All, n.Kind == plan.Except, 0, f.run.chargeOf(n))
 	if n.All {
 		return o, nil
 	}
-	return distinctOf(f, o, n.Types()), nil
+	return distinctOf(f, o, n.Types(), n), nil
 }
 
 // unionOp is one input after the other.
@@ -75,9 +75,9 @@ type subsetOp struct {
 	mem         charge
 }
 
-func subsetOf(f *frame, left, right operator, types []vec.Type, all, except bool, level int) *subsetOp {
+func subsetOf(f *frame, left, right operator, types []vec.Type, all, except bool, level int, mem charge) *subsetOp {
 	return &subsetOp{f: f, left: left, right: right, types: types, all: all, except: except, level: level,
-		table: newGroupTable(types), mem: charge{of: &f.run.memory}}
+		table: newGroupTable(types), mem: mem}
 }
 
 func (o *subsetOp) next(ctx context.Context) (*vec.Batch, error) {
@@ -142,8 +142,8 @@ func (o *subsetOp) divide(ctx context.Context) error {
 	for i, t := range o.types {
 		keys[i] = &expr{node: columnEval(i), cols: []int{i}, t: t}
 	}
-	o.split = newSplit(o.f, o.level, func(left, right operator) (operator, error) {
-		return subsetOf(o.f, left, right, o.types, o.all, o.except, o.level+1), nil
+	o.split = newSplit(o.f, o.mem.m, o.level, func(left, right operator) (operator, error) {
+		return subsetOf(o.f, left, right, o.types, o.all, o.except, o.level+1, charge{of: o.mem.of, m: o.mem.m}), nil
 	})
 	o.split.left.types, o.split.left.keys = o.types, keys
 	o.split.right.types, o.split.right.keys = o.types, keys

@@ -91,7 +91,7 @@ func (s *spillWriter) flush(ctx context.Context) error {
 func (s *spillWriter) write(ctx context.Context, b *vec.Batch) error {
 	err := s.w.Append(ctx, b)
 	size := s.w.SizeBytes()
-	s.run.noteSpilled(size - s.told)
+	s.run.noteSpilled(nil, size-s.told)
 	s.told = size
 	return err
 }

@@ -30,8 +30,8 @@ type splitSide struct {
 	parts []*partitions
 }
 
-func newSplit(f *frame, level int, join func(left, right operator) (operator, error)) *splitOp {
-	return &splitOp{f: f, level: level, join: join, mem: sharedCharge{mem: charge{of: &f.run.memory}}}
+func newSplit(f *frame, m *measure, level int, join func(left, right operator) (operator, error)) *splitOp {
+	return &splitOp{f: f, level: level, join: join, mem: sharedCharge{mem: charge{of: &f.run.memory, m: m}}}
 }
 
 // divider divides rows of one side, for one goroutine.
@@ -44,7 +44,7 @@ type divider struct {
 }
 
 func (o *splitOp) divider(side *splitSide) *divider {
-	d := &divider{o: o, side: side, parts: newPartitions(o.f.run, side.types, o.level)}
+	d := &divider{o: o, side: side, parts: newPartitions(o.f.run, o.mem.mem.m, side.types, o.level)}
 	side.mu.Lock()
 	defer side.mu.Unlock()
 	side.parts = append(side.parts, d.parts)
