@@ -10,15 +10,15 @@ import (
 // aggregate. The executor merges the partial groups by the keys, which are then
 // evaluated over the partial keys.
 //
-// SELECT DISTINCT of such keys is a grouping without aggregates, and aggregates of DISTINCT
-// keys are aggregates over one.
+// SELECT DISTINCT of such keys is a grouping without aggregates. What storage cannot take as it
+// is, may be split (see splitAggregates).
 func pushAggregation(b *builder, n Node) Node {
 	return transform(n, func(n Node) Node {
 		switch n := n.(type) {
 		case *Aggregate:
 			if scan, ok := n.Input.(*Scan); ok && n.Pushed == nil {
 				if n.Pushed = pushdown(n, scan); n.Pushed == nil {
-					out := pushDistinctArgs(n, scan)
+					out := splitAggregates(b, n, scan)
 					if out != Node(n) {
 						b.changes++
 					}
@@ -52,33 +52,6 @@ func groupOf(d *Distinct) Node {
 		return nil
 	}
 	return a
-}
-
-// pushDistinctArgs returns a as a grouping over a pushed one by its keys and the argument
-// that all its aggregates take DISTINCT, or a itself.
-func pushDistinctArgs(a *Aggregate, scan *Scan) Node {
-	var arg Expr
-	for _, agg := range a.Aggs {
-		if !agg.Distinct || agg.Filter != nil || len(agg.Order) > 0 || len(agg.Args) != 1 || arg != nil && !Same(arg, agg.Args[0]) {
-			return a
-		}
-		arg = agg.Args[0]
-	}
-	if arg == nil {
-		return a
-	}
-	inner := &Aggregate{Input: scan, Keys: append(append([]Expr(nil), a.Keys...), arg)}
-	if inner.Pushed = pushdown(inner, scan); inner.Pushed == nil {
-		return a
-	}
-	outer := &Aggregate{Input: inner}
-	for i, k := range a.Keys {
-		outer.Keys = append(outer.Keys, &Column{i, k.Type()})
-	}
-	for _, agg := range a.Aggs {
-		outer.Aggs = append(outer.Aggs, Agg{Call: agg.Call, Args: []Expr{&Column{len(a.Keys), arg.Type()}}})
-	}
-	return outer
 }
 
 // pusher builds a [Pushdown].
