@@ -128,7 +128,7 @@ func (e estimator) guess(n Node) float64 {
 		if n.Kind == SemiJoin || n.Kind == AntiJoin {
 			return e.rows(n.Left)
 		}
-		if len(n.LeftKeys) == 0 {
+		if len(n.LeftKeys) == 0 && !hasEquality(n) {
 			return e.rows(n.Left) * e.rows(n.Right)
 		}
 		return max(e.rows(n.Left), e.rows(n.Right))
@@ -140,6 +140,20 @@ func (e estimator) guess(n Node) float64 {
 		most = max(most, e.rows(in))
 	}
 	return most
+}
+
+// hasEquality reports whether n's condition has an equality that can become a hash key.
+func hasEquality(n *Join) bool {
+	width := -1
+	for _, c := range split(n.Residual) {
+		if width < 0 {
+			width = Width(n.Left)
+		}
+		if _, _, ok := equality(c, width); ok {
+			return true
+		}
+	}
+	return false
 }
 
 func selectivity(op storage.Op) float64 {

@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,6 +121,49 @@ func TestEveryRuleIsInTheDocumentation(t *testing.T) {
 	for _, name := range names {
 		if !strings.Contains(string(text), "| `"+name+"` |") {
 			t.Errorf("docs/sql.md does not tell what the rule %s does", name)
+		}
+	}
+}
+
+// TestJoinsBeginWithFewRows has tables of 2,000, 40 and 5 rows.
+func TestJoinsBeginWithFewRows(t *testing.T) {
+	t.Parallel()
+	l := &sqltest.Local{Clock: clock.Manual(sqltest.Start)}
+	l.Backend = storagetest.NewNaive(l.Clock)
+	for table, n := range map[string]int{"facts": 2000, "hosts": 40, "sites": 5} {
+		if err := l.CreateTable(context.Background(), "db", table); err != nil {
+			t.Fatal(err)
+		}
+		var b storagetest.Batch
+		for i := range n {
+			b.Add(storagetest.Point{
+				Measure: "m", Dims: []string{"host", fmt.Sprint("h", i%40), "site", fmt.Sprint("s", i%5)}, TimeNs: sqltest.Start.UnixNano() - int64(i),
+				Values: []storagetest.NamedValue{storagetest.F("v", float64(i))},
+			})
+		}
+		if err := l.Write(context.Background(), "db", table, &b.Rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scans := func(sql string) string {
+		q, err := l.Plan(sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		plan.EachScan(q.Root, func(s *plan.Scan) { order = append(order, s.Ref.Table) })
+		return strings.Join(order, " ")
+	}
+	for sql, want := range map[string]string{
+		"SELECT f.v FROM db.facts f, db.hosts h, db.sites s WHERE f.host = h.host AND h.site = s.site AND s.v < 2":                    "sites hosts facts",
+		"SELECT f.v FROM db.facts f JOIN db.hosts h ON f.host = h.host JOIN db.sites s ON h.site = s.site WHERE s.site = 's1'":        "sites hosts facts",
+		"SELECT f.v FROM db.hosts h JOIN db.facts f ON f.host = h.host JOIN db.sites s ON h.site = s.site WHERE s.site = 's1'":        "sites hosts facts",
+		"SELECT f.v FROM db.hosts h, db.sites s, db.facts f WHERE f.host = h.host AND h.site = s.site AND s.v < 2":                    "hosts sites facts",
+		"SELECT f.v FROM db.sites s, db.facts f, db.hosts h WHERE f.host = h.host AND CAST(h.v AS varchar) = CAST(s.site AS varchar)": "sites facts hosts", // a cast may fail
+		"SELECT f.v FROM db.facts f JOIN db.hosts h ON f.host = h.host":                                                               "facts hosts",
+	} {
+		if got := scans(sql); got != want {
+			t.Errorf("%s\nreads %s, want %s", sql, got, want)
 		}
 	}
 }
