@@ -86,7 +86,7 @@ func (f *exportFlags) check() error {
 	case (f.table == "") == (f.o.SQL == ""):
 		return usagef("either --table or --query says what to export")
 	case f.NArg() != 1:
-		return usagef("want one destination, a folder or s3://bucket/prefix; flags stand before it")
+		return usagef("want one destination, a folder or s3://bucket/prefix")
 	}
 	f.o.To, f.o.Endpoint, f.o.PartitionBy = f.Arg(0), f.endpoint, list(f.partitions)
 	var err error

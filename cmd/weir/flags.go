@@ -32,10 +32,10 @@ func (fs *flagSet) withConfig() {
 	fs.config = fs.String("config", "", "`file` with lines of the form flag = value")
 }
 
-// parse reads args, then the environment and the configuration file for what args
-// leave out. It returns [flag.ErrHelp] after printing the help.
+// parse reads args, in which flags stand before or after arguments, then the environment and the
+// configuration file for what args leave out. It returns [flag.ErrHelp] after printing the help.
 func (fs *flagSet) parse(args []string) error {
-	if err := fs.FlagSet.Parse(args); err != nil {
+	if err := fs.parseMixed(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fs.printHelp(os.Stdout)
 			return err
@@ -51,6 +51,22 @@ func (fs *flagSet) parse(args []string) error {
 		return nil
 	}
 	return fs.fromFile(*fs.config, given)
+}
+
+// parseMixed is FlagSet.Parse for flags anywhere; what follows -- are arguments.
+func (fs *flagSet) parseMixed(args []string) error {
+	var arguments []string
+	for {
+		if err := fs.FlagSet.Parse(args); err != nil {
+			return err
+		}
+		rest := fs.Args()
+		if len(rest) == 0 || len(rest) < len(args) && args[len(args)-len(rest)-1] == "--" {
+			arguments = append(arguments, rest...)
+			return fs.FlagSet.Parse(append([]string{"--"}, arguments...))
+		}
+		arguments, args = append(arguments, rest[0]), rest[1:]
+	}
 }
 
 func (fs *flagSet) fromEnvironment(given map[string]bool) error {

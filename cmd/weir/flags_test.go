@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,27 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	}
 	if *one != "flag" || *two != "env" || *three != "file" {
 		t.Fatalf("got %s, %s, %s", *one, *two, *three)
+	}
+}
+
+func TestFlagsStandBeforeOrAfterArguments(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"SELECT --one x", "x [SELECT]"},
+		{"--one x SELECT", "x [SELECT]"},
+		{"a --one x b --one y c", "y [a b c]"},
+		{"a -- --one x", " [a --one x]"},
+		{"-- a --one", " [a --one]"},
+		{"", " []"},
+	} {
+		fs := newFlagSet("test", "")
+		fs.env = func(string) (string, bool) { return "", false }
+		one := fs.String("one", "", "")
+		if err := fs.parse(strings.Fields(c.args)); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(*one, " ", fs.Args()); got != c.want || fs.NArg() != len(fs.Args()) {
+			t.Errorf("parse(%s) = %s, want %s", c.args, got, c.want)
+		}
 	}
 }
 

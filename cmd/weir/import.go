@@ -38,8 +38,8 @@ Writes files into a table of a Timestream endpoint through its public API. It ta
   weir import --table iot.sensors --create --s3-endpoint aws s3://unloaded/sensors
   weir import --table iot.sensors --dry-run readings.parquet      # says what would become of the columns
 
-Killed or failed, the same command goes on where it was. Sending a row twice stores it once. Flags stand
-before the files; lists are separated by commas. Exit status 1 if a row was rejected or the counts do not agree.`
+Killed or failed, the same command goes on where it was. Sending a row twice stores it once.
+Lists are separated by commas. Exit status 1 if a row was rejected or the counts do not agree.`
 
 // importFlags are the flags of weir import as given.
 type importFlags struct {
@@ -127,11 +127,6 @@ func (f *importFlags) check() error {
 	}
 	if f.o.Paths = f.Args(); len(f.o.Paths) == 0 {
 		return usagef("no file or folder is named; weir import --help says how")
-	}
-	for _, p := range f.o.Paths {
-		if strings.HasPrefix(p, "--") {
-			return usagef("flags stand before the files: %s", p)
-		}
 	}
 	f.o.Endpoint = f.endpoint
 	f.o.Columns.Dimensions, f.o.Columns.Measures, f.o.Columns.Skip = list(f.dimensions), list(f.measures), list(f.skip)

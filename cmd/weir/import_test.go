@@ -34,7 +34,7 @@ func TestImportCreatesTheTableAndWritesTheRows(t *testing.T) {
 func TestImportRefusesWrongUse(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"x.csv"}, {"--table", "t", "x.csv"}, {"--table", "db.t"}, {"--table", "db.t", "x.csv", "--create"}, {"--table", "db.t", "--types", "a=b", "x.csv"},
+		{"x.csv"}, {"--table", "t", "x.csv"}, {"--table", "db.t"}, {"--table", "db.t", "--types", "a=b", "x.csv"},
 		{"--table", "db.t", "--constant", "a", "x.csv"}, {"--table", "db.t", "--connections", "0", "x.csv"},
 	} {
 		if _, ok := runImport(t.Context(), args).(*usageError); !ok {
