@@ -17,7 +17,7 @@ type class struct {
 	prom func(d *draw) promQuery
 	flux func(d *draw) string // InfluxQL
 
-	// inside: rows are counted where they are made, without a wire: by EXPLAIN ANALYZE in weir, batch
+	// inside: rows are dropped where they are made, without a wire: by an OFFSET behind them in weir, batch
 	// by batch in DuckDB. Other engines are not asked.
 	inside bool
 }

@@ -25,7 +25,7 @@ if name == "duckdb":
         return len(relation.to_arrow_table()) if relation is not None else 0
 
     def drain(sql):
-        reader = connection.execute(sql).to_arrow_reader(100_000)
+        reader = connection.sql(sql).to_arrow_reader(100_000)
         return sum(batch.num_rows for batch in reader)
 else:
     from chdb.session import Session

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// benchOperators compares operators over ten million rows where they are made: what weir's
-// EXPLAIN ANALYZE takes with DuckDB's batches.
+// benchOperators compares operators over ten million rows where they are made, without the wire.
 func benchOperators(ctx context.Context, b *bench) error {
 	settings := *b.settings
 	settings.repeats, settings.rounds = 1, min(settings.rounds, 5)

@@ -60,7 +60,7 @@ func (r *report) ratios(part, engine, peer string) {
 	for _, res := range r.Results {
 		for _, other := range r.Results {
 			if res.Part == part && other.Part == part && res.Engine == engine && other.Engine == peer && res.Measure == other.Measure && res.Unit == "ms" && other.Unit == "ms" {
-				r.say("%s: %s: %s / %s = %.2f; %d and %d rows", part, res.Measure, engine, peer, res.Value/other.Value, res.Rows, other.Rows)
+				r.say("%s: %s: %s / %s = %.2f", part, res.Measure, engine, peer, res.Value/other.Value)
 			}
 		}
 	}

@@ -16,6 +16,9 @@ import (
 // measure is what one operator did, over all its instances and workers.
 type measure struct {
 	rows    atomic.Int64
+	bytes   atomic.Int64 // of these, as vectors
+	read    int64        // by scanners that are closed
+	open    storage.Scanner
 	took    atomic.Int64 // ns, inputs included; of workers at the same time, the sum
 	spilled atomic.Int64 // written to temporary files
 	held    int64        // memory charged now; guarded by the account, as is peak
@@ -37,9 +40,19 @@ func (o *measured) next(ctx context.Context) (*vec.Batch, error) {
 	b, err := o.operator.next(ctx)
 	o.m.took.Add(int64(time.Since(began)))
 	if b != nil {
-		o.m.rows.Add(int64(b.Len))
+		o.m.gave(b)
 	}
 	return b, err
+}
+
+// gave counts a batch that the operator gives.
+func (m *measure) gave(b *vec.Batch) {
+	m.rows.Add(int64(b.Len))
+	size := int64(0)
+	for _, c := range b.Columns {
+		size += vectorBytes(c)
+	}
+	m.bytes.Add(size)
 }
 
 func (o *measured) close() {
@@ -97,7 +110,7 @@ func (s measuredStage) rest(ctx context.Context, emit emitFunc) error {
 func (s measuredStage) measure(ctx context.Context, emit emitFunc, f func(emit emitFunc) error) error {
 	began, after := time.Now(), time.Duration(0)
 	err := f(func(ctx context.Context, b *vec.Batch) error {
-		s.m.rows.Add(int64(b.Len))
+		s.m.gave(b)
 		handed := time.Now()
 		err := emit(ctx, b)
 		after += time.Since(handed)
@@ -132,20 +145,73 @@ func (r *run) note(n plan.Node) string {
 	if m == nil {
 		return ""
 	}
-	text := fmt.Sprintf(" (%d rows, %v", m.rows.Load(), time.Duration(m.took.Load()).Round(time.Microsecond))
+	a := m.applied
+	text := fmt.Sprintf(" (%d rows, %s, %v", m.rows.Load(), spill.SizeText(m.bytes.Load()), time.Duration(m.took.Load()).Round(time.Microsecond))
+	if a != nil && a.Aggregation {
+		text = " (grouped by storage"
+	}
+	if m.open != nil {
+		text += ", read " + spill.SizeText(m.read+m.open.Stats().BytesScanned)
+	} else if a != nil {
+		text += ", read " + spill.SizeText(m.read)
+	}
 	if m.peak > 0 {
 		text += ", memory " + spill.SizeText(m.peak)
 	}
 	if spilled := m.spilled.Load(); spilled > 0 {
 		text += ", spilled " + spill.SizeText(spilled)
 	}
-	if a := m.applied; a != nil {
-		switch {
-		case a.Aggregation:
-			text = " (grouped by storage"
-		case slices.Contains(a.Where, false):
-			text += ", filtered by the executor"
-		}
+	if a != nil && !a.Aggregation && slices.Contains(a.Where, false) {
+		text += ", filtered by the executor"
 	}
 	return text + ")"
+}
+
+// noteScan tells the measure of a scan of the scanner it opens, or with nil closes.
+func (m *measure) noteScan(s storage.Scanner, applied *storage.Applied) {
+	if m.open != nil {
+		m.read += m.open.Stats().BytesScanned
+	}
+	m.open = s
+	if applied != nil {
+		m.applied = applied
+	}
+}
+
+// vectorBytes is what a vector's rows take, not what they share: entries of dictionaries do not count.
+func vectorBytes(v *vec.Vector) int64 {
+	n := int64(v.Len())
+	switch v.Form {
+	case vec.Constant:
+		return 0
+	case vec.Dictionary:
+		return 4 * n
+	}
+	size := int64(len(v.Nulls))
+	switch v.Type.Kind.Storage() {
+	case vec.StoreInts, vec.StoreFloats:
+		return size + 8*n
+	case vec.StoreBools:
+		return size + n
+	case vec.StoreStrs:
+		for _, s := range v.Strs {
+			size += int64(len(s))
+		}
+		return size + 16*n
+	case vec.StoreNested:
+		if v.Type.Kind != vec.Row {
+			size += 4 * n
+			if n == 0 {
+				return size
+			}
+			for _, c := range v.Children {
+				size += vectorBytes(c.Slice(int(v.Offsets[0]), int(v.Offsets[n])))
+			}
+			return size
+		}
+		for _, c := range v.Children {
+			size += vectorBytes(c)
+		}
+	}
+	return size
 }

@@ -187,5 +187,5 @@ func TestExplainTellsRowsOfEachOperator(t *testing.T) {
 	}
 	check("SELECT k, sum(i) FROM d.t WHERE f > 1 GROUP BY k ORDER BY 2", "Sort #1 (3 rows, ", "pushed down (3 rows, ", "(15 rows, ", "filtered by the executor)")
 	l.Push = true
-	check("SELECT k, sum(i) FROM d.t WHERE f > 1 GROUP BY k ORDER BY 2", "pushed down (3 rows, ", "(grouped by storage)")
+	check("SELECT k, sum(i) FROM d.t WHERE f > 1 GROUP BY k ORDER BY 2", "pushed down (3 rows, ", "grouped by storage")
 }

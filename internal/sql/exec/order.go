@@ -173,6 +173,9 @@ func (o *topOp) gather(ctx context.Context) error {
 	if err := o.shrink(ctx); err != nil {
 		return err
 	}
+	if err := o.mem.set(o.rows.sizeBytes() + o.key.sizeBytes()); err != nil {
+		return err
+	}
 	o.out = &emitted{emitter{b: o.rows.batch()}, o.f.run.opt.BatchRows}
 	return nil
 }

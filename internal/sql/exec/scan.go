@@ -88,7 +88,7 @@ func (s *scanOp) scan(ctx context.Context, spec storage.ScanSpec, columns []int)
 	s.open, s.columns, s.applied = scanner, columns, scanner.Applied()
 	s.f.run.addScanner(s.n.Ref, scanner)
 	if s.f.run.measures != nil {
-		s.f.run.measureOf(s.n).applied = &s.applied
+		s.f.run.measureOf(s.n).noteScan(scanner, &s.applied)
 	}
 	return nil
 }
@@ -244,6 +244,9 @@ func (s *scanOp) place(b *vec.Batch) *vec.Batch {
 func (s *scanOp) stop() {
 	if s.open != nil {
 		s.f.run.dropScanner(s.open)
+		if s.f.run.measures != nil {
+			s.f.run.measureOf(s.n).noteScan(nil, nil)
+		}
 		s.open, s.todo = nil, nil
 	}
 }

@@ -76,9 +76,6 @@ func (s *spillWriter) append(ctx context.Context, b *vec.Batch) error {
 	return nil
 }
 
-// sizeBytes is what the writer holds in memory.
-func (s *spillWriter) sizeBytes() int64 { return s.rows.sizeBytes() }
-
 func (s *spillWriter) flush(ctx context.Context) error {
 	if s.rows.n == 0 {
 		return nil

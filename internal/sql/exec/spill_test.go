@@ -29,8 +29,8 @@ func spaceOn(t testing.TB, fsys vfs.FS, o spill.Options) *spill.Space {
 	return s
 }
 
-// openTable runs sql over t, whatever table it names.
-func openTable(t testing.TB, table *benchTable, sql string, opt exec.Options) *exec.Cursor {
+// openTable runs sql over table, whatever table it names.
+func openTable(t testing.TB, table plan.Catalog, sql string, opt exec.Options) *exec.Cursor {
 	t.Helper()
 	stmt, err := syntax.Parse(sql)
 	if err != nil {
