@@ -72,16 +72,9 @@ type Predicate struct {
 // Aggregation asks for partial aggregates: one or more rows per group, whose states
 // the caller merges. Batches have the keys in order, then the state columns of each
 // aggregate in order (see [AggFunc.States]).
-//
-// NewestBins, if positive, says that the caller reads only groups of that many greatest
-// bins (ORDER BY bin DESC LIMIT n, without a filter on groups), and OldestBins that it reads
-// only groups of the least bins. The scanner may leave out any other group, but must
-// not leave out a part of one of these. Both need a key that is a bin of time; at most one is set.
 type Aggregation struct {
 	Keys []GroupKey
 	Aggs []Agg
-
-	NewestBins, OldestBins int64
 }
 
 // GroupKey is a dimension or measure_name, or a bin of time.

@@ -880,13 +880,10 @@ func statsOf(r run, c *stateColumn) *blockStats {
 }
 
 func (a *aggregator) bin(t int64) int64 {
-	if a.p.bin == 0 {
+	width := a.p.bin
+	if width == 0 {
 		return 0
 	}
-	return binOf(t, a.p.bin)
-}
-
-func binOf(t, width int64) int64 {
 	q := t / width
 	if t%width < 0 {
 		q--
@@ -1142,121 +1139,25 @@ func (a *aggregator) edgeRow(s *span, i int, id series.ID, group uint32, last bo
 type aggregateScanner struct {
 	p       *plan
 	applied storage.Applied
-	g       *grouping
 	pool    *pool
-
-	// Of scans that want only the bins at one end: see ends.
-	ready []*vec.Batch
-	done  bool
 }
 
 func newAggregateScanner(p *plan, applied storage.Applied) *aggregateScanner {
-	s := &aggregateScanner{p: p, applied: applied, g: newGrouping(p)}
-	if p.newest <= 0 && p.oldest <= 0 {
-		s.pool = s.poolOf(p)
-	}
-	return s
-}
-
-func (s *aggregateScanner) poolOf(p *plan) *pool {
-	return newPool(p, len(p.ids), func(ctx context.Context, take func() (int, int), emit func(*vec.Batch) error) error {
-		return aggregate(ctx, p, s.g, take, emit)
+	g := newGrouping(p)
+	s := &aggregateScanner{p: p, applied: applied}
+	s.pool = newPool(p, len(p.ids), func(ctx context.Context, take func() (int, int), emit func(*vec.Batch) error) error {
+		return aggregate(ctx, p, g, take, emit)
 	})
-}
-
-// ends aggregates stretches of whole bins from one end of the time range, until there are as
-// many bins with rows as are wanted. Each stretch is longer than the one before, so
-// little is read in vain where rows are dense and few stretches are tried where they are not.
-func (s *aggregateScanner) ends(ctx context.Context) error {
-	from, to, ok := s.p.times()
-	if !ok {
-		return nil
-	}
-	wanted, newest := s.p.newest, true
-	if wanted <= 0 {
-		wanted, newest = s.p.oldest, false
-	}
-	bins := map[int64]bool{}
-	for width := wanted; from < to; width *= 4 {
-		at, until := from, to
-		if length := width * s.p.bin; length/s.p.bin == width && length > 0 { // else all of it
-			if newest {
-				at = max(from, binOf(to-1, s.p.bin)-(length-s.p.bin))
-			} else {
-				until = min(to, binOf(from, s.p.bin)+length)
-			}
-			if at > to || until < from { // past the ends of time
-				at, until = from, to
-			}
-		}
-		if err := s.stretch(ctx, at, until, bins); err != nil {
-			return err
-		}
-		if int64(len(bins)) >= wanted {
-			return nil
-		}
-		if newest {
-			to = at
-		} else {
-			from = until
-		}
-	}
-	return nil
-}
-
-// stretch aggregates the rows of a time range and notes their bins.
-func (s *aggregateScanner) stretch(ctx context.Context, from, to int64, bins map[int64]bool) error {
-	p := s.p.within(from, to)
-	pool := s.poolOf(p)
-	defer func() {
-		pool.close()
-		s.p.stats.add(&p.stats)
-	}()
-	key := slices.IndexFunc(p.keys, func(k scanColumn) bool { return k.Role == storage.TimeColumn })
-	for {
-		b, err := pool.next(ctx)
-		if err != nil || b == nil {
-			return err
-		}
-		s.ready = append(s.ready, b)
-		for _, bin := range b.Columns[key].Ints {
-			bins[bin] = true
-		}
-	}
+	return s
 }
 
 func (s *aggregateScanner) Applied() storage.Applied { return s.applied }
 
-func (s *aggregateScanner) Next(ctx context.Context) (*vec.Batch, error) {
-	if s.pool != nil {
-		return s.pool.next(ctx)
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, cancelled(err)
-	}
-	if !s.done {
-		s.done = true
-		if err := s.ends(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if len(s.ready) == 0 {
-		return nil, nil
-	}
-	b := s.ready[0]
-	s.ready = s.ready[1:]
-	return b, nil
-}
+func (s *aggregateScanner) Next(ctx context.Context) (*vec.Batch, error) { return s.pool.next(ctx) }
 
 func (s *aggregateScanner) Stats() storage.ScanStats { return s.p.report() }
 
-func (s *aggregateScanner) Close() {
-	if s.pool != nil {
-		s.pool.close()
-	} else {
-		s.p.release()
-	}
-}
+func (s *aggregateScanner) Close() { s.pool.close() }
 
 // aggregateBatchRows is when the partials of series that are groups of their own are
 // handed on.

@@ -29,14 +29,11 @@ type plan struct {
 	keys     []scanColumn // of an aggregation
 	aggs     []aggColumn
 	bin      int64 // width of the time key, 0 if there is none
-	newest   int64 // how many of the greatest bins are wanted, 0 if all are
-	oldest   int64 // how many of the least
 	limit    int64
 	segments []*segmentScan // that overlap the time range, oldest first
 	deletes  []subjected    // that sources may be subject to
 	cleared  wal.Position   // of a plan whose rows become a segment: deletions up to here are done
 	held     []*segmentFile // besides segments, of a deletion that is counted
-	part     bool           // segments are held by another plan
 
 	rowBytes int64 // decoded bytes per row of the columns read, as metering counts them
 	stats    scanStats
@@ -179,9 +176,6 @@ func (p *plan) aggregation(a *storage.Aggregation) error {
 		}
 		p.keys = append(p.keys, c)
 	}
-	if p.bin > 0 {
-		p.newest, p.oldest = a.NewestBins, a.OldestBins
-	}
 	for _, agg := range a.Aggs {
 		c := aggColumn{fn: agg.Func}
 		if agg.Func != storage.CountRows {
@@ -220,40 +214,6 @@ type worker struct {
 	scratch values
 }
 
-// within returns the plan for a part of its time range. It holds no segments: those of p
-// serve it.
-func (p *plan) within(from, to int64) *plan {
-	return &plan{table: p.table, view: p.view, series: p.series, schema: p.schema, from: from, to: to, ids: p.ids, tests: p.tests,
-		columns: p.columns, keys: p.keys, aggs: p.aggs, bin: p.bin, segments: p.segments, deletes: p.deletes, cleared: p.cleared, rowBytes: p.rowBytes, part: true}
-}
-
-// times returns the part of the plan's time range outside of which there are no rows; ok is false
-// if there are none.
-func (p *plan) times() (from, to int64, ok bool) {
-	least, most := int64(math.MaxInt64), int64(math.MinInt64)
-	for _, s := range p.segments {
-		for _, id := range p.ids {
-			if n := s.find(id); n >= 0 {
-				least, most = min(least, s.min[n]), max(most, s.max[n])
-			}
-		}
-	}
-	for _, m := range p.stores() {
-		if m.Rows() > 0 {
-			a, b := m.Times()
-			least, most = min(least, a), max(most, b)
-		}
-	}
-	if least > most {
-		return 0, 0, false
-	}
-	from, to = max(p.from, least), p.to
-	if most < math.MaxInt64 {
-		to = min(to, most+1)
-	}
-	return from, to, from < to
-}
-
 // stores returns the memory stores that the plan reads.
 func (p *plan) stores() []*memstore.Store {
 	stores := make([]*memstore.Store, 0, 1+len(p.view.frozen))
@@ -264,13 +224,6 @@ func (p *plan) stores() []*memstore.Store {
 		stores = append(stores, p.view.active)
 	}
 	return stores
-}
-
-func (s *scanStats) add(o *scanStats) {
-	s.rows.Add(o.rows.Load())
-	s.bytes.Add(o.bytes.Load())
-	s.blocksRead.Add(o.blocksRead.Load())
-	s.blocksSkipped.Add(o.blocksSkipped.Load())
 }
 
 // effort is about how many values a scan reads, as far as that is known without looking.

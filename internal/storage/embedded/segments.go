@@ -331,9 +331,6 @@ func (p *plan) readSegments(ctx context.Context, files []*segmentFile) (ok bool,
 
 // release lets the plan's segments go. It may be called twice.
 func (p *plan) release() {
-	if p.part {
-		return
-	}
 	for _, s := range p.segments {
 		s.file.release()
 	}

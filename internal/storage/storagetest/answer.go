@@ -325,27 +325,7 @@ func mergePartials(schema *storage.Schema, agg *storage.Aggregation, rows []Line
 		out = append(out, l)
 	}
 	slices.SortFunc(out, compareLines)
-	return endBins(agg, out)
-}
-
-// endBins leaves the groups of the bins that are wanted.
-func endBins(agg *storage.Aggregation, groups []Line) []Line {
-	key := slices.IndexFunc(agg.Keys, func(k storage.GroupKey) bool { return k.BinNs > 0 })
-	n := max(agg.NewestBins, agg.OldestBins)
-	if key < 0 || n <= 0 {
-		return groups
-	}
-	var bins []int64
-	for _, l := range groups {
-		bins = append(bins, l[key].Int)
-	}
-	slices.Sort(bins)
-	bins = slices.Compact(bins)
-	if agg.NewestBins > 0 {
-		slices.Reverse(bins)
-	}
-	bins = bins[:min(n, int64(len(bins)))]
-	return slices.DeleteFunc(groups, func(l Line) bool { return !slices.Contains(bins, l[key].Int) })
+	return out
 }
 
 func merge(f storage.AggFunc, into, from Line) {

@@ -288,12 +288,6 @@ func (r *random) aggregation(schema *storage.Schema, pick func() storage.Column)
 	if r.IntN(2) == 0 {
 		bins := []time.Duration{time.Minute, time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}
 		agg.Keys = append(agg.Keys, storage.GroupKey{Column: storage.TimeColumnName, BinNs: int64(bins[r.IntN(len(bins))])})
-		switch r.IntN(4) {
-		case 0:
-			agg.NewestBins = 1 + r.Int64N(5)
-		case 1:
-			agg.OldestBins = 1 + r.Int64N(5)
-		}
 	}
 	for range r.IntN(4) {
 		c := pick()

@@ -185,13 +185,6 @@ func testAggregations(e *env) {
 			check(allAggs(), storage.GroupKey{Column: "measure_name"}, bin(time.Hour))
 			check(allAggs(), bin(7*time.Hour), storage.GroupKey{Column: "d"})
 			check(allAggs(), bin(365*24*time.Hour))
-			for _, n := range []int64{1, 3, 50} {
-				for _, keys := range [][]storage.GroupKey{{bin(time.Hour)}, {{Column: "d"}, bin(17 * time.Minute)}} {
-					for _, agg := range []storage.Aggregation{{Keys: keys, Aggs: allAggs(), NewestBins: n}, {Keys: keys, Aggs: allAggs(), OldestBins: n}} {
-						CheckScan(e.T, table, storage.ScanSpec{From: window[0], To: window[1], Where: where, Aggregation: &agg})
-					}
-				}
-			}
 			var edges []storage.Agg // of both ends
 			for _, c := range []string{"f", "i", "s", "b", "t", "time", "d", "region", "note"} {
 				edges = append(edges, storage.Agg{Func: storage.First, Column: c}, storage.Agg{Func: storage.Last, Column: c})
