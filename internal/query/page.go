@@ -141,12 +141,15 @@ const (
 func fitRows(b *vec.Batch, rows int, size int64) (int, int64) {
 	rows = min(rows, b.Len)
 	fixed := int64(rowOverhead)
-	var varying []*vec.Vector
+	var varying []sizer
 	for _, c := range b.Columns {
-		if w := fixedWidth(c.Type.Kind); w > 0 {
+		switch w := fixedWidth(c.Type.Kind); {
+		case w > 0:
 			fixed += int64(datumOverhead + w)
-		} else {
-			varying = append(varying, c)
+		case c.Form == vec.Constant && b.Len > 0:
+			fixed += valueSize(c, 0)
+		default:
+			varying = append(varying, newSizer(c, rows))
 		}
 	}
 	if len(varying) == 0 {
@@ -156,8 +159,8 @@ func fitRows(b *vec.Batch, rows int, size int64) (int, int64) {
 	total := int64(0)
 	for i := range rows {
 		row := fixed
-		for _, c := range varying {
-			row += valueSize(c, i)
+		for k := range varying {
+			row += varying[k].size(i)
 		}
 		if total+row > size {
 			return i, total
@@ -165,6 +168,31 @@ func fitRows(b *vec.Batch, rows int, size int64) (int, int64) {
 		total += row
 	}
 	return rows, total
+}
+
+// sizer tells the sizes of a column's values. Those of a dictionary are measured once each.
+type sizer struct {
+	v     *vec.Vector
+	known []int32 // by entry of the dictionary, 0 where it was not measured; nil: not kept
+}
+
+func newSizer(v *vec.Vector, rows int) sizer {
+	s := sizer{v: v}
+	if v.Form == vec.Dictionary && v.Dict.Len() <= 4*rows {
+		s.known = make([]int32, v.Dict.Len())
+	}
+	return s
+}
+
+func (s *sizer) size(i int) int64 {
+	if s.known == nil {
+		return valueSize(s.v, i)
+	}
+	known := &s.known[s.v.Index[i]]
+	if *known == 0 {
+		*known = int32(min(valueSize(s.v, i), math.MaxInt32))
+	}
+	return int64(*known)
 }
 
 // fixedWidth returns the length of the longest text of a kind, or 0 where it varies much.

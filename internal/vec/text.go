@@ -74,6 +74,9 @@ func appendIntText(dst []byte, k Kind, n int64) []byte {
 // read back the same, at least one after the point, and an exponent outside
 // 10^-3 <= |f| < 10^7.
 func AppendDouble(dst []byte, f float64) []byte {
+	if n := int(f); n > 0 && n < len(smallWholes) && float64(n) == f {
+		return append(dst, smallWholes[n]...)
+	}
 	switch {
 	case f != f:
 		return append(dst, "NaN"...)
@@ -124,6 +127,14 @@ func AppendDouble(dst []byte, f float64) []byte {
 	}
 	return append(dst, exp...)
 }
+
+// smallWholes are the texts of small whole numbers, which counts and percentages are.
+var smallWholes = func() (texts [1000]string) {
+	for n := range texts {
+		texts[n] = strconv.Itoa(n) + ".0"
+	}
+	return texts
+}()
 
 // appendShortDecimal appends f, |f| < 1e7, if it is a decimal of at most four places, as
 // measured values mostly are. Such an f is the double nearest to n/10^4, whose at most

@@ -65,7 +65,9 @@ func columnName(name string, i int) string {
 	return name
 }
 
-// appendRows appends the rows of a batch, separated by commas.
+// appendRows appends the rows of a batch, separated by commas. Rows come by series, so a
+// row mostly begins with the dimensions of the row before: columns that are as there are
+// copied from there, neighbours at once.
 func appendRows(dst []byte, b *vec.Batch) []byte {
 	var few [32]repeats
 	columns := few[:0]
@@ -77,49 +79,81 @@ func appendRows(dst []byte, b *vec.Batch) []byte {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"Data":[`...)
-		for k := range columns {
+		for k := 0; k < len(columns); k++ {
 			if k > 0 {
 				dst = append(dst, ',')
 			}
-			dst = columns[k].appendDatum(dst, i)
+			if i == 0 || !columns[k].same(i) {
+				dst = columns[k].appendDatum(dst, i)
+				continue
+			}
+			last := k
+			for last+1 < len(columns) && columns[last+1].same(i) {
+				last++
+			}
+			moved := len(dst) - columns[k].from
+			dst = append(dst, dst[columns[k].from:columns[last].to]...)
+			for ; k <= last; k++ {
+				columns[k].from, columns[k].to = columns[k].from+moved, columns[k].to+moved
+			}
+			k = last
 		}
 		dst = append(dst, "]}"...)
 	}
 	return dst
 }
 
-// repeats is a column whose rows often have the value of the row before, as dimensions
-// have: rows come by series. It remembers where the datum before stands in the answer.
+// repeats is a column, and where the datum of the row before stands in the answer; that is not
+// kept for columns that are never the same.
 type repeats struct {
 	v        *vec.Vector
-	from, to int // in dst; to is 0 before the first
-	slot     *vec.Vector
-	at       int // in slot
+	from, to int   // in dst
+	day      int64 // of timestamps: of the row before
+	dated    bool  // day is set
 }
 
-// appendDatum appends row i. Rows must come in order, into one dst.
+// same reports whether row i, not the first, surely has the value of the row before.
+func (c *repeats) same(i int) bool {
+	switch c.v.Form {
+	case vec.Constant:
+		return true
+	case vec.Dictionary:
+		return c.v.Index[i] == c.v.Index[i-1]
+	}
+	return c.v.Type.Kind == vec.Varchar && c.v.Nulls == nil && c.v.Strs[i] == c.v.Strs[i-1]
+}
+
+const scalarStart = `{"ScalarValue":"`
+
+// appendDatum appends row i.
 func (c *repeats) appendDatum(dst []byte, i int) []byte {
-	if c.v.Form == vec.Flat {
-		switch {
-		case c.v.Type.Kind == vec.Double && c.v.Nulls == nil:
-			dst = append(dst, `{"ScalarValue":"`...)
+	if c.v.Form == vec.Flat && c.v.Nulls == nil {
+		switch c.v.Type.Kind {
+		case vec.Double:
+			dst = append(dst, scalarStart...)
 			return append(vec.AppendDouble(dst, c.v.Floats[i]), `"}`...)
-		case c.v.Type.Kind != vec.Varchar || c.v.Nulls != nil:
-			return appendDatum(dst, c.v, i)
-		case c.to > 0 && c.v.Strs[i] == c.v.Strs[i-1]:
-			return append(dst, dst[c.from:c.to]...)
+		case vec.Timestamp:
+			return c.appendTimestamp(dst, c.v.Ints[i])
 		}
-	} else {
-		slot, at := c.v.At(i)
-		if c.to > 0 && slot == c.slot && at == c.at {
-			return append(dst, dst[c.from:c.to]...)
-		}
-		c.slot, c.at = slot, at
 	}
 	c.from = len(dst)
 	dst = appendDatum(dst, c.v, i)
 	c.to = len(dst)
 	return dst
+}
+
+// appendTimestamp takes the date from the row before, if it is the same.
+func (c *repeats) appendTimestamp(dst []byte, ns int64) []byte {
+	day, from := vec.FloorDiv(ns, vec.Day), len(dst)
+	if c.dated && day == c.day {
+		dst = append(dst, dst[c.from:c.to]...)
+	} else {
+		dst = vec.AppendDate(append(dst, scalarStart...), day)
+		dst = append(dst, ' ')
+		c.day, c.dated = day, true
+	}
+	c.from, c.to = from, len(dst)
+	return append(vec.AppendTime(dst, ns-day*vec.Day), `"}`...)
 }
 
 // appendDatum appends row i of a vector of any type.

@@ -1,0 +1,68 @@
+package timestream
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/weir-db/weir/internal/vec"
+)
+
+// TestRowsCopiedFromTheRowBeforeReadTheSame compares rows with their data written one by one.
+func TestRowsCopiedFromTheRowBeforeReadTheSame(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	const rows = 40
+	dict := vec.OfStrs([]string{"a", `b"`, "", "null"}, []bool{false, false, false, true})
+	column := func() *vec.Vector {
+		index, strs := make([]int32, rows), make([]string, rows)
+		floats, times, nulls := make([]float64, rows), make([]int64, rows), make([]bool, rows)
+		for i := range rows {
+			if i > 0 {
+				index[i], strs[i], times[i] = index[i-1], strs[i-1], times[i-1]
+			}
+			if r.IntN(4) == 0 {
+				index[i], strs[i] = int32(r.IntN(4)), fmt.Sprint(r.IntN(3))
+			}
+			times[i] += r.Int64N(vec.Day/4) - vec.Day/20
+			floats[i], nulls[i] = float64(r.IntN(2000)-500)/2, r.IntN(5) == 0
+		}
+		switch r.IntN(7) {
+		case 0:
+			return vec.OfStrs(strs, nil)
+		case 1:
+			return vec.OfStrs(strs, nulls)
+		case 2:
+			return vec.OfFloats(floats, nil)
+		case 3:
+			return vec.OfFloats(floats, nulls)
+		case 4:
+			return vec.OfInts(vec.TimestampType, times, nil)
+		case 5:
+			return vec.Const(vec.Str("same"), rows)
+		}
+		return vec.OfDict(index, dict)
+	}
+	for range 200 {
+		b := &vec.Batch{Len: rows}
+		for range 1 + r.IntN(8) {
+			b.Columns = append(b.Columns, column())
+		}
+		want := ""
+		for i := range rows {
+			if i > 0 {
+				want += ","
+			}
+			want += `{"Data":[`
+			for k, c := range b.Columns {
+				if k > 0 {
+					want += ","
+				}
+				want += string(appendDatum(nil, c, i))
+			}
+			want += "]}"
+		}
+		if got := string(appendRows([]byte("before"), b)[len("before"):]); got != want {
+			t.Fatalf("got\n%s\nwant\n%s", got, want)
+		}
+	}
+}
