@@ -52,3 +52,31 @@ func TestExportRefusesWrongUse(t *testing.T) {
 		}
 	}
 }
+
+func TestImportCopiesADatabaseOfAnotherEndpoint(t *testing.T) {
+	t.Parallel()
+	now := weirtest.At(time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC))
+	from, to := weirtest.Start(t, now), weirtest.Start(t, now)
+	for _, name := range []string{"a", "b"} {
+		from.CreateTable("db", name, 7*time.Hour, 30*24*time.Hour)
+		if err := from.WriteRecords("db", name, weirtest.Record{Time: from.Now(), Measure: "m", Dimensions: map[string]string{"d": name}, Values: map[string]any{"v": 1.5}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state := filepath.Join(t.TempDir(), "state")
+	args := []string{"--endpoint", to.URL, "--from-endpoint", from.URL, "--state", state, "--create", "--table", "db.*"}
+	if err := runImport(t.Context(), args); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b"} {
+		if rows := to.Query(`SELECT d, time, v FROM db.` + name); len(rows) != 1 || rows[0][0] != name {
+			t.Errorf("%s: got %q", name, rows)
+		}
+	}
+	if err := runImport(t.Context(), []string{"--endpoint", to.URL, "--from-endpoint", from.URL, "--from-table", "db.a", "--state", state, "--create", "--table", "other.c"}); err != nil {
+		t.Fatal(err)
+	}
+	if rows := to.Query(`SELECT d FROM other.c`); len(rows) != 1 {
+		t.Errorf("got %q", rows)
+	}
+}

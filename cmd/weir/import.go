@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/timestreamwrite"
 	writetypes "github.com/aws/aws-sdk-go-v2/service/timestreamwrite/types"
@@ -25,6 +23,7 @@ import (
 
 const importSummary = `
 weir import [flags] --table DATABASE.TABLE FILE|FOLDER|s3://…
+weir import [flags] --from-endpoint URL|aws --table DATABASE.TABLE|DATABASE.*
 
 Writes files into a table of a Timestream endpoint through its public API. It takes
 
@@ -36,6 +35,7 @@ Writes files into a table of a Timestream endpoint through its public API. It ta
   weir import --table iot.sensors --create ./unloaded
   weir import --table iot.sensors --time ts --time-unit ms --dimensions device,site readings.csv
   weir import --table iot.sensors --create --s3-endpoint aws s3://unloaded/sensors
+  weir import --from-endpoint aws --from-region eu-west-1 --create --table 'iot.*'   # a live copy, by queries
   weir import --table iot.sensors --dry-run readings.parquet      # says what would become of the columns
 
 Killed or failed, the same command goes on where it was. Sending a row twice stores it once.
@@ -46,6 +46,9 @@ type importFlags struct {
 	*flagSet
 	endpoint, region, table           string
 	s3Endpoint                        string
+	fromRegion, fromTable             string
+	since, until                      string
+	from                              importer.Remote // its endpoint empty: files
 	create, dryRun                    bool
 	memoryHours, magneticDays         int64
 	dimensions, measures, skip, types string
@@ -60,7 +63,13 @@ func newImportFlags() *importFlags {
 	f.StringVar(&f.region, "region", "us-east-1", "region `name` to sign for")
 	f.StringVar(&f.table, "table", "", "`database.table` to write to")
 	f.StringVar(&f.s3Endpoint, "s3-endpoint", "", "`URL` of the store of s3://…, or aws for Amazon's with the keys of AWS's usual variables and files; by default --endpoint")
-	f.BoolVar(&f.create, "create", false, "create the database and the table if they are missing, with the settings of an export")
+	f.StringVar(&f.from.Endpoint, "from-endpoint", "", "`URL` of a Timestream endpoint to copy from by queries, or aws for Amazon's with the keys of AWS's usual variables and files")
+	f.StringVar(&f.fromRegion, "from-region", "us-east-1", "its region `name`")
+	f.StringVar(&f.fromTable, "from-table", "", "`database.table` there; by default that of --table")
+	f.StringVar(&f.since, "since", "", "first `time` to copy, such as 2031-02-03 or 2031-02-03T04:05:06Z")
+	f.StringVar(&f.until, "until", "", "`time` to end the copy before")
+	f.IntVar(&f.from.RowsPerSecond, "rate", 0, "`rows` a second to copy at most; 0: any number")
+	f.BoolVar(&f.create, "create", false, "create the database and the table if they are missing, with the settings of the one that is copied or was exported")
 	f.Int64Var(&f.memoryHours, "memory-retention-hours", 6, "memory-store retention in `hours` of a table that is created")
 	f.Int64Var(&f.magneticDays, "magnetic-retention-days", 73000, "magnetic-store retention in `days` of a table that is created; late records are accepted into it")
 	f.StringVar(&f.o.Format, "format", "", "`csv`, parquet or line; by default the files tell")
@@ -95,16 +104,28 @@ func runImport(ctx context.Context, args []string) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	if f.from.Endpoint != "" {
+		return f.copy(ctx)
+	}
 	if err := f.openStore(ctx); err != nil {
 		return err
 	}
 	if !f.dryRun {
 		client := writeClient(f.endpoint, f.region, f.o.Connections, f.attempts)
 		f.o.Writer = client
-		if err := f.prepareTable(ctx, client, os.Stderr); err != nil {
+		was, err := exporter.TableOf(ctx, f.o.Objects, f.o.Paths[0])
+		if err == nil {
+			err = f.prepareTable(ctx, client, was, os.Stderr)
+		}
+		if err != nil {
 			return err
 		}
 	}
+	return f.run(ctx)
+}
+
+// run imports into one table.
+func (f *importFlags) run(ctx context.Context) error {
 	meter := &importMeter{out: os.Stderr, bar: isTerminal(os.Stderr)}
 	f.o.Notice, f.o.Progress = meter.notice, meter.progress
 	result, err := importer.Run(ctx, f.o)
@@ -125,7 +146,10 @@ func (f *importFlags) check() error {
 	if f.o.Database, f.o.Table, ok = strings.Cut(f.table, "."); !ok || f.o.Database == "" || f.o.Table == "" {
 		return usagef("--table: want database.table, got %q", f.table)
 	}
-	if f.o.Paths = f.Args(); len(f.o.Paths) == 0 {
+	if f.from.Endpoint != "" && f.NArg() > 0 {
+		return usagef("--from-endpoint copies a table; files are imported without it")
+	}
+	if f.o.Paths = f.Args(); len(f.o.Paths) == 0 && f.from.Endpoint == "" {
 		return usagef("no file or folder is named; weir import --help says how")
 	}
 	f.o.Endpoint = f.endpoint
@@ -164,6 +188,8 @@ func cutLast(text, sep string) (before, after string, found bool) {
 	return text, "", false
 }
 
+const maxBackoff = 20 * time.Second
+
 // writeClient waits longer than the SDK does by default, as an import has time.
 func writeClient(endpoint, region string, connections, attempts int) *timestreamwrite.Client {
 	return timestreamwrite.New(timestreamwrite.Options{
@@ -172,19 +198,17 @@ func writeClient(endpoint, region string, connections, attempts int) *timestream
 		HTTPClient: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConns, t.MaxIdleConnsPerHost = connections, connections
 		}),
-		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = attempts, 20*time.Second, ratelimit.None
-		}),
+		Retryer: patient(attempts),
 	})
 }
 
-// prepareTable finds or makes the table.
-func (f *importFlags) prepareTable(ctx context.Context, c *timestreamwrite.Client, notes io.Writer) error {
+// prepareTable finds or makes the table, like was, if that is not nil.
+func (f *importFlags) prepareTable(ctx context.Context, c *timestreamwrite.Client, was *exporter.Table, notes io.Writer) error {
 	var missing *writetypes.ResourceNotFoundException
 	out, err := c.DescribeTable(ctx, &timestreamwrite.DescribeTableInput{DatabaseName: aws.String(f.o.Database), TableName: aws.String(f.o.Table)})
 	switch {
 	case errors.As(err, &missing) && f.create:
-		return f.makeTable(ctx, c, notes)
+		return f.makeTable(ctx, c, was, notes)
 	case errors.As(err, &missing):
 		return fmt.Errorf("table %s is not there: --create makes it", f.table)
 	case err != nil:
@@ -197,19 +221,16 @@ func (f *importFlags) prepareTable(ctx context.Context, c *timestreamwrite.Clien
 	return nil
 }
 
-func (f *importFlags) makeTable(ctx context.Context, c *timestreamwrite.Client, notes io.Writer) error {
+func (f *importFlags) makeTable(ctx context.Context, c *timestreamwrite.Client, was *exporter.Table, notes io.Writer) error {
 	var exists *writetypes.ConflictException
 	_, err := c.CreateDatabase(ctx, &timestreamwrite.CreateDatabaseInput{DatabaseName: aws.String(f.o.Database)})
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("create database %s: %w", f.o.Database, plain(err))
 	}
 	var keys []writetypes.PartitionKey
-	was, err := exporter.TableOf(ctx, f.o.Objects, f.o.Paths[0])
-	if err != nil {
-		return err
-	}
+	hours, days := f.memoryHours, f.magneticDays
 	if was != nil && !f.given("memory-retention-hours") && !f.given("magnetic-retention-days") {
-		f.memoryHours, f.magneticDays = was.MemoryRetentionHours, was.MagneticDays
+		hours, days = was.MemoryRetentionHours, was.MagneticDays
 	}
 	if was != nil {
 		keys = was.Keys()
@@ -217,7 +238,7 @@ func (f *importFlags) makeTable(ctx context.Context, c *timestreamwrite.Client, 
 	_, err = c.CreateTable(ctx, &timestreamwrite.CreateTableInput{
 		DatabaseName: aws.String(f.o.Database), TableName: aws.String(f.o.Table),
 		RetentionProperties: &writetypes.RetentionProperties{
-			MemoryStoreRetentionPeriodInHours: aws.Int64(f.memoryHours), MagneticStoreRetentionPeriodInDays: aws.Int64(f.magneticDays),
+			MemoryStoreRetentionPeriodInHours: aws.Int64(hours), MagneticStoreRetentionPeriodInDays: aws.Int64(days),
 		},
 		MagneticStoreWriteProperties: &writetypes.MagneticStoreWriteProperties{EnableMagneticStoreWrites: aws.Bool(true)},
 		Schema:                       schemaOf(keys),
@@ -225,7 +246,7 @@ func (f *importFlags) makeTable(ctx context.Context, c *timestreamwrite.Client, 
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("create table %s: %w", f.table, plain(err))
 	}
-	fmt.Fprintf(notes, "created %s: %d h in the memory store, %d days in the magnetic store, which takes late records\n", f.table, f.memoryHours, f.magneticDays)
+	fmt.Fprintf(notes, "created %s: %d h in the memory store, %d days in the magnetic store, which takes late records\n", f.table, hours, days)
 	return nil
 }
 

@@ -62,13 +62,13 @@ func start(t *testing.T) *weirtest.Server {
 
 func options(t *testing.T, endpoint, to string) exporter.Options {
 	t.Helper()
-	objects, err := s3client.New(t.Context(), s3client.Options{Endpoint: endpoint, Region: "us-east-1", Credentials: keys, Attempts: 1})
+	objects, err := s3client.New(t.Context(), s3client.Options{Endpoint: endpoint, Region: "us-east-1", Credentials: keys, Attempts: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return exporter.Options{
 		Endpoint: endpoint, Database: "db", Table: "t", To: to, Objects: objects,
-		Query: timestreamquery.New(timestreamquery.Options{BaseEndpoint: aws.String(endpoint), Region: "us-east-1", Credentials: keys, RetryMaxAttempts: 1,
+		Query: timestreamquery.New(timestreamquery.Options{BaseEndpoint: aws.String(endpoint), Region: "us-east-1", Credentials: keys, RetryMaxAttempts: 3,
 			EndpointDiscovery: timestreamquery.EndpointDiscoveryOptions{EnableEndpointDiscovery: aws.EndpointDiscoveryDisabled}}),
 		Write: timestreamwrite.New(timestreamwrite.Options{BaseEndpoint: aws.String(endpoint), Region: "us-east-1", Credentials: keys,
 			EndpointDiscovery: timestreamwrite.EndpointDiscoveryOptions{EnableEndpointDiscovery: aws.EndpointDiscoveryDisabled}}),

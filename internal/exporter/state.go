@@ -115,12 +115,11 @@ func (r *run) save(ctx context.Context) error {
 
 // describe notes the table's settings and columns.
 func (r *run) describe(ctx context.Context, s *state) error {
-	out, err := r.o.Write.DescribeTable(ctx, &timestreamwrite.DescribeTableInput{DatabaseName: aws.String(r.o.Database), TableName: aws.String(r.o.Table)})
-	if err != nil {
+	var err error
+	if s.Table, err = Describe(ctx, r.o.Write, r.o.Database, r.o.Table); err != nil {
 		return err
 	}
-	s.Table = tableOf(out.Table)
-	if s.Columns, err = Columns(ctx, r.o.Query, r.o.Database, r.o.Table); err != nil {
+	if s.Columns, err = columnsOf(ctx, r.o.Query, r.o.Database, r.o.Table); err != nil {
 		return err
 	}
 	for _, p := range r.o.PartitionBy {
@@ -133,6 +132,15 @@ func (r *run) describe(ctx context.Context, s *state) error {
 		}
 	}
 	return nil
+}
+
+// Describe asks for the settings of a table.
+func Describe(ctx context.Context, c *timestreamwrite.Client, database, table string) (*Table, error) {
+	out, err := c.DescribeTable(ctx, &timestreamwrite.DescribeTableInput{DatabaseName: aws.String(database), TableName: aws.String(table)})
+	if err != nil {
+		return nil, err
+	}
+	return tableOf(out.Table), nil
 }
 
 func tableOf(t *writetypes.Table) *Table {
@@ -151,8 +159,8 @@ func tableOf(t *writetypes.Table) *Table {
 	return out
 }
 
-// Columns asks for the columns of a table.
-func Columns(ctx context.Context, c *timestreamquery.Client, database, table string) ([]Column, error) {
+// columnsOf asks for the columns of a table.
+func columnsOf(ctx context.Context, c *timestreamquery.Client, database, table string) ([]Column, error) {
 	var list []Column
 	in := &timestreamquery.QueryInput{QueryString: aws.String("DESCRIBE " + quoted(database) + "." + quoted(table))}
 	for {

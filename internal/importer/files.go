@@ -53,12 +53,12 @@ func (o *Options) treeOf(ctx context.Context, name string) (tree, error) {
 
 func isObject(name string) bool { return strings.HasPrefix(name, "s3://") }
 
-// identity names a file in the state, whatever the working folder.
-func identity(name string) (string, error) {
-	if isObject(name) {
-		return name, nil
+// identity names a source in the state, whatever the working folder.
+func (s *source) identity() (string, error) {
+	if s.window != nil || isObject(s.name) {
+		return s.name, nil
 	}
-	return filepath.Abs(name)
+	return filepath.Abs(s.name)
 }
 
 // disk is the machine's file system.

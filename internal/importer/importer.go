@@ -1,5 +1,5 @@
 // Package importer writes files into a table through the public API: the results of UNLOAD, CSV,
-// Parquet and Influx line protocol.
+// Parquet and Influx line protocol, and tables of other Timestream endpoints.
 //
 // A file is a run of rows, each of which becomes one record or is rejected with a reason: by this
 // package if it cannot be a record, by the server otherwise. Rows are counted: what was read is what was
@@ -39,6 +39,7 @@ type Writer interface {
 type Options struct {
 	Paths    []string         // files and folders, and s3://bucket/… of Objects
 	Objects  *s3client.Client // nil: no paths in buckets
+	Remote   *Remote          // instead of paths: a table of another endpoint
 	Format   string           // csv, parquet or line; empty: by content and name
 	Endpoint string           // for the state
 	Database string
@@ -155,6 +156,12 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.checkOptions(); err != nil {
 		return err
 	}
+	if r.o.Remote != nil {
+		if err := r.remoteSources(ctx); err != nil {
+			return err
+		}
+		return r.planAll()
+	}
 	list, ignored, err := r.discover(ctx, formatNames[r.o.Format])
 	if err != nil {
 		return err
@@ -182,7 +189,7 @@ func shorten(list []string) string {
 func (r *run) checkOptions() error {
 	var err error
 	switch {
-	case len(r.o.Paths) == 0:
+	case len(r.o.Paths) == 0 && r.o.Remote == nil:
 		return errors.New("no file or folder is named")
 	case r.o.Format != "" && formatNames[r.o.Format] == 0:
 		return fmt.Errorf("--format %s: want csv, parquet or line", r.o.Format)
@@ -223,6 +230,10 @@ func (r *run) planAll() error {
 		if s.format == formatLine {
 			continue
 		}
+		if s.window != nil {
+			columns[s] = s.columns
+			continue
+		}
 		t, err := s.openRows(r.dialectOf(s), r.names, &r.offset)
 		if err != nil {
 			return err
@@ -258,7 +269,7 @@ func (r *run) planAll() error {
 
 func (r *run) openState() error {
 	if r.stateAt = r.o.State; r.stateAt == "" {
-		r.stateAt = statePath(r.o.Paths)
+		r.stateAt = r.o.statePath()
 	}
 	how := fmt.Sprintf("%+v", struct {
 		Format, Time, Unit, Measure, Name string
@@ -274,6 +285,9 @@ func (r *run) openState() error {
 		r.o.Delimiter, r.o.Escape, r.o.Null, r.o.Names, r.o.Version,
 	})
 	into := fmt.Sprintf("%s.%s at %s", r.o.Database, r.o.Table, r.o.Endpoint)
+	if from := r.o.Remote; from != nil {
+		how += fmt.Sprintf(" from %s, %v to %v", from, from.From, from.Until)
+	}
 	var err error
 	if r.state, err = loadState(r.stateAt, into, how, r.o.Restart || r.o.Writer == nil); err != nil {
 		return err
@@ -293,8 +307,11 @@ func pairs(dims []types.Dimension) []string {
 }
 
 // open opens a file as records.
-func (r *run) open(s *source) (records, error) {
+func (r *run) open(ctx context.Context, s *source) (records, error) {
 	r.offset.Store(0)
+	if s.window != nil {
+		return &tableRecords{r.openWindow(ctx, s), r.plans[s]}, nil
+	}
 	if s.format == formatLine {
 		in, closer, err := s.openText(&r.offset)
 		if err != nil {
@@ -315,13 +332,16 @@ func (r *run) open(s *source) (records, error) {
 
 // file imports what is left of one file.
 func (r *run) file(ctx context.Context, s *source) error {
-	id, err := identity(s.name)
+	id, err := s.identity()
 	if err != nil {
 		return err
 	}
 	at, err := r.state.file(id, s.file)
 	if err != nil {
 		return err
+	}
+	if s.window != nil && !at.Done { // the order of its rows is not the same again
+		at.Rows, at.Ingested, at.Rejected = 0, 0, 0
 	}
 	r.result.Earlier += at.Rows
 	t := &tracker{base: *at}
@@ -348,6 +368,8 @@ func (r *run) file(ctx context.Context, s *source) error {
 	switch {
 	case at.Rows != at.Ingested+at.Rejected:
 		return fmt.Errorf("bug: %s has %d rows, but %d records were ingested and %d rejected", s.name, at.Rows, at.Ingested, at.Rejected)
+	case s.window != nil && at.Rows != s.want:
+		return r.recount(ctx, s, at.Rows)
 	case s.want >= 0 && at.Rows != s.want:
 		r.result.Wrong = append(r.result.Wrong, fmt.Sprintf("%s has %d rows, the manifest says %d", s.name, at.Rows, s.want))
 	}
@@ -356,7 +378,7 @@ func (r *run) file(ctx context.Context, s *source) error {
 
 // read sends the rows that an earlier run left.
 func (r *run) read(ctx context.Context, s *source, t *tracker) error {
-	in, err := r.open(s)
+	in, err := r.open(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -408,7 +430,7 @@ func (r *run) saveIfDue(s *source, t *tracker) error {
 		return nil
 	}
 	now := t.counted()
-	id, err := identity(s.name)
+	id, err := s.identity()
 	if err != nil {
 		return err
 	}
@@ -425,4 +447,5 @@ func isRowError(err error) bool {
 	return errors.As(err, &row)
 }
 
-func isEnd(err error) bool { return errors.Is(err, io.EOF) }
+// isEnd tells the end of a source from a connection that was lost, whose error may wrap io.EOF.
+func isEnd(err error) bool { return err == io.EOF }

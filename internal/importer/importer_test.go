@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/timestreamwrite"
 	"github.com/parquet-go/parquet-go"
@@ -32,9 +34,16 @@ func start(t *testing.T) (*weirtest.Server, *timestreamwrite.Client) {
 	t.Helper()
 	s := weirtest.Start(t, weirtest.At(noon))
 	s.CreateTable("db", "t", 24*time.Hour, 3650*24*time.Hour)
-	return s, timestreamwrite.New(timestreamwrite.Options{
-		BaseEndpoint: aws.String(s.URL), Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("any", "keys", ""),
+	return s, writer(s.URL, 3)
+}
+
+func writer(endpoint string, attempts int) *timestreamwrite.Client {
+	return timestreamwrite.New(timestreamwrite.Options{
+		BaseEndpoint: aws.String(endpoint), Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("any", "keys", ""),
 		EndpointDiscovery: timestreamwrite.EndpointDiscoveryOptions{EnableEndpointDiscovery: aws.EndpointDiscoveryDisabled},
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = attempts, time.Millisecond, ratelimit.None
+		}),
 	})
 }
 

@@ -31,7 +31,8 @@ type source struct {
 	file
 	tree    tree
 	format  format
-	columns []column // of CSV that UNLOAD wrote; nil: the file says it
+	window  *window  // of a table of another endpoint; nil: a file
+	columns []column // of CSV that UNLOAD wrote, and of windows; nil: the file says it
 	parts   []column // in the path
 	cells   []cell   // their values
 	unload  bool
@@ -71,7 +72,7 @@ func (r *run) discover(ctx context.Context, forced format) (list []*source, igno
 	}
 	seen := map[string]bool{}
 	for _, f := range list {
-		if id, err := identity(f.name); err == nil && seen[id] {
+		if id, err := f.identity(); err == nil && seen[id] {
 			return nil, nil, fmt.Errorf("%s is named twice", f.name)
 		} else if seen[id] = true; err != nil {
 			return nil, nil, err

@@ -19,9 +19,13 @@ func isState(base string) bool {
 // TableFile is what an export keeps its settings and those of the table in, beside its results.
 const TableFile = "weir-export.json"
 
-// statePath is where the state of an import of paths is kept by default: next to the first, or, if that is in a
-// bucket, in the working folder.
-func statePath(paths []string) string {
+// statePath is where the state of an import of paths is kept by default: next to the first, or, if that is not
+// on the disk, in the working folder.
+func (o *Options) statePath() string {
+	if o.Remote != nil {
+		return o.Remote.Database + "." + o.Remote.Table + stateSuffix
+	}
+	paths := o.Paths
 	if isObject(paths[0]) {
 		bucket, key := splitURI(strings.TrimSuffix(paths[0], "/"))
 		return strings.ReplaceAll(bucket+"/"+key, "/", "_") + stateSuffix
@@ -41,6 +45,7 @@ type state struct {
 	Into    string // endpoint and table
 	How     string // what changes the records that a row becomes
 	Files   map[string]*fileState
+	Windows []window `json:",omitempty"` // of a table of another endpoint
 }
 
 // fileState counts the rows at the start of a file that are done.
