@@ -80,7 +80,7 @@ func requestBackup(ctx context.Context, endpoint, region string) (io.ReadCloser,
 		return nil, err
 	}
 	empty := sha256.Sum256(nil)
-	if err := v4.NewSigner().SignHTTP(ctx, who, r, hex.EncodeToString(empty[:]), server.BackupService, region, time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(ctx, who, r, hex.EncodeToString(empty[:]), server.AdminService, region, time.Now()); err != nil {
 		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(r)

@@ -94,7 +94,7 @@ func authException(c *wire.Call, err error) error {
 		switch refused.Reason {
 		case sigv4.Missing:
 			shape = wire.Shape{Name: "MissingAuthenticationTokenException", QueryCode: "MissingAuthenticationToken"}
-		case sigv4.Incomplete:
+		case sigv4.Incomplete, sigv4.Uncovered:
 			shape = wire.Shape{Name: "IncompleteSignatureException", QueryCode: "IncompleteSignature"}
 		default:
 			shape = wire.Shape{Name: "InvalidSignatureException", QueryCode: "SignatureDoesNotMatch"}

@@ -9,24 +9,18 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/weir-db/weir/internal/archive"
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/fault"
-	"github.com/weir-db/weir/internal/iam"
 	"github.com/weir-db/weir/internal/objstore"
-	"github.com/weir-db/weir/internal/sigv4"
 	"github.com/weir-db/weir/internal/storage/embedded"
 )
 
 // BackupPath takes a POST without a body and answers with an archive of the data folder.
 const BackupPath = "/admin/backup"
-
-// BackupService is the name that a request for a backup is signed for.
-const BackupService = "weir"
 
 // backups makes archives of the data folder, one at a time.
 //
@@ -34,9 +28,7 @@ const BackupService = "weir"
 // one, whatever policies say, and elsewhere only callers on this machine; never a web page.
 type backups struct {
 	opts     Options
-	signed   bool
-	keys     *iam.Directory
-	verifier sigv4.Verifier
+	root     *rootOnly // nil where requests are not verified
 	catalog  *catalog.Catalog
 	copyMeta func() ([]byte, error)
 	store    *embedded.Store
@@ -84,31 +76,14 @@ func (b *backups) mayCall(r *http.Request) error {
 	if r.Header.Get("Origin") != "" {
 		return fault.New(fault.Denied, "A web page gets no backup.")
 	}
-	if !b.signed {
+	if b.root == nil {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		if ip, err := netip.ParseAddr(host); err != nil || !ip.Unmap().IsLoopback() {
 			return fault.New(fault.Denied, "This server does not verify requests, so it gives a backup only to callers on its own machine, by a loopback address.")
 		}
 		return nil
 	}
-	s, err := sigv4.Parse(r)
-	if err != nil {
-		return err
-	}
-	if s.Service != BackupService {
-		return fault.New(fault.Denied, "The request is signed for the service %q, want %q.", s.Service, BackupService)
-	}
-	caller, err := b.keys.Credential(s.AccessKeyID, s.Token)
-	if err != nil {
-		return err
-	}
-	if err := b.verifier.Verify(r, nil, s, caller.Secret); err != nil {
-		return err
-	}
-	if !strings.HasSuffix(caller.ARN, ":root") {
-		return fault.New(fault.Denied, "%s may not make a backup, which holds everybody's secret keys: only the account's root keys may.", caller.ARN)
-	}
-	return nil
+	return b.root.check(r, nil, "make a backup, which holds everybody's secret keys")
 }
 
 // captured is the state of one moment.

@@ -55,7 +55,7 @@ func askBackup(t *testing.T, url, service, key, secret string, change func(*http
 // backupOf returns a whole backup of a server.
 func backupOf(t *testing.T, s *server.Server) []byte {
 	t.Helper()
-	resp := askBackup(t, s.URL(), server.BackupService, rootKey, rootSecret, nil)
+	resp := askBackup(t, s.URL(), server.AdminService, rootKey, rootSecret, nil)
 	defer resp.Body.Close()
 	data := must[[]byte](t)(io.ReadAll(resp.Body))
 	if resp.StatusCode != http.StatusOK {
@@ -231,10 +231,10 @@ func TestOnlyTheRootKeysGetABackup(t *testing.T) {
 		}
 	}
 	refused("not signed", askBackup(t, s.URL(), "", "", "", nil))
-	refused("wrong secret", askBackup(t, s.URL(), server.BackupService, rootKey, "guess", nil))
-	refused("a user's key", askBackup(t, s.URL(), server.BackupService, *key.AccessKeyId, *key.SecretAccessKey, nil))
+	refused("wrong secret", askBackup(t, s.URL(), server.AdminService, rootKey, "guess", nil))
+	refused("a user's key", askBackup(t, s.URL(), server.AdminService, *key.AccessKeyId, *key.SecretAccessKey, nil))
 	refused("another service", askBackup(t, s.URL(), "timestream", rootKey, rootSecret, nil))
-	refused("a web page", askBackup(t, s.URL(), server.BackupService, rootKey, rootSecret, func(r *http.Request) { r.Header.Set("Origin", s.URL()) }))
+	refused("a web page", askBackup(t, s.URL(), server.AdminService, rootKey, rootSecret, func(r *http.Request) { r.Header.Set("Origin", s.URL()) }))
 }
 
 // small returns a backup of a server with a few rows that are in a segment.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"mime"
@@ -50,6 +51,12 @@ type clockChange struct {
 	Settle  bool       `json:"settle"`  // answer once the scheduled queries that became due have run
 }
 
+// Bounds of a request's body below /admin.
+const (
+	maxAdminBody     = 4 << 10
+	adminBodyTimeout = 10 * time.Second
+)
+
 func (s *Server) showClock(w http.ResponseWriter, _ *http.Request) {
 	now, frozen := s.opts.Clock.State()
 	w.Header().Set("Content-Type", "application/json")
@@ -63,8 +70,22 @@ func (s *Server) setClock(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "want Content-Type: application/json", http.StatusUnsupportedMediaType)
 		return
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(adminBodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAdminBody))
+	if err != nil {
+		http.Error(w, "clock: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	// Time decides what retention deletes.
+	if s.root != nil {
+		if err := s.root.check(r, body, "move the clock"); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+	}
 	var c clockChange
-	d := json.NewDecoder(io.LimitReader(r.Body, 4<<10))
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
 		http.Error(w, "clock: "+err.Error(), http.StatusBadRequest)

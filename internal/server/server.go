@@ -140,6 +140,7 @@ type Server struct {
 	loads   *batchload.Service
 	late    *lateReports
 	backups *backups
+	root    *rootOnly // nil where requests are not verified
 
 	scheduled *schedule.Service
 	messages  *messaging.Service
@@ -288,7 +289,10 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.backups = &backups{opts: o, signed: signed, keys: principals, catalog: cat, copyMeta: s.meta.Copy, store: s.store, buckets: buckets}
+	if signed {
+		s.root = &rootOnly{keys: principals}
+	}
+	s.backups = &backups{opts: o, root: s.root, catalog: cat, copyMeta: s.meta.Copy, store: s.store, buckets: buckets}
 	s.serve(s.handler(api, reg))
 	o.Log.Info("ready", "dur", time.Since(began).Round(time.Microsecond), "data", o.DataDir, "auth", authName(signed))
 	return s, nil

@@ -42,6 +42,9 @@ func (v *Verifier) VerifyHead(r *http.Request, s *Signature, secret string) (*Ch
 	if err := v.checkTime(s); err != nil {
 		return nil, err
 	}
+	if err := checkObjectCoverage(r, s); err != nil {
+		return nil, err
+	}
 	declared := r.Header.Get("X-Amz-Content-Sha256")
 	if s.Presigned && declared == "" {
 		declared = unsigned

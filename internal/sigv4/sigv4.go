@@ -33,6 +33,7 @@ const (
 	Incomplete               // there is one, but it cannot be read
 	Mismatch                 // it is not what the key and the request give
 	Stale                    // its time is too far from ours
+	Uncovered                // it leaves out something that decides what the request means
 )
 
 // Error is why a request was refused. Its text is meant for the client.
@@ -227,9 +228,25 @@ func (v *Verifier) checkTime(s *Signature) error {
 // checkCoverage refuses a signature that leaves out what decides the meaning
 // of the request: someone could change it in transit.
 func checkCoverage(r *http.Request, s *Signature) error {
-	for _, name := range []string{"X-Amz-Target", "X-Amz-Date"} {
+	for _, name := range []string{"X-Amz-Target", "X-Amz-Date", "X-Amz-Tagging"} {
 		if r.Header.Get(name) != "" && !slices.Contains(s.SignedHeaders, strings.ToLower(name)) {
-			return refuse(Incomplete, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
+			return refuse(Uncovered, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
+		}
+	}
+	return nil
+}
+
+// checkObjectCoverage is checkCoverage for S3, where headers decide nearly everything: whoever has a URL to
+// upload to could add X-Amz-Copy-Source, and so read what the URL's maker can. The declared hash of the body is a part
+// of what is signed anyhow; the others are no business of S3's.
+func checkObjectCoverage(r *http.Request, s *Signature) error {
+	for name := range r.Header {
+		lower := strings.ToLower(name)
+		switch {
+		case !strings.HasPrefix(lower, "x-amz-"), slices.Contains(s.SignedHeaders, lower),
+			lower == "x-amz-content-sha256", lower == "x-amz-user-agent", strings.HasPrefix(lower, "x-amz-cf-"):
+		default:
+			return refuse(Uncovered, "There were headers present in the request which were not signed: %s", lower)
 		}
 	}
 	return nil

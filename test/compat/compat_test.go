@@ -211,6 +211,30 @@ func TestS3WithTheCLI(t *testing.T) {
 	})
 }
 
+// TestClientsWhoseSignaturesAreVerified runs each kind of client against a server that takes
+// nothing unsigned: their keys are the root's.
+func TestClientsWhoseSignaturesAreVerified(t *testing.T) {
+	t.Setenv("WEIR_ROOT_ACCESS_KEY_ID", "any")
+	t.Setenv("WEIR_ROOT_SECRET_ACCESS_KEY", "any")
+	s := start(t, t.TempDir(), "--auth", "iam", "--clock", "controlled")
+	newest, debian := tool(t, "WEIR_E2E_AWS", "../../.e2e/venv/bin/aws"), tool(t, "WEIR_E2E_DEBIAN_AWS", "/usr/bin/aws")
+	t.Run("newest cli, s3", func(t *testing.T) { client(t, s.url, "sh", "clients/s3.sh", newest, "newest-box") })
+	t.Run("debian's cli, s3", func(t *testing.T) {
+		client(t, "", "sh", "clients/s3.sh", debian, "debian-box", "--endpoint-url", s.url)
+	})
+	t.Run("boto3", func(t *testing.T) {
+		client(t, s.url, tool(t, "WEIR_E2E_PYTHON", "../../.e2e/venv/bin/python"), "clients/scheduled.py", "--database", "boto3")
+	})
+	t.Run("awswrangler", func(t *testing.T) {
+		client(t, s.url, tool(t, "WEIR_E2E_WRANGLER", "../../.e2e/wrangler/bin/python"), "clients/unload.py")
+	})
+	t.Run("javascript", func(t *testing.T) { client(t, s.url, "node", inNode(t, "samples.mjs"), "js_signed") })
+	t.Run("go", func(t *testing.T) { gosdk(t, s, "terraform") })
+	t.Run("curl moves the clock", func(t *testing.T) {
+		client(t, "", "curl", "-sS", "--fail-with-body", "--aws-sigv4", "aws:amz:us-east-1:weir", "--user", "any:any", "-X", "PUT", "-H", "Content-Type: application/json", "-d", `{"advance":"1h"}`, s.url+"/admin/clock")
+	})
+}
+
 func TestUnloadWithDuckDBAndAWSWrangler(t *testing.T) {
 	s := start(t, t.TempDir())
 	client(t, s.url, tool(t, "WEIR_E2E_WRANGLER", "../../.e2e/wrangler/bin/python"), "clients/unload.py")

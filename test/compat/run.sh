@@ -3,11 +3,11 @@
 # A registry that cannot be reached is a failure, not a skip.
 set -eu
 cd "$(dirname "$0")/../.."
-if ! command -v mosquitto_pub >/dev/null || ! test -x /usr/bin/aws || ! /usr/bin/python3 -c 'import boto3' 2>/dev/null; then
-	echo "installing Debian's mosquitto-clients, awscli and python3-boto3"
+if ! command -v mosquitto_pub >/dev/null || ! command -v curl >/dev/null || ! test -x /usr/bin/aws || ! /usr/bin/python3 -c 'import boto3' 2>/dev/null; then
+	echo "installing Debian's mosquitto-clients, curl, awscli and python3-boto3"
 	sudo=$(test "$(id -u)" = 0 || echo sudo)
 	$sudo apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq mosquitto-clients awscli python3-boto3 >/dev/null
+	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq mosquitto-clients curl awscli python3-boto3 >/dev/null
 fi
 mkdir -p .e2e/node
 test -x .e2e/venv/bin/aws || { python3 -m venv .e2e/venv && .e2e/venv/bin/pip install -q boto3 awscli; }

@@ -86,6 +86,11 @@ func (q *request) receive(w io.Writer, md5sum func() []byte) (map[string]string,
 	if err := compareMD5(q.r.Header, md5sum()); err != nil {
 		return nil, err
 	}
+	for name := range strings.SplitSeq(q.r.Header.Get("X-Amz-Trailer"), ",") {
+		if name = strings.TrimSpace(name); name != "" && trailer.Get(name) == "" {
+			return nil, errTrailer
+		}
+	}
 	return compareSums(sums, q.r.Header, trailer)
 }
 
@@ -96,6 +101,7 @@ type (
 
 var (
 	errTooLarge  = fail("EntityTooLarge", http.StatusBadRequest, "Your proposed upload exceeds the maximum allowed size")
+	errTrailer   = fail("MalformedTrailerError", http.StatusBadRequest, "The request contained trailing data that was not well-formed or did not conform to our published schema.")
 	errBadDigest = fail("BadDigest", http.StatusBadRequest, "The Content-MD5 you specified did not match what we received.")
 )
 

@@ -91,6 +91,8 @@ func refusal(r *sigv4.Error) *apiError {
 		return &apiError{Code: "AccessDenied", Status: 403, Message: "Access Denied"}
 	case sigv4.Incomplete:
 		return &apiError{Code: "AuthorizationHeaderMalformed", Status: http.StatusBadRequest, Message: r.Text}
+	case sigv4.Uncovered:
+		return &apiError{Code: "AccessDenied", Status: 403, Message: r.Text}
 	case sigv4.Stale:
 		return &apiError{Code: "RequestTimeTooSkewed", Status: 403, Message: r.Text}
 	}
