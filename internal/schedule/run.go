@@ -89,7 +89,7 @@ func (x *execution) conclude(ctx context.Context, err error) {
 		return
 	case err != nil:
 		x.service.opts.Log.Error("scheduled query: run failed", "query", x.q.Name, "err", err)
-		x.report.general(publicText(err))
+		x.report.General(publicText(err))
 	}
 	run.Failed, run.Reason = true, incomplete
 	at, err := x.service.writeReport(ctx, x.q, run, &x.report)

@@ -2,12 +2,8 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"path"
-	"strings"
 	"sync"
 
 	"github.com/weir-db/weir/internal/batchload"
@@ -81,20 +77,9 @@ func (l *lateReports) loop() {
 // write puts one report under <prefix>/<db>/<table>/<yyyy-mm-dd>/<hh>/<uuid>.json, a layout
 // of ours: AWS does not publish its own.
 func (l *lateReports) write(r *ingest.LateReport) error {
-	var id [16]byte
-	rand.Read(id[:]) // never fails
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	body, err := json.Marshal(struct {
-		ReportID string          `json:"reportId"`
-		Errors   json.RawMessage `json:"errors"`
-	}{strings.ToUpper(fmt.Sprintf("%x", id)), r.Errors})
-	if err != nil {
-		return err
-	}
 	at := r.Table.Magnetic.Rejected
-	name := fmt.Sprintf("%x-%x-%x-%x-%x.json", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
-	key := path.Join(at.Prefix, r.Table.ID.Database, r.Table.ID.Table, l.clock.Now().Format("2006-01-02/15"), name)
-	return l.objects.Put(context.Background(), at.Bucket, key, body)
+	key := path.Join(at.Prefix, r.Table.ID.Database, r.Table.ID.Table, l.clock.Now().Format("2006-01-02/15"), r.UUID+".json")
+	return l.objects.Put(context.Background(), at.Bucket, key, r.Body)
 }
 
 func (l *lateReports) count(r *ingest.LateReport, metric string) {
