@@ -125,9 +125,8 @@ func TestEveryRuleIsInTheDocumentation(t *testing.T) {
 	}
 }
 
-// TestJoinsBeginWithFewRows has tables of 2,000, 40 and 5 rows.
-func TestJoinsBeginWithFewRows(t *testing.T) {
-	t.Parallel()
+// sized has tables of 2,000, 40 and 5 rows.
+func sized(t testing.TB) *sqltest.Local {
 	l := &sqltest.Local{Clock: clock.Manual(sqltest.Start)}
 	l.Backend = storagetest.NewNaive(l.Clock)
 	for table, n := range map[string]int{"facts": 2000, "hosts": 40, "sites": 5} {
@@ -145,6 +144,44 @@ func TestJoinsBeginWithFewRows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return l
+}
+
+// TestCorrelatedSubqueriesBecomeJoins wants joins where an equality leads to the row outside, nothing can fail
+// for rows that nobody asks for, and there are many rows outside.
+func TestCorrelatedSubqueriesBecomeJoins(t *testing.T) {
+	t.Parallel()
+	l := sized(t)
+	for sql, want := range map[string]bool{
+		"SELECT host, (SELECT max(f.v) FROM db.facts f WHERE f.host = h.host) FROM db.hosts h":                                       true,
+		"SELECT host, (SELECT count(*) + 1 FROM db.facts f WHERE f.host = h.host AND h.site = f.site AND f.v > 3) FROM db.hosts h":   true,
+		"SELECT host FROM db.hosts h WHERE v > (SELECT avg(f.v) FROM db.facts f WHERE f.host = h.host)":                              true,
+		"SELECT host FROM db.hosts h WHERE v > 3 OR EXISTS (SELECT 1 FROM db.facts f WHERE f.host = h.host)":                         true,
+		"SELECT host, (SELECT max(v) FROM (SELECT upper(host) AS u, v * 2 AS v FROM db.facts) f WHERE f.u = h.host) FROM db.hosts h": true,
+		"SELECT host, (SELECT max(f.v) FROM db.facts f WHERE f.host = h.host) FROM db.sites h":                                       false, // few rows
+		"SELECT host, (SELECT max(f.v) FROM db.facts f WHERE f.host > h.host) FROM db.hosts h":                                       false,
+		"SELECT host, (SELECT max(f.v) FROM db.facts f WHERE f.v = h.v) FROM db.hosts h":                                             false, // doubles: 0.0 and -0.0
+		"SELECT host, (SELECT max(CAST(f.host AS bigint)) FROM db.facts f WHERE f.host = h.host) FROM db.hosts h":                    false, // may fail
+		"SELECT host, (SELECT f.v FROM db.facts f WHERE f.host = h.host) FROM db.hosts h":                                            false, // several rows are an error
+		"SELECT host, (SELECT max(f.v) FROM db.facts f WHERE f.host = h.host HAVING count(*) > 1) FROM db.hosts h":                   false,
+		"SELECT host, (SELECT array_agg(f.v) FROM db.facts f WHERE f.host = h.host) FROM db.hosts h":                                 false,
+		"SELECT host, (SELECT max(f.v) FROM db.facts f WHERE f.host = h.host AND f.v > random()) FROM db.hosts h":                    false,
+		"SELECT host, (SELECT max(v) FROM (SELECT v FROM db.facts f WHERE f.host = h.host ORDER BY v LIMIT 3)) FROM db.hosts h":      false,
+	} {
+		q, err := l.Plan(sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := plan.Format(q.Root)
+		if got := !strings.Contains(text, "subquery"); got != want {
+			t.Errorf("%s: a join: %v, want %v\n%s", sql, got, want, text)
+		}
+	}
+}
+
+func TestJoinsBeginWithFewRows(t *testing.T) {
+	t.Parallel()
+	l := sized(t)
 	scans := func(sql string) string {
 		q, err := l.Plan(sql)
 		if err != nil {

@@ -12,6 +12,7 @@ type Rule struct {
 // of them can be switched off ([Env.Disabled]).
 var Rules = []Rule{
 	{"semi-joins", "EXISTS and correlated IN in WHERE become semi and anti joins", semiJoins},
+	{"decorrelate", "correlated scalar subqueries and EXISTS elsewhere become outer joins with groups", decorrelate},
 	{"constant-folding", "computes what depends on no row", foldConstants},
 	{"push-filters", "conditions move towards the scans, and into inner joins", pushFilters},
 	{"scan-filters", "time ranges and conditions on one column go into the scan", scanFilters},
