@@ -142,6 +142,7 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	}
 	o.MaxBodyBytes = int64(f.maxBody)
 	debug.SetMemoryLimit(int64(f.memory))
+	leastHeap(int64(f.memory) / 64)
 	return o, nil
 }
 

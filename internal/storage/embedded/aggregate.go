@@ -249,41 +249,98 @@ func (s *states) slot(id series.ID, group uint32, bin int64) int {
 			s.slots.far[key] = int32(len(s.ids))
 		}
 	}
-	s.ids = append(s.ids, id)
-	if s.p.bin > 0 {
-		s.bins = append(s.bins, bin)
-	}
-	for i := range s.cols {
-		s.cols[i].grow()
-	}
-	return len(s.ids) - 1
+	return s.extend(id, bin)
 }
 
-func (c *stateColumn) grow() {
-	switch c.fn {
-	case storage.CountRows, storage.Count:
-		c.n = append(c.n, 0)
-		return
-	case storage.Moments:
-		c.n = append(c.n, 0)
-		c.floats = append(c.floats, 0)
-		c.m2 = append(c.m2, 0)
-		return
-	case storage.First, storage.Last:
-		c.n = append(c.n, 0)
-		c.fresh = append(c.fresh, true)
+// extend adds slots of a series and returns the first of them.
+func (s *states) extend(id series.ID, bins ...int64) int {
+	first := len(s.ids)
+	if room := cap(s.ids) - first; room < len(bins) {
+		s.reserve(max(len(bins), first, 16))
 	}
-	c.empty = append(c.empty, true)
+	for range bins {
+		s.ids = append(s.ids, id)
+	}
+	if s.p.bin > 0 {
+		s.bins = append(s.bins, bins...)
+	}
+	for i := range s.cols {
+		s.cols[i].grow(len(bins))
+	}
+	return first
+}
+
+// reserve makes room for n slots more in all slices at once.
+func (s *states) reserve(n int) {
+	s.ids = slices.Grow(s.ids, n)
+	if s.p.bin > 0 {
+		s.bins = slices.Grow(s.bins, n)
+	}
+	for i := range s.cols {
+		s.cols[i].reserve(n)
+	}
+}
+
+// reserve makes room for n slots more in the slices that the aggregate has.
+func (c *stateColumn) reserve(n int) {
+	times := c.fn == storage.First || c.fn == storage.Last
+	if c.fn == storage.CountRows || c.fn == storage.Count || c.fn == storage.Moments || times {
+		c.n = slices.Grow(c.n, n)
+	}
+	if c.fn == storage.CountRows || c.fn == storage.Count {
+		return
+	}
+	if c.fn == storage.Moments {
+		c.floats, c.m2 = slices.Grow(c.floats, n), slices.Grow(c.m2, n)
+		return
+	}
+	if times {
+		c.fresh = slices.Grow(c.fresh, n)
+	}
+	c.empty = slices.Grow(c.empty, n)
 	switch c.Type.Kind.Storage() {
 	case vec.StoreFloats:
-		c.floats = append(c.floats, 0)
+		c.floats = slices.Grow(c.floats, n)
 	case vec.StoreBools:
-		c.bools = append(c.bools, false)
+		c.bools = slices.Grow(c.bools, n)
 	case vec.StoreStrs:
-		c.strs = append(c.strs, "")
+		c.strs = slices.Grow(c.strs, n)
 	default:
-		c.ints = append(c.ints, 0)
+		c.ints = slices.Grow(c.ints, n)
 	}
+}
+
+// grow adds n empty slots.
+func (c *stateColumn) grow(n int) {
+	switch c.fn {
+	case storage.CountRows, storage.Count:
+		c.n = more(c.n, n, 0)
+		return
+	case storage.Moments:
+		c.n, c.floats, c.m2 = more(c.n, n, 0), more(c.floats, n, 0), more(c.m2, n, 0)
+		return
+	case storage.First, storage.Last:
+		c.n, c.fresh = more(c.n, n, 0), more(c.fresh, n, true)
+	}
+	c.empty = more(c.empty, n, true)
+	switch c.Type.Kind.Storage() {
+	case vec.StoreFloats:
+		c.floats = more(c.floats, n, 0)
+	case vec.StoreBools:
+		c.bools = more(c.bools, n, false)
+	case vec.StoreStrs:
+		c.strs = more(c.strs, n, "")
+	default:
+		c.ints = more(c.ints, n, 0)
+	}
+}
+
+// more appends v n times.
+func more[T any](s []T, n int, v T) []T {
+	for range n {
+		s = append(s, v)
+	}
+	return s
 }
 
 // batch hands the slots over as a batch and forgets them.
@@ -755,7 +812,8 @@ type aggregator struct {
 	columns []values // of the span at hand, by aggregate
 	times   []int64
 	cuts    []cut
-	guess   int // rows of the last bin: where to look for the end of the next
+	bins    []int64 // new ones of the span at hand
+	guess   int     // rows of the last bin: where to look for the end of the next
 	edges   edges
 }
 
@@ -957,14 +1015,18 @@ func (a *aggregator) span(s *span, id series.ID, group uint32) error {
 		return err
 	}
 	n := s.rows()
-	a.cuts = a.cuts[:0]
-	if a.p.bin == 0 {
+	a.cuts, a.bins = a.cuts[:0], a.bins[:0]
+	switch {
+	case a.p.bin == 0:
 		a.cuts = append(a.cuts, cut{a.st.slot(id, group, 0), n})
-	}
-	for lo := 0; lo < n && a.p.bin > 0; {
-		bin := a.bin(a.times[lo])
-		lo = a.endOfBin(lo, n, bin)
-		a.cuts = append(a.cuts, cut{a.binSlot(id, group, bin), lo})
+	case a.st.slots == nil:
+		a.cutNew(n, id)
+	default:
+		for lo := 0; lo < n; {
+			bin := a.bin(a.times[lo])
+			lo = a.endOfBin(lo, n, bin)
+			a.cuts = append(a.cuts, cut{a.st.slot(id, group, bin), lo})
+		}
 	}
 	for i := range a.st.cols {
 		if err := a.st.cols[i].addCuts(a.cuts, &a.columns[i], a.times); err != nil {
@@ -974,12 +1036,21 @@ func (a *aggregator) span(s *span, id series.ID, group uint32) error {
 	return nil
 }
 
-// binSlot returns the slot of a bin; without a map it is the last one or a new one.
-func (a *aggregator) binSlot(id series.ID, group uint32, bin int64) int {
-	if n := a.st.len(); a.st.slots == nil && n > 0 && a.st.bins[n-1] == bin && a.st.ids[n-1] == id {
-		return n - 1
+// cutNew makes slots for the bins of n rows, without a map: only the first may be there
+// already, as the last one.
+func (a *aggregator) cutNew(n int, id series.ID) {
+	next := a.st.len()
+	for lo := 0; lo < n; {
+		bin := a.bin(a.times[lo])
+		lo = a.endOfBin(lo, n, bin)
+		if len(a.cuts) == 0 && next > 0 && a.st.bins[next-1] == bin && a.st.ids[next-1] == id {
+			a.cuts = append(a.cuts, cut{next - 1, lo})
+			continue
+		}
+		a.cuts = append(a.cuts, cut{next + len(a.bins), lo})
+		a.bins = append(a.bins, bin)
 	}
-	return a.st.slot(id, group, bin)
+	a.st.extend(id, a.bins...)
 }
 
 // endOfBin returns the first row of a.times[lo:n] past the bin. Bins mostly have as

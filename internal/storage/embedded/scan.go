@@ -499,7 +499,7 @@ func (w *worker) pick(s *span, t *valueTest) (done bool, err error) {
 // values reads a value column or time for the rows of a span; the result has
 // exactly those rows.
 func (s *span) values(c *scanColumn, into *values) error {
-	if s.some { // fewer to divide
+	if n, _, _ := s.span(); s.some || s.hi-s.lo < n { // fewer to divide
 		if err := s.numbers(c, into); err != nil {
 			return err
 		}
