@@ -45,7 +45,27 @@ func updateAccountSettings(s *suite) {
 	}
 	s.refuses("Validation", "back to paying by bytes", `{"QueryPricingModel":"BYTES_SCANNED"}`, "The query pricing model can only be changed to COMPUTE_UNITS.")
 	s.refuses("Validation", "an unknown pricing model", `{"QueryPricingModel":"FREE"}`, constraint("FREE", "queryPricingModel", "Member must satisfy enum value set: [BYTES_SCANNED, COMPUTE_UNITS]"))
-	s.refuses("Validation", "provisioned compute", `{"QueryCompute":{"ComputeMode":"PROVISIONED","ProvisionedCapacity":{"TargetQueryTCU":16}}}`, "Provisioned query compute is not available.")
-	s.refuses("Validation", "provisioned compute without a target", `{"QueryCompute":{"ProvisionedCapacity":{}}}`, missing("queryCompute.provisionedCapacity.targetQueryTCU"))
+	s.refuses("Validation", "provisioned compute without a capacity", `{"QueryCompute":{"ComputeMode":"PROVISIONED"}}`, "The compute mode PROVISIONED needs a ProvisionedCapacity.")
+	s.refuses("Validation", "a capacity without provisioned compute", `{"QueryCompute":{"ProvisionedCapacity":{"TargetQueryTCU":16}}}`, "A ProvisionedCapacity can only be given with the compute mode PROVISIONED.")
+	s.refuses("Validation", "a capacity for compute on demand", `{"QueryCompute":{"ComputeMode":"ON_DEMAND","ProvisionedCapacity":{"TargetQueryTCU":16}}}`, "A ProvisionedCapacity can only be given with the compute mode PROVISIONED.")
+	s.refuses("Validation", "a capacity without a target", `{"QueryCompute":{"ProvisionedCapacity":{}}}`, missing("queryCompute.provisionedCapacity.targetQueryTCU"))
+	s.refuses("Validation", "a capacity of 6 units", `{"QueryCompute":{"ComputeMode":"PROVISIONED","ProvisionedCapacity":{"TargetQueryTCU":6}}}`, "TargetQueryTCU must be a multiple of 4 from 4 to 1000, not 6.")
+	s.refuses("Validation", "an unknown mode", `{"QueryCompute":{"ComputeMode":"SPOT"}}`, constraint("SPOT", "queryCompute.computeMode", "Member must satisfy enum value set: [ON_DEMAND, PROVISIONED]"))
+	s.shows(success, "provisioned compute, which is active at once, and back to compute on demand", func(t *testing.T) {
+		role, topic := aws.String("arn:aws:iam::000000000000:role/any"), aws.String("arn:aws:sns:us-east-1:000000000000:changes")
+		notification := &types.AccountSettingsNotificationConfiguration{RoleArn: role, SnsConfiguration: &types.SnsConfiguration{TopicArn: topic}}
+		_, err := s.query.UpdateAccountSettings(t.Context(), &timestreamquery.UpdateAccountSettingsInput{QueryCompute: &types.QueryComputeRequest{
+			ComputeMode: types.ComputeModeProvisioned, ProvisionedCapacity: &types.ProvisionedCapacityRequest{TargetQueryTCU: aws.Int32(16), NotificationConfiguration: notification}}})
+		ok(t, err)
+		s.Restart()
+		out, err := s.query.DescribeAccountSettings(t.Context(), &timestreamquery.DescribeAccountSettingsInput{})
+		ok(t, err)
+		p := out.QueryCompute.ProvisionedCapacity
+		same(t, "compute", []any{out.QueryCompute.ComputeMode, *p.ActiveQueryTCU, *p.LastUpdate.TargetQueryTCU, p.LastUpdate.Status, p.NotificationConfiguration},
+			[]any{types.ComputeModeProvisioned, int32(16), int32(16), types.LastUpdateStatusSucceeded, notification})
+		back, err := s.query.UpdateAccountSettings(t.Context(), &timestreamquery.UpdateAccountSettingsInput{QueryCompute: &types.QueryComputeRequest{ComputeMode: types.ComputeModeOnDemand}})
+		ok(t, err)
+		same(t, "compute", []any{back.QueryCompute.ComputeMode, back.QueryCompute.ProvisionedCapacity}, []any{types.ComputeModeOnDemand, (*types.ProvisionedCapacityResponse)(nil)})
+	})
 	s.refuses(serialization, "units as a text", `{"MaxQueryTCU":"8"}`, "MaxQueryTCU must be an integer, not a string.")
 }

@@ -438,7 +438,7 @@ func TestCancelPrepareAndAccountSettings(t *testing.T) {
 	d.answers("UpdateAccountSettings", `{"MaxQueryTCU":8,"QueryPricingModel":"COMPUTE_UNITS"}`, `{"MaxQueryTCU":8,"QueryPricingModel":"COMPUTE_UNITS","QueryCompute":{"ComputeMode":"ON_DEMAND"}}`)
 	d.refuses("UpdateAccountSettings", `{"MaxQueryTCU":6}`, 400, validation, "multiple of 4")
 	d.refuses("UpdateAccountSettings", `{"QueryPricingModel":"BYTES_SCANNED"}`, 400, validation, "COMPUTE_UNITS")
-	d.refuses("UpdateAccountSettings", `{"QueryCompute":{"ComputeMode":"PROVISIONED","ProvisionedCapacity":{"TargetQueryTCU":4}}}`, 400, validation, "not available")
+	d.refuses("UpdateAccountSettings", `{"QueryCompute":{"ComputeMode":"PROVISIONED"}}`, 400, validation, "needs a ProvisionedCapacity")
 }
 
 func FuzzWriteRecordsNeverPanics(f *testing.F) {
