@@ -9,7 +9,15 @@ package compat
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,6 +109,12 @@ func tool(t *testing.T, env, def string) string {
 // but keys and, if endpoint is set, AWS_ENDPOINT_URL.
 func client(t *testing.T, endpoint, name string, args ...string) {
 	t.Helper()
+	clientWith(t, nil, endpoint, name, args...)
+}
+
+// clientWith is client with more in its environment.
+func clientWith(t *testing.T, env []string, endpoint, name string, args ...string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -109,6 +123,7 @@ func client(t *testing.T, endpoint, name string, args ...string) {
 	if endpoint != "" {
 		cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL="+endpoint)
 	}
+	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
@@ -131,12 +146,12 @@ func inNode(t *testing.T, script string) string {
 	return name
 }
 
-// gosdk runs the tests of a package of the module gosdk, with AWS_ENDPOINT_URL as all its
+// gosdk runs the tests of a package of a Go module here, with AWS_ENDPOINT_URL as all its
 // AWS settings but keys and a region.
-func gosdk(t *testing.T, s *server, pkg string) {
+func gosdk(t *testing.T, s *server, module, pkg string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "./"+pkg)
-	cmd.Dir = "gosdk"
+	cmd.Dir = module
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "AWS_") {
 			cmd.Env = append(cmd.Env, kv)
@@ -151,12 +166,15 @@ func gosdk(t *testing.T, s *server, pkg string) {
 }
 
 func TestGoSDKSamples(t *testing.T) {
-	gosdk(t, start(t, t.TempDir(), "--clock", "controlled"), "samples")
+	gosdk(t, start(t, t.TempDir(), "--clock", "controlled"), "gosdk", "samples")
 }
 
-func TestTerraformProvidersCalls(t *testing.T) { gosdk(t, start(t, t.TempDir()), "terraform") }
+// The Go SDK of 2024 goes where DescribeEndpoints sends it.
+func TestOldGoSDK(t *testing.T) { gosdk(t, start(t, t.TempDir()), "gosdkold", "") }
 
-func TestTelegrafsOutput(t *testing.T) { gosdk(t, start(t, t.TempDir()), "telegraf") }
+func TestTerraformProvidersCalls(t *testing.T) { gosdk(t, start(t, t.TempDir()), "gosdk", "terraform") }
+
+func TestTelegrafsOutput(t *testing.T) { gosdk(t, start(t, t.TempDir()), "gosdk", "telegraf") }
 
 func TestSamplesWithBoto3(t *testing.T) {
 	s := start(t, t.TempDir())
@@ -229,10 +247,66 @@ func TestClientsWhoseSignaturesAreVerified(t *testing.T) {
 		client(t, s.url, tool(t, "WEIR_E2E_WRANGLER", "../../.e2e/wrangler/bin/python"), "clients/unload.py")
 	})
 	t.Run("javascript", func(t *testing.T) { client(t, s.url, "node", inNode(t, "samples.mjs"), "js_signed") })
-	t.Run("go", func(t *testing.T) { gosdk(t, s, "terraform") })
+	t.Run("go", func(t *testing.T) { gosdk(t, s, "gosdk", "terraform") })
 	t.Run("curl moves the clock", func(t *testing.T) {
 		client(t, "", "curl", "-sS", "--fail-with-body", "--aws-sigv4", "aws:amz:us-east-1:weir", "--user", "any:any", "-X", "PUT", "-H", "Content-Type: application/json", "-d", `{"advance":"1h"}`, s.url+"/admin/clock")
 	})
+}
+
+// TestClientsOverTLS gives every client a certificate to trust, and the endpoint by its
+// environment: what DescribeEndpoints answers must keep them on TLS.
+func TestClientsOverTLS(t *testing.T) {
+	cert, key := certificate(t)
+	s := start(t, t.TempDir(), "--tls-cert", cert, "--tls-key", key)
+	s.url = "https" + strings.TrimPrefix(s.url, "http")
+	trust := []string{"AWS_CA_BUNDLE=" + cert, "NODE_EXTRA_CA_CERTS=" + cert}
+	t.Run("boto3", func(t *testing.T) {
+		clientWith(t, trust, s.url, tool(t, "WEIR_E2E_PYTHON", "../../.e2e/venv/bin/python"), "clients/samples.py", "--database", "boto3")
+	})
+	t.Run("debian's boto3", func(t *testing.T) {
+		clientWith(t, trust, "", tool(t, "WEIR_E2E_DEBIAN_PYTHON", "/usr/bin/python3"), "clients/samples.py", "--endpoint", s.url, "--database", "debian")
+	})
+	t.Run("javascript", func(t *testing.T) {
+		clientWith(t, trust, s.url, "node", inNode(t, "samples.mjs"), "javascript")
+	})
+	t.Run("go", func(t *testing.T) {
+		t.Setenv("SSL_CERT_FILE", cert)
+		gosdk(t, s, "gosdk", "terraform")
+	})
+	t.Run("old go", func(t *testing.T) {
+		t.Setenv("SSL_CERT_FILE", cert)
+		gosdk(t, s, "gosdkold", "")
+	})
+}
+
+// certificate makes a certificate for loopback addresses, and returns the files of it and of its key.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "weir"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		name = filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER)
 }
 
 func TestUnloadWithDuckDBAndAWSWrangler(t *testing.T) {

@@ -16,5 +16,6 @@ test -d .e2e/wrangler/bin && .e2e/wrangler/bin/python -c 'import awswrangler, du
 test -d .e2e/node/node_modules/@aws-sdk/client-sqs || npm install --silent --no-fund --no-audit --prefix .e2e/node \
 	@aws-sdk/client-timestream-write @aws-sdk/client-timestream-query @aws-sdk/client-s3 @aws-sdk/client-sns @aws-sdk/client-sqs
 (cd test/compat/gosdk && ${GO:-go} vet ./...)
+(cd test/compat/gosdkold && ${GO:-go} vet ./...)
 CGO_ENABLED=0 ${GO:-go} build -o weir ./cmd/weir
 exec ${GO:-go} test -tags e2e -count 1 -v ./test/compat/...
