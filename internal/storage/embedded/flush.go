@@ -31,7 +31,8 @@ func (t *table) freezeLocked() {
 	v.frozen = append(slices.Clip(v.frozen), &frozenStore{v.active, t.first, t.applied, t.names.observed})
 	v.active = memstore.New()
 	t.view.Store(&v)
-	t.unflushed, t.bytes = false, 0
+	t.store.active.Add(-t.values)
+	t.unflushed, t.bytes, t.values = false, 0, 0
 }
 
 // needed returns the first position of the log that a record needs which is not in segments yet,
@@ -169,7 +170,10 @@ func (s *Store) flushDue(ctx context.Context) error {
 	if s.log.SizeBytes() > s.opts.LogLimitBytes {
 		return s.flushAll(ctx)
 	}
-	if s.memory.Load() <= s.opts.MemoryLimitBytes/2 {
+	over := func(part int64) bool {
+		return s.memory.Load() > s.opts.MemoryLimitBytes/part || s.active.Load() > 2*s.opts.ReplayLimitValues/part
+	}
+	if !over(2) {
 		return nil
 	}
 	tables := s.all()
@@ -177,7 +181,7 @@ func (s *Store) flushDue(ctx context.Context) error {
 		return cmp.Compare(b.view.Load().active.Bytes(), a.view.Load().active.Bytes())
 	})
 	for _, t := range tables {
-		if s.memory.Load() <= s.opts.MemoryLimitBytes/4 {
+		if !over(4) {
 			break
 		}
 		if err := s.flush(ctx, t); err != nil && !fault.Is(err, fault.NotFound) {

@@ -18,7 +18,7 @@ func (s *Store) start(ctx context.Context) {
 // written is called after each write with the bytes that memory grew by.
 func (s *Store) written(grown int64) {
 	memory := s.memory.Add(grown)
-	if memory > s.opts.MemoryLimitBytes/2 || s.log.SizeBytes() > s.opts.LogLimitBytes {
+	if memory > s.opts.MemoryLimitBytes/2 || s.active.Load() > s.opts.ReplayLimitValues || s.log.SizeBytes() > s.opts.LogLimitBytes {
 		signal(s.flushWanted)
 	}
 }

@@ -31,9 +31,12 @@ type Options struct {
 	Clock            *clock.Clock // nil: the machine's
 	MemoryLimitBytes int64        // of rows in memory; default 1 GiB. From half of it on rows are flushed.
 	CacheBytes       int64        // of segments' blocks that were read; default an eighth of MemoryLimitBytes
-	LogLimitBytes    int64        // of log that a restart would replay; default 256 MiB
-	LogFileBytes     int64        // of each file of the log; default 64 MiB, at most half of LogLimitBytes
-	Log              *slog.Logger // nil: discard
+	LogLimitBytes    int64        // of log that a restart would replay; default 128 MiB
+	LogFileBytes     int64        // of each file of the log; default 32 MiB, at most half of LogLimitBytes
+	// ReplayLimitValues is how many values may be in memory before some are flushed, so that a restart
+	// has about that many to replay, at some ten millions a second; default 6 million.
+	ReplayLimitValues int64
+	Log               *slog.Logger // nil: discard
 
 	admitTimeout time.Duration // how long a write waits for memory; default 10 s
 }
@@ -49,13 +52,16 @@ func (o Options) withDefaults() Options {
 		o.CacheBytes = o.MemoryLimitBytes / 8
 	}
 	if o.LogLimitBytes <= 0 {
-		o.LogLimitBytes = 256 << 20
+		o.LogLimitBytes = 128 << 20
+	}
+	if o.ReplayLimitValues <= 0 {
+		o.ReplayLimitValues = 6_000_000
 	}
 	if o.admitTimeout <= 0 {
 		o.admitTimeout = 10 * time.Second
 	}
 	if o.LogFileBytes <= 0 {
-		o.LogFileBytes = 64 << 20
+		o.LogFileBytes = 32 << 20
 	}
 	// Only whole files are deleted: a limit below two files would be passed for ever.
 	o.LogFileBytes = min(o.LogFileBytes, o.LogLimitBytes/2)
@@ -86,6 +92,7 @@ type Store struct {
 	cache       *segment.Cache
 
 	memory atomic.Int64 // bytes in all tables' memory stores
+	active atomic.Int64 // values in all tables' active stores
 
 	flushWanted, maintainWanted chan struct{} // of one slot: see signal
 
@@ -293,7 +300,8 @@ func (t *table) drop() {
 	v := t.view.Load()
 	t.view.Store(&view{active: v.active})
 	t.store.memory.Add(-t.bytes - frozenBytes(v))
-	t.bytes = 0
+	t.store.active.Add(-t.values)
+	t.bytes, t.values = 0, 0
 	t.applyMu.Unlock()
 	for _, seg := range v.segments {
 		seg.retire()

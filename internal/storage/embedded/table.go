@@ -52,6 +52,7 @@ type table struct {
 	first     wal.Position    // from which on the log is needed for the records applied since the last freeze, if unflushed
 	unflushed bool
 	bytes     int64                    // of active, as far as the store has counted them
+	values    int64                    // likewise
 	cols      []memstore.Col           // scratch
 	lookups   map[lookupKey]*blockData // blocks read to judge versions
 }
@@ -317,6 +318,7 @@ func (t *table) freeze() {
 	if under {
 		t.applyDurableLocked(last.Position)
 	}
+	t.store.memory.Add(t.countLocked()) // of what is frozen now
 	t.freezeLocked()
 }
 
@@ -353,11 +355,14 @@ func (t *table) applyDurableLocked(upTo wal.Position) {
 	}
 }
 
-// countLocked returns by how much the active store has grown since the last call.
+// countLocked tells the store by how much the active store has grown since the last call, and
+// returns the bytes.
 func (t *table) countLocked() int64 {
-	now := t.view.Load().active.Bytes()
-	grown := now - t.bytes
-	t.bytes = now
+	active := t.view.Load().active
+	bytes, values := active.Bytes(), active.Values()
+	grown := bytes - t.bytes
+	t.store.active.Add(values - t.values)
+	t.bytes, t.values = bytes, values
 	return grown
 }
 

@@ -265,12 +265,12 @@ type Store struct {
 
 	series atomic.Pointer[Table] // only the writer replaces it or sets an entry
 
-	bytes, rows, count atomic.Int64
-	minTime, maxTime   atomic.Int64
+	bytes, rows, values, count atomic.Int64
+	minTime, maxTime           atomic.Int64
 
 	// The writer's alone, until Publish: atomics cost more than the rest of an append.
-	newRows        int64
-	newMin, newMax int64
+	newRows, newValues int64
+	newMin, newMax     int64
 }
 
 // New returns an empty store.
@@ -287,6 +287,9 @@ func (s *Store) Bytes() int64 { return s.bytes.Load() }
 
 // Rows returns the number of rows, those replaced meanwhile included.
 func (s *Store) Rows() int64 { return s.rows.Load() }
+
+// Values returns the number of values of these rows.
+func (s *Store) Values() int64 { return s.values.Load() }
 
 // SeriesCount returns the number of series with rows.
 func (s *Store) SeriesCount() int64 { return s.count.Load() }
@@ -359,12 +362,13 @@ func (s *Store) Append(id uint32, time, version int64, vals []storage.Val, cols 
 	c.N++
 	series.last = time
 	series.rows++
-	s.counted(time)
+	s.counted(time, len(vals))
 	return true
 }
 
-func (s *Store) counted(time int64) {
+func (s *Store) counted(time int64, values int) {
 	s.newRows++
+	s.newValues += int64(values)
 	s.newMin, s.newMax = min(s.newMin, time), max(s.newMax, time)
 }
 
@@ -381,7 +385,8 @@ func (s *Store) Publish() {
 		s.maxTime.Store(s.newMax)
 	}
 	s.rows.Add(s.newRows)
-	s.newRows, s.newMin, s.newMax = 0, math.MaxInt64, math.MinInt64
+	s.values.Add(s.newValues)
+	s.newRows, s.newValues, s.newMin, s.newMax = 0, 0, math.MaxInt64, math.MinInt64
 }
 
 // matches reports whether vals are exactly the columns of l, in order.
@@ -527,7 +532,7 @@ func (s *Store) Put(id uint32, row Row) {
 		series.side = slices.Insert(series.side, at, row)
 		s.bytes.Add(int64(48 + 40*len(row.Cells)))
 	}
-	s.counted(row.Time)
+	s.counted(row.Time, len(row.Cells))
 	if len(series.side) > max(64, series.rows/8) {
 		series.mergeLocked(s)
 	}
