@@ -45,6 +45,7 @@ type builder struct {
 	tables    []TableRef
 	depth     int
 	relations relationCount       // of the FROM clause in hand
+	guarded   int                 // how many TRY and branches of CASE and its like are around what is analysed
 	changes   int                 // that optimizer rules made, to tell which of them did something
 	params    map[*Const]string   // constants that stand for @name
 	wanted    map[string]vec.Type // what they were coerced to first

@@ -259,7 +259,8 @@ func (b *builder) scalar(name string, at syntax.Pos, args []Expr, argAt func(int
 	if err != nil {
 		return nil, err
 	}
-	return &Call{call, args}, nil
+	out := &Call{call, args}
+	return out, b.checkPattern(out, argAt)
 }
 
 // resolveError puts the place before what the registry says.
@@ -382,7 +383,7 @@ func (a *analyser) caseExpr(e *syntax.Case) (Expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		then, err := a.expr(w.Then)
+		then, err := a.branch(w.Then)
 		if err != nil {
 			return nil, err
 		}
@@ -390,13 +391,26 @@ func (a *analyser) caseExpr(e *syntax.Case) (Expr, error) {
 		results, from = append(results, then), append(from, w.Then)
 	}
 	if e.Else != nil {
-		otherwise, err := a.expr(e.Else)
+		otherwise, err := a.branch(e.Else)
 		if err != nil {
 			return nil, err
 		}
 		results, from = append(results, otherwise), append(from, e.Else)
 	}
 	return a.finishCase(out, results, from, e.Else != nil, "All CASE results must be the same type: %s")
+}
+
+// branch analyses what may not be evaluated.
+func (a *analyser) branch(e syntax.Expr) (Expr, error) {
+	a.guarded++
+	defer func() { a.guarded-- }()
+	return a.expr(e)
+}
+
+func (a *analyser) branches(list []syntax.Expr) ([]Expr, error) {
+	a.guarded++
+	defer func() { a.guarded-- }()
+	return a.exprs(list)
 }
 
 // when is the condition of one branch.
@@ -540,16 +554,20 @@ func (a *analyser) form(e *syntax.Call, name string) (Expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		results, err := a.exprs(e.Args[1:])
+		results, err := a.branches(e.Args[1:])
 		if err != nil {
 			return nil, err
 		}
 		return a.finishCase(&Case{Whens: []When{{Cond: cond}}}, results, e.Args[1:], len(results) == 2, "Result types for IF must be the same: %s")
 	case "try":
-		x, err := a.expr(e.Args[0])
+		x, err := a.branch(e.Args[0])
 		return &Try{x}, err
 	}
-	args, err := a.exprs(e.Args)
+	analyse := a.exprs
+	if name == "coalesce" {
+		analyse = a.branches
+	}
+	args, err := analyse(e.Args)
 	if err != nil {
 		return nil, err
 	}
