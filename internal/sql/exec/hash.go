@@ -117,6 +117,9 @@ func (t *groupTable) reserve(n int) {
 		t.resizeHashed(bits)
 	}
 	t.words = append(make([]uint64, 0, n*t.layout.width), t.words...)
+	if t.slots == nil && t.hashed == nil && t.texts[0] != nil { // the texts are the keys
+		t.texts[0].reserve(n)
+	}
 }
 
 // lookup returns the group of each of n rows, or -1.

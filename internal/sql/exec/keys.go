@@ -229,13 +229,18 @@ func (r *keyReader) narrow(part int, texts *textTable, v *vec.Vector, n int, ins
 	case v.Form == vec.Dictionary:
 		r.dictionary(part, texts, v, n, insert)
 	case p.t.Kind == vec.Varchar:
+		same := 16 // how often it was worth to compare with the row before, less how often not
 		for i, s := range v.Strs[:n] {
 			if v.Nulls != nil && v.Nulls[i] {
 				continue
 			}
-			if i > 0 && s == v.Strs[i-1] && (v.Nulls == nil || !v.Nulls[i-1]) {
-				out[i*w] |= out[(i-1)*w] >> shift & math.MaxUint32 << shift
-				continue
+			if i > 0 && same > 0 && (v.Nulls == nil || !v.Nulls[i-1]) {
+				if s == v.Strs[i-1] {
+					out[i*w] |= out[(i-1)*w] >> shift & math.MaxUint32 << shift
+					same++
+					continue
+				}
+				same--
 			}
 			out[i*w] |= uint64(texts.code(s, insert)) << shift
 		}
@@ -342,6 +347,11 @@ type textTable struct {
 	slots []uint64 // open addressing: upper half of the hash, then the code, or 0
 	shift uint     // 64 - log2(len(slots))
 	texts []string // by code; the first stands for null
+	store textStore
+}
+
+// textStore keeps texts end to end in blocks.
+type textStore struct {
 	block *strings.Builder
 	bytes int64 // in blocks
 }
@@ -371,16 +381,16 @@ func (t *textTable) code(s string, insert bool) uint32 {
 		return missing
 	}
 	code := uint32(len(t.texts))
-	t.texts = append(t.texts, t.keep(s))
+	t.texts = append(t.texts, t.store.keep(s))
 	t.slots[at] = tag | uint64(code)
 	if 2*len(t.texts) > len(t.slots) {
-		t.grow()
+		t.resize(64 - t.shift + 1)
 	}
 	return code
 }
 
 // keep copies s to the end of the block in hand, or to a new one.
-func (t *textTable) keep(s string) string {
+func (t *textStore) keep(s string) string {
 	if t.block == nil || t.block.Cap()-t.block.Len() < len(s) {
 		size := max(len(s), min(max(leastTextBlock, int(t.bytes)), mostTextBlock))
 		t.block = &strings.Builder{}
@@ -392,10 +402,20 @@ func (t *textTable) keep(s string) string {
 	return t.block.String()[from:]
 }
 
-func (t *textTable) grow() {
+// reserve makes room for so many texts.
+func (t *textTable) reserve(n int) {
+	bits := 64 - t.shift
+	for 1<<bits < 2*(n+1) {
+		bits++
+	}
+	t.resize(bits)
+	t.texts = append(make([]string, 0, n+1), t.texts...)
+}
+
+// resize makes 2^bits slots.
+func (t *textTable) resize(bits uint) {
 	old := t.slots
-	t.slots = make([]uint64, 2*len(old))
-	t.shift--
+	t.slots, t.shift = make([]uint64, 1<<bits), 64-bits
 	mask := uint64(len(t.slots) - 1)
 	for _, slot := range old {
 		if slot == 0 {
@@ -410,7 +430,7 @@ func (t *textTable) grow() {
 }
 
 func (t *textTable) sizeBytes() int64 {
-	return 8*int64(cap(t.slots)) + 16*int64(cap(t.texts)) + t.bytes
+	return 8*int64(cap(t.slots)) + 16*int64(cap(t.texts)) + t.store.bytes
 }
 
 // appendGroupKey is appendKey for values that group: -0.0 is 0.0 and all NaN are one.

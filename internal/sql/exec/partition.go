@@ -106,6 +106,7 @@ type partition struct {
 	chunks []*vec.Batch // in memory, full
 	last   *rows        // not yet full, or nil
 	held   int64        // bytes of chunks and last, as counted
+	texts  textStore    // of last
 	frames []int        // numbers of batches on disk
 	rows   int
 }
@@ -155,14 +156,20 @@ func (s *partitions) append(p *partition, cols []*vec.Vector, list []int32) {
 		}
 		n := min(len(list), partitionChunk-p.last.n)
 		for c, col := range p.last.cols {
-			col.appendRows(cols[c], list[:n])
+			from := col.n
+			if col.appendRows(cols[c], list[:n]); cols[c].Form == vec.Flat && len(col.strs) == col.n {
+				// Copied while they are at hand, to be read in order later.
+				for i, text := range col.strs[from:] {
+					col.strs[from+i] = p.texts.keep(text)
+				}
+			}
 		}
 		p.last.n += n
 		if list = list[n:]; p.last.n == partitionChunk {
 			// Texts were not counted so far, nor what grew.
 			s.count(p, p.last.sizeBytes()-s.emptyChunk())
 			p.chunks = append(p.chunks, p.last.batch())
-			p.last = nil
+			p.last, p.texts = nil, textStore{}
 		}
 	}
 }
@@ -237,7 +244,7 @@ func (p *partition) takeChunks() []*vec.Batch {
 	if p.last != nil && p.last.n > 0 {
 		chunks = append(chunks, p.last.batch())
 	}
-	p.chunks, p.last = nil, nil
+	p.chunks, p.last, p.texts = nil, nil, textStore{}
 	return chunks
 }
 

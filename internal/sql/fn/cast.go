@@ -190,12 +190,19 @@ func dateToTimestamp(days int64) (int64, error) {
 // castToText gives every value its API text, cut to the length of to.
 func castToText(to vec.Type) flatKernel {
 	return func(v *vec.Vector) (*vec.Vector, error) {
-		out := make([]string, v.Len())
+		n := v.Len()
+		texts := newTextList(n, 12*n)
 		var buf []byte
-		for i := range out {
-			if v.Nulls == nil || !v.Nulls[i] {
-				buf = vec.AppendText(buf[:0], v, i)
-				out[i] = cutText(string(buf), to.Length)
+		for i := range n {
+			if buf = buf[:0]; v.Nulls == nil || !v.Nulls[i] {
+				buf = vec.AppendText(buf, v, i)
+			}
+			texts.add(buf)
+		}
+		out := texts.list()
+		if to.Length > 0 {
+			for i, s := range out {
+				out[i] = cutText(s, to.Length)
 			}
 		}
 		return vecOf(to, out, v.Nulls), nil

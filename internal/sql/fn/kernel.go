@@ -1,6 +1,8 @@
 package fn
 
 import (
+	"strings"
+
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -156,6 +158,39 @@ func collect[R element](c *Context, n int, f func(i int) (R, bool, error)) (*vec
 		}
 	}
 	return vecOf(c.Return, out, nulls), nil
+}
+
+// textList is texts end to end in one piece of memory: a call that makes one for every row allocates once.
+type textList struct {
+	b    strings.Builder
+	ends []int
+}
+
+// newTextList expects n texts of so many bytes together.
+func newTextList(n, bytes int) *textList {
+	l := &textList{ends: make([]int, 0, n)}
+	l.b.Grow(bytes)
+	return l
+}
+
+func (l *textList) add(text []byte) {
+	l.b.Write(text)
+	l.ends = append(l.ends, l.b.Len())
+}
+
+func (l *textList) addTwo(a, b string) {
+	l.b.WriteString(a)
+	l.b.WriteString(b)
+	l.ends = append(l.ends, l.b.Len())
+}
+
+func (l *textList) list() []string {
+	all, from := l.b.String(), 0
+	out := make([]string, len(l.ends))
+	for i, end := range l.ends {
+		out[i], from = all[from:end], end
+	}
+	return out
 }
 
 // memo remembers the result for the last key: arguments such as patterns and formats

@@ -21,7 +21,8 @@ func TestTextsThatMultiplyEndInAnError(t *testing.T) {
 	check("replace", err)
 	_, err = replaceAll(long, "", long)
 	check("replace of nothing", err)
-	_, err = join(strings.Repeat("x", maxTextBytes), "y")
+	text := func(s string) *vec.Vector { return vec.OfStrs([]string{s}, nil) }
+	_, err = joinTexts(&Context{Return: vec.VarcharType}, []*vec.Vector{text(strings.Repeat("x", maxTextBytes)), text("y")}, 1)
 	check("||", err)
 	meter := newTextMeter()
 	for err = nil; err == nil; {

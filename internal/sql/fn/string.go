@@ -17,7 +17,7 @@ func stringFunctions() []Scalar {
 		return Scalar{Signature: sig, Docs: Docs{"string", text, example, result}, Eval: eval, noText: true}
 	}
 	out := []Scalar{
-		f("||(varchar, varchar) -> varchar", "The texts joined.", "'pump' || '-7'", "pump-7", fn2e(join)),
+		f("||(varchar, varchar) -> varchar", "The texts joined.", "'pump' || '-7'", "pump-7", joinTexts),
 		f("concat(varchar, varchar, varchar...) -> varchar", "The texts joined.", "concat('pump', '-', '7')", "pump-7", concat),
 		f("chr(bigint) -> varchar", "The character of a Unicode code point.", "chr(65)", "A", fn1e(chr)),
 		f("codepoint(varchar) -> integer", "The code point of the only character.", "codepoint('A')", "65", fn1e(codepoint)),
@@ -72,11 +72,21 @@ func concat(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	})
 }
 
-func join(a, b string) (string, error) {
-	if len(a)+len(b) > maxTextBytes {
-		return "", errTextTooLong()
+func joinTexts(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
+	a, b := colOf[string](args[0]), colOf[string](args[1])
+	meter, size := newTextMeter(), 0
+	for i := range n {
+		joined := len(a.at(i)) + len(b.at(i))
+		if err := meter.add(joined); err != nil {
+			return nil, err
+		}
+		size += joined
 	}
-	return a + b, nil
+	texts := newTextList(n, size)
+	for i := range n {
+		texts.addTwo(a.at(i), b.at(i))
+	}
+	return vecOf(c.Return, texts.list(), nil), nil
 }
 
 func chr(n int64) (string, error) {
