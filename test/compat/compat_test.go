@@ -314,6 +314,11 @@ func TestUnloadWithDuckDBAndAWSWrangler(t *testing.T) {
 	client(t, s.url, tool(t, "WEIR_E2E_WRANGLER", "../../.e2e/wrangler/bin/python"), "clients/unload.py")
 }
 
+func TestAWSWrangler(t *testing.T) {
+	s := start(t, t.TempDir())
+	client(t, s.url, tool(t, "WEIR_E2E_WRANGLER", "../../.e2e/wrangler/bin/python"), "clients/wrangler.py")
+}
+
 func TestJavaScriptSDK(t *testing.T) {
 	s := start(t, t.TempDir())
 	name := inNode(t, "article.mjs")
