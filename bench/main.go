@@ -47,6 +47,7 @@ var parts = []part{
 	{"iot", "1,000 devices × 60 s × 24 h, three values a row: ingest, size, seven classes of queries", benchIoT},
 	{"wide", "a million devices: memory per series, last values", benchWide},
 	{"operators", "sorting, windows, grouping and joining of ten million rows, inside the server", benchOperators},
+	{"bulk", "a hundred million values out and in: UNLOAD, weir export, weir import", benchBulk},
 	{"open", "opening a store of ten million rows, in order and after kill -9", benchOpen},
 }
 

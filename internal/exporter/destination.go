@@ -19,8 +19,10 @@ import (
 
 // destination is where an export goes: a folder or a bucket.
 type destination interface {
-	// prepare returns the bucket that the server is to write to, "" for the destination itself.
-	prepare(ctx context.Context, name string) (bucket string, err error)
+	// bucket returns the name of the bucket that the server is to write to, "" for the destination itself; prepare makes it,
+	// if it is not there.
+	bucket(name string) string
+	prepare(ctx context.Context, bucket string) error
 	// uri is where the server writes a slice to.
 	uri(bucket, path string) string
 	// take brings what the server wrote to its place and checks it.
@@ -114,17 +116,19 @@ func removeBelow(ctx context.Context, c *s3client.Client, bucket, prefix string)
 
 // inBucket is an export that stays where the server writes it.
 type inBucket struct {
-	client         *s3client.Client
-	bucket, prefix string
+	client      *s3client.Client
+	box, prefix string
 }
 
 func (d *inBucket) key(name string) string { return path.Join(d.prefix, name) }
 
-func (d *inBucket) prepare(ctx context.Context, _ string) (string, error) {
-	return "", d.client.HeadBucket(ctx, d.bucket)
+func (d *inBucket) bucket(string) string { return "" }
+
+func (d *inBucket) prepare(ctx context.Context, _ string) error {
+	return d.client.HeadBucket(ctx, d.box)
 }
 
-func (d *inBucket) uri(_, name string) string { return "s3://" + d.bucket + "/" + d.key(name) }
+func (d *inBucket) uri(_, name string) string { return "s3://" + d.box + "/" + d.key(name) }
 
 func (d *inBucket) take(ctx context.Context, r *run, s *slice) error {
 	text, err := readObject(ctx, d.client, s.Manifest)
@@ -154,7 +158,7 @@ func (d *inBucket) reset(*slice) error { return nil }
 func (d *inBucket) tidy(ctx context.Context, _ *run, s *slice) error {
 	for old := *s; old.Attempt > 1; {
 		old.Attempt--
-		if err := removeBelow(ctx, d.client, d.bucket, d.key(old.path())+"/"); err != nil {
+		if err := removeBelow(ctx, d.client, d.box, d.key(old.path())+"/"); err != nil {
 			return err
 		}
 	}
@@ -168,8 +172,8 @@ func (d *inBucket) empty(ctx context.Context) error {
 	if below != "" {
 		below += "/"
 	}
-	err := d.client.Each(ctx, d.bucket, below, func(o objstore.ObjectInfo) error {
-		return fmt.Errorf("s3://%s/%s is there: the destination must be empty", d.bucket, o.Key)
+	err := d.client.Each(ctx, d.box, below, func(o objstore.ObjectInfo) error {
+		return fmt.Errorf("s3://%s/%s is there: the destination must be empty", d.box, o.Key)
 	})
 	return err
 }
@@ -177,12 +181,12 @@ func (d *inBucket) empty(ctx context.Context) error {
 func (d *inBucket) clear(ctx context.Context, _ *run, old *state) error {
 	for _, s := range old.Slices {
 		for at := s; at.Attempt > 0; at.Attempt-- {
-			if err := removeBelow(ctx, d.client, d.bucket, d.key(at.path())+"/"); err != nil {
+			if err := removeBelow(ctx, d.client, d.box, d.key(at.path())+"/"); err != nil {
 				return err
 			}
 		}
 	}
-	return d.client.Delete(ctx, d.bucket, d.key(StateFile))
+	return d.client.Delete(ctx, d.box, d.key(StateFile))
 }
 
 func (d *inBucket) read(ctx context.Context, name string) ([]byte, error) {
@@ -194,7 +198,7 @@ func (d *inBucket) read(ctx context.Context, name string) ([]byte, error) {
 }
 
 func (d *inBucket) write(ctx context.Context, name string, content []byte) error {
-	_, err := d.client.Put(ctx, d.bucket, d.key(name), bytes.NewReader(content), objstore.Attributes{ContentType: "application/json"})
+	_, err := d.client.Put(ctx, d.box, d.key(name), bytes.NewReader(content), objstore.Attributes{ContentType: "application/json"})
 	return err
 }
 
@@ -204,12 +208,13 @@ type inFolder struct {
 	dir    string
 }
 
-func (d *inFolder) prepare(ctx context.Context, name string) (string, error) {
-	if err := os.MkdirAll(d.dir, 0o755); err != nil {
-		return "", err
+func (d *inFolder) bucket(name string) string { return "weir-export-" + strings.ToLower(name) }
+
+func (d *inFolder) prepare(ctx context.Context, bucket string) error {
+	if err := d.client.HeadBucket(ctx, bucket); !errors.Is(err, objstore.ErrNoBucket) {
+		return err
 	}
-	bucket := "weir-export-" + strings.ToLower(name)
-	return bucket, d.client.CreateBucket(ctx, bucket)
+	return d.client.CreateBucket(ctx, bucket)
 }
 
 func (d *inFolder) uri(bucket, name string) string { return "s3://" + bucket + "/" + name }
@@ -296,7 +301,11 @@ func (d *inFolder) finish(ctx context.Context, r *run) error {
 	if err := removeBelow(ctx, d.client, r.state.Bucket, ""); err != nil {
 		return err
 	}
-	return d.client.DeleteBucket(ctx, r.state.Bucket)
+	// A run that was killed right here has removed it.
+	if err := d.client.DeleteBucket(ctx, r.state.Bucket); !errors.Is(err, objstore.ErrNoBucket) {
+		return err
+	}
+	return nil
 }
 
 func (d *inFolder) empty(context.Context) error {
@@ -304,8 +313,10 @@ func (d *inFolder) empty(context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil && len(list) > 0 {
-		err = fmt.Errorf("%s is not empty: the destination must be", d.dir)
+	for _, e := range list {
+		if e.Name() != StateFile+fetching { // of a run that was killed at its very beginning
+			return fmt.Errorf("%s is not empty: the destination must be", d.dir)
+		}
 	}
 	return err
 }
@@ -329,6 +340,9 @@ func (d *inFolder) read(_ context.Context, name string) ([]byte, error) {
 }
 
 func (d *inFolder) write(_ context.Context, name string, content []byte) error {
+	if err := os.MkdirAll(d.dir, 0o755); err != nil {
+		return err
+	}
 	return replaceFile(filepath.Join(d.dir, name), content)
 }
 

@@ -151,10 +151,11 @@ func (r *run) result() Result {
 func (r *run) begin(ctx context.Context) error {
 	var err error
 	if r.state, err = r.loadState(ctx); err != nil || r.state != nil {
-		if err == nil {
-			r.o.Notice(fmt.Sprintf("going on with the export that began at %s: %d of %d slices are done", r.state.Began.Format(time.RFC3339), r.result().Slices, len(r.state.Slices)))
+		if err != nil {
+			return err
 		}
-		return err
+		r.o.Notice(fmt.Sprintf("going on with the export that began at %s: %d of %d slices are done", r.state.Began.Format(time.RFC3339), r.result().Slices, len(r.state.Slices)))
+		return r.dest.prepare(ctx, r.state.Bucket)
 	}
 	s := &state{Version: stateVersion, Endpoint: r.o.Endpoint, What: r.what(), Began: time.Now().UTC().Truncate(time.Second), Rows: -1}
 	if r.o.Table != "" {
@@ -167,11 +168,13 @@ func (r *run) begin(ctx context.Context) error {
 	} else {
 		s.Slices = []slice{{Name: "all"}}
 	}
-	if s.Bucket, err = r.dest.prepare(ctx, rand.Text()); err != nil {
+	s.Bucket = r.dest.bucket(rand.Text())
+	r.state = s
+	// The state comes first: whatever is made is known to the next run.
+	if err := r.save(ctx); err != nil {
 		return err
 	}
-	r.state = s
-	return r.save(ctx)
+	return r.dest.prepare(ctx, s.Bucket)
 }
 
 // cut divides the table's time into slices.

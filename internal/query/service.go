@@ -24,7 +24,8 @@ type Options struct {
 	Functions *fn.Registry
 	Clock     *clock.Clock // now() and ago(); the times below run on the machine's clock
 
-	Objects unload.Objects // that UNLOAD writes to; nil refuses it
+	Objects unload.Objects  // that UNLOAD writes to; nil refuses it
+	Journal *unload.Journal // of UNLOADs; the service cleans it up. nil: none
 
 	// Authorize is asked before a query runs, with the tables it reads; nil allows all.
 	Authorize func(ctx context.Context, caller string, action string, tables []plan.TableRef) error
@@ -109,7 +110,8 @@ type Service struct {
 	keptBytes int64                 // of their pages
 	closed    bool
 
-	wg sync.WaitGroup // calls of Query, and pages being made
+	cancel context.CancelFunc // ends the cleaning up
+	wg     sync.WaitGroup     // that, calls of Query, and pages being made
 }
 
 // clientKey makes a first call idempotent (Query API, ClientToken).
@@ -132,6 +134,10 @@ func New(o Options) *Service {
 	for _, name := range o.DisabledRules {
 		s.disabled[name] = true
 	}
+	var ctx context.Context
+	if ctx, s.cancel = context.WithCancel(context.Background()); o.Journal != nil {
+		s.wg.Go(func() { o.Journal.Clean(ctx) })
+	}
 	return s
 }
 
@@ -144,6 +150,7 @@ func (s *Service) Close() {
 		open = append(open, r)
 	}
 	s.mu.Unlock()
+	s.cancel()
 	for _, r := range open {
 		s.stop(r, errClosed)
 	}

@@ -39,6 +39,7 @@ func (s *Service) prepareUnload(ctx context.Context, r *result, stmt *syntax.Unl
 	if perSecond := s.opts.Limits.UnloadsPerSecond; perSecond > 0 && !s.unloads.take(time.Now(), perSecond) {
 		return fault.New(fault.Throttled, "Rate exceeded: at most %d UNLOAD per second.", perSecond)
 	}
+	job.Journal = s.opts.Journal
 	job.MaxPartitions = s.opts.Limits.UnloadPartitions
 	if parts := len(spec.PartitionedBy); parts > 0 && (s.opts.SortUnloads || job.MaxPartitions > awsPartitions) {
 		job.Sorted = true

@@ -1,7 +1,6 @@
 package query_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +58,7 @@ func TestUnloadAnswersOneRowThatNamesItsFiles(t *testing.T) {
 	}
 }
 
-func TestCancelOfAnUnloadLeavesNoManifest(t *testing.T) {
+func TestCancelOfAnUnloadLeavesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBuckets(t)
 	e := newEnv(t, 20, 100, query.Options{Objects: unload.InBuckets(b), UnloadPatience: time.Millisecond})
@@ -69,7 +68,7 @@ func TestCancelOfAnUnloadLeavesNoManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.Close() // waits for the work
-	if k := keys(t, b); slices.ContainsFunc(k, func(k string) bool { return !strings.HasSuffix(k, ".csv") }) {
+	if k := keys(t, b); len(k) > 0 {
 		t.Errorf("objects %q", k)
 	}
 	if o := e.observed(1)[0]; !fault.Is(o.Err, fault.Cancelled) {

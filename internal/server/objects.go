@@ -94,6 +94,29 @@ func (r remoteObjects) Create(ctx context.Context, bucket, key string, a objstor
 	return throttledUpload{r.client.Create(ctx, bucket, key, a)}, nil
 }
 
+// Delete implements [unload.Objects].
+func (r remoteObjects) Delete(ctx context.Context, bucket, key string) error {
+	return r.client.Delete(ctx, bucket, key)
+}
+
+// Remove implements [unload.Objects].
+func (r remoteObjects) Remove(ctx context.Context, bucket, prefix string, ours func(key string) bool) error {
+	var keys []string
+	err := r.client.Each(ctx, bucket, prefix, func(o objstore.ObjectInfo) error {
+		if ours(o.Key) {
+			keys = append(keys, o.Key)
+		}
+		return nil
+	})
+	for _, key := range keys {
+		err = errors.Join(err, r.client.Delete(ctx, bucket, key))
+	}
+	if err != nil {
+		return err
+	}
+	return r.client.AbortUploads(ctx, bucket, prefix, ours)
+}
+
 // throttledUpload tells a store that asks to slow down, after all attempts, from one that is gone.
 type throttledUpload struct{ *s3client.Upload }
 

@@ -44,6 +44,7 @@ import (
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/storage/embedded"
 	"github.com/weir-db/weir/internal/telemetry"
+	"github.com/weir-db/weir/internal/unload"
 	"github.com/weir-db/weir/internal/vfs"
 )
 
@@ -194,6 +195,10 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	journal, err := unload.OpenJournal(s.meta.Bucket("unload"), files, o.Log.With("part", "query"))
+	if err != nil {
+		return nil, err
+	}
 	reg := telemetry.New(telemetry.Options{Now: o.Clock.Now})
 	cat, err := catalog.Open(ctx, catalog.Options{
 		Documents: s.meta.Bucket("catalog"), Backend: s.store, Clock: o.Clock, Region: o.Region, Account: o.AccountID,
@@ -217,7 +222,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.late = newLateReports(files, o.Clock, reg, o.Log.With("part", "ingest"))
 	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits.Ingest, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	s.queries = query.New(query.Options{
-		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Objects: files, SortUnloads: o.S3Endpoint != "", Limits: o.Limits.Query, Observe: counts.queried,
+		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Objects: files, Journal: journal, SortUnloads: o.S3Endpoint != "", Limits: o.Limits.Query, Observe: counts.queried,
 		AllowDelete:      o.AllowDelete,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Spill: s.spill, Log: o.Log.With("part", "query"),
 	})

@@ -6,7 +6,8 @@
 //	<prefix>/<query id>_<uuid>_manifest.json
 //
 // The manifest is written last, once all that it lists is durable: where there is a manifest, there
-// is a whole result. What fails, or is cancelled or killed, leaves none; finished data files may stay, as on AWS.
+// is a whole result. What fails or is cancelled removes what it wrote (AWS leaves it); what is killed has a [Journal]
+// remove it.
 //
 // Rows are streamed. Memory is bounded by the number of open files, each with a compressor or a part on its way, and
 // a budget for the row groups of all Parquet files together. A file is open per partition; where that may be
@@ -57,15 +58,17 @@ type Job struct {
 	// Sorted says that the rows of a partition come one after the other, so that its file can be finished when the next
 	// one begins.
 	Sorted        bool
-	MaxPartitions int // 100 (Timestream quotas)
+	MaxPartitions int      // 100 (Timestream quotas)
+	Journal       *Journal // nil: what a killed job wrote stays
 
-	files  map[string]*file // open, by partition
-	bytes  int64            // raw, in open Parquet files
-	result []resultFile
-	parts  map[string]bool // partitions so far
-	csv    csvWriter
-	line   []byte
-	key    []byte
+	files   map[string]*file // open, by partition
+	bytes   int64            // raw, in open Parquet files
+	result  []resultFile
+	written []string        // keys of objects that are there
+	parts   map[string]bool // partitions so far
+	csv     csvWriter
+	line    []byte
+	key     []byte
 }
 
 // New checks that an UNLOAD can be done: that its columns fit the spec, its keys S3's limits, and that the bucket
@@ -136,7 +139,26 @@ func (j *Job) uri(key string) string { return "s3://" + j.spec.Bucket + "/" + ke
 // Run writes all rows that next gives, until it gives nil, and returns the row of [Columns]. It ends early
 // when ctx is done. Errors are next's, or of kind fault.Execution for what goes wrong with the objects.
 func (j *Job) Run(ctx context.Context, next func(context.Context) (*vec.Batch, error)) (*vec.Batch, error) {
-	defer j.abort()
+	if j.Journal != nil {
+		if err := j.Journal.begin(j.queryID, j.spec); err != nil {
+			return nil, err
+		}
+	}
+	row, err := j.run(ctx, next)
+	left := error(nil)
+	if err != nil {
+		left = j.undo(context.WithoutCancel(ctx))
+	}
+	if j.Journal != nil && left == nil {
+		left = j.Journal.end(j.queryID)
+	}
+	if left != nil && j.Journal != nil {
+		j.Journal.log.Warn("UNLOAD: the next start removes what is left", "query", j.queryID, "err", left)
+	}
+	return row, err
+}
+
+func (j *Job) run(ctx context.Context, next func(context.Context) (*vec.Batch, error)) (*vec.Batch, error) {
 	rows := int64(0)
 	for {
 		b, err := next(ctx)
@@ -203,7 +225,9 @@ func (j *Job) put(ctx context.Context, key string, doc []byte) error {
 	if _, err := w.Write(doc); err != nil {
 		return err
 	}
-	_, err = w.Commit()
+	if _, err = w.Commit(); err == nil {
+		j.written = append(j.written, key)
+	}
 	return err
 }
 
@@ -428,14 +452,20 @@ func (j *Job) finish(partition string, f *file) error {
 	if err != nil {
 		return err
 	}
+	j.written = append(j.written, f.key)
 	j.result = append(j.result, resultFile{URL: j.uri(f.key), Metadata: fileMetadata{Bytes: info.SizeBytes, Rows: f.rows}})
 	return nil
 }
 
-// abort drops what was not finished.
-func (j *Job) abort() {
+// undo removes all that was written.
+func (j *Job) undo(ctx context.Context) error {
 	for _, f := range j.files {
 		f.object.Abort()
 	}
 	clear(j.files)
+	var err error
+	for _, key := range j.written {
+		err = errors.Join(err, j.objects.Delete(ctx, j.spec.Bucket, key))
+	}
+	return err
 }
