@@ -9,7 +9,7 @@ import (
 )
 
 const checkSummary = `
-weir check [--data FOLDER]
+weir check [--data FOLDER] [--magnetic-store s3://bucket/prefix [--s3-endpoint URL]]
 
 Verifies a data folder that no server has open: the documents, the manifest, every frame of the log and
 every checksum of every segment. Prints what it looked at; exit status 1 and one line per damaged
@@ -18,13 +18,18 @@ place if something is wrong.`
 func runCheck(ctx context.Context, args []string) error {
 	f := newFlagSet("check", checkSummary)
 	data := f.String("data", "./weir-data", "`folder` to verify")
+	o := server.Options{}
+	f.StringVar(&o.MagneticStore, "magnetic-store", "", "`s3://bucket/prefix` of the server, if it has one: its segments are verified too")
+	f.StringVar(&o.S3Endpoint, "s3-endpoint", "", "`URL` of the store that the bucket is in, or aws")
+	f.StringVar(&o.S3Region, "s3-region", "", "its region `name`")
 	if err := f.parse(args); err != nil {
 		return err
 	}
 	if f.NArg() > 0 {
 		return usagef("weir check takes no arguments, got %q; the folder is given with --data", f.Arg(0))
 	}
-	if err := server.CheckFolder(ctx, os.Stdout, *data); err != nil {
+	o.DataDir = *data
+	if err := server.CheckFolder(ctx, os.Stdout, o); err != nil {
 		return err
 	}
 	fmt.Println("whole")

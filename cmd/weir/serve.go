@@ -30,22 +30,23 @@ IAM gave out; MQTT clients then send an access key and its secret as user name a
 // serveFlags are the flags that make server.Options.
 type serveFlags struct {
 	*flagSet
-	opts        server.Options
-	auth        string
-	memory      byteSize
-	queryMemory byteSize
-	spill       byteSize
-	querySpill  byteSize
-	cache       byteSize
-	maxBody     byteSize
-	clock       string
-	limits      string
-	logFormat   string
-	pgListen    string
+	opts          server.Options
+	auth          string
+	memory        byteSize
+	queryMemory   byteSize
+	magneticCache byteSize
+	spill         byteSize
+	querySpill    byteSize
+	cache         byteSize
+	maxBody       byteSize
+	clock         string
+	limits        string
+	logFormat     string
+	pgListen      string
 }
 
 func newServeFlags(name, summary string) *serveFlags {
-	f := &serveFlags{flagSet: newFlagSet(name, summary), memory: 4 << 30, queryMemory: 1 << 30, spill: 32 << 30, querySpill: 16 << 30, maxBody: 4 << 20}
+	f := &serveFlags{flagSet: newFlagSet(name, summary), memory: 4 << 30, queryMemory: 1 << 30, magneticCache: 1 << 30, spill: 32 << 30, querySpill: 16 << 30, maxBody: 4 << 20}
 	o := &f.opts
 	f.StringVar(&o.DataDir, "data", "./weir-data", "`folder` for everything the server keeps")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8470", "`address` of the AWS API")
@@ -63,6 +64,8 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.Var(&f.spill, "spill-limit", "temporary files of all queries together; 0: none, queries past their memory limit fail")
 	f.Var(&f.querySpill, "query-spill-limit", "temporary files of one query")
 	f.BoolVar(&o.AllowDelete, "allow-delete", false, "take DELETE FROM, which AWS does not have; without it it is a mistake in the query")
+	f.StringVar(&o.MagneticStore, "magnetic-store", "", "`s3://bucket/prefix` that old data moves to, in the store of --s3-endpoint or else Amazon's; default: it stays in --data")
+	f.Var(&f.magneticCache, "magnetic-cache", "disk for what was read from there")
 	f.StringVar(&o.S3Endpoint, "s3-endpoint", "", "`URL` of an S3-compatible store, or aws for Amazon's, that UNLOAD, batch load and reports use instead of the buckets in --data; keys from AWS_ACCESS_KEY_ID and so on")
 	f.StringVar(&o.S3Region, "s3-region", "", "its region `name`; by default AWS_REGION, else us-east-1")
 	f.Var(&f.maxBody, "max-body", "largest request body")
@@ -105,6 +108,12 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 		return o, usagef("--s3-endpoint %s: want a URL such as http://127.0.0.1:9000, or aws", o.S3Endpoint)
 	}
 	var err error
+	if o.MagneticStore != "" {
+		if _, _, err := server.ParseMagneticStore(o.MagneticStore); err != nil {
+			return o, usagef("--magnetic-store: %v", err)
+		}
+	}
+	o.MagneticCacheBytes = int64(f.magneticCache)
 	if o.Limits, err = server.ParseLimits(f.limits); err != nil {
 		return o, usagef("--limits: %v", err)
 	}

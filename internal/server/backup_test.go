@@ -188,7 +188,7 @@ func restoredHolds(t *testing.T, data []byte, want [3]int64) {
 		t.Fatal(err)
 	}
 	var checked strings.Builder
-	if err := server.CheckFolder(ctx, &checked, dir); err != nil {
+	if err := server.CheckFolder(ctx, &checked, server.Options{DataDir: dir}); err != nil {
 		t.Fatalf("check: %v\n%s", err, checked.String())
 	}
 	s, stop := startServer(t, dir)
@@ -313,7 +313,7 @@ func TestAFolderWhoseRestoreDidNotFinishIsNoDataFolder(t *testing.T) {
 	if _, err := server.Start(t.Context(), server.Options{DataDir: dir, Listen: "127.0.0.1:0"}); fault.KindOf(err) != fault.Conflict {
 		t.Errorf("start: %v", err)
 	}
-	if err := server.CheckFolder(t.Context(), io.Discard, dir); fault.KindOf(err) != fault.Conflict {
+	if err := server.CheckFolder(t.Context(), io.Discard, server.Options{DataDir: dir}); fault.KindOf(err) != fault.Conflict {
 		t.Errorf("check: %v", err)
 	}
 	if err := server.Restore(t.Context(), io.Discard, bytes.NewReader(small(t)), dir); fault.KindOf(err) != fault.Conflict {

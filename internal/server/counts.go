@@ -50,6 +50,25 @@ func (c *counts) ingested(o *ingest.Observation) {
 	}
 }
 
+// magneticStore shows how a magnetic store in a bucket does.
+func (c *counts) magneticStore(status func() embedded.RemoteStatus) {
+	gauge := func(name, help string, of func(embedded.RemoteStatus) int64) {
+		c.reg.GaugeFunc(name, help, func() float64 { return float64(of(status())) })
+	}
+	gauge("weir_magnetic_store_up", "Whether the bucket of the magnetic store can be reached.", func(s embedded.RemoteStatus) int64 {
+		if s.Err != nil {
+			return 0
+		}
+		return 1
+	})
+	gauge("weir_magnetic_store_bytes", "Bytes of segments in the bucket.", func(s embedded.RemoteStatus) int64 { return s.RemoteBytes })
+	gauge("weir_magnetic_store_waiting_bytes", "Bytes of segments that are to be moved to the bucket.", func(s embedded.RemoteStatus) int64 { return s.WaitingBytes })
+	gauge("weir_magnetic_cache_bytes", "Bytes of the bucket's segments kept on this disk.", func(s embedded.RemoteStatus) int64 { return s.Cache.Bytes })
+	gauge("weir_magnetic_cache_hits", "Pieces of segments read from the cache, since the start.", func(s embedded.RemoteStatus) int64 { return s.Cache.Hits })
+	gauge("weir_magnetic_cache_misses", "Pieces of segments fetched from the bucket, since the start.", func(s embedded.RemoteStatus) int64 { return s.Cache.Misses })
+	gauge("weir_magnetic_fetched_bytes", "Bytes fetched from the bucket, since the start.", func(s embedded.RemoteStatus) int64 { return s.Cache.FetchedBytes })
+}
+
 // ran counts a run of a scheduled query by its outcome.
 func (c *counts) ran(_ *schedule.Query, r *schedule.Run) {
 	c.reg.Counter("weir_scheduled_runs_total", "Runs of scheduled queries that ended.", "status", r.Status()).Add(1)

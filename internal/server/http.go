@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -15,7 +16,7 @@ import (
 // handler is the HTTP port: the server's own pages, and the AWS API for all else.
 func (s *Server) handler(api *awsapi.Handler, reg *telemetry.Registry) http.Handler {
 	own := http.NewServeMux()
-	own.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok\n") })
+	own.HandleFunc("GET /health", s.health)
 	own.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		reg.WritePrometheus(w)
@@ -33,6 +34,15 @@ func (s *Server) handler(api *awsapi.Handler, reg *telemetry.Registry) http.Hand
 		}
 		api.ServeHTTP(w, r)
 	})
+}
+
+// health answers 200 once requests are answered, also while the magnetic store's bucket cannot be
+// reached: most requests do not need it. The text says so.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	io.WriteString(w, "ok\n")
+	if m := s.store.RemoteStatus(); m.Err != nil {
+		fmt.Fprintf(w, "the magnetic store %s cannot be reached since %s\n", m.Name, m.Since.UTC().Format(time.RFC3339))
+	}
 }
 
 // clockState is the clock as /admin/clock tells it.

@@ -22,15 +22,20 @@ func InspectStoreFile(w io.Writer, dir, name string) error {
 	return embedded.Inspect(w, fsys, name)
 }
 
-// CheckFolder verifies a data folder that no server has open: see embedded.Check.
-func CheckFolder(ctx context.Context, w io.Writer, dir string) error {
-	if err := refuseUnfinished(dir); err != nil {
+// CheckFolder verifies the data folder of o, which no server has open: see embedded.Check. Of o it reads
+// DataDir, MagneticStore and what that needs.
+func CheckFolder(ctx context.Context, w io.Writer, o Options) error {
+	if err := refuseUnfinished(o.DataDir); err != nil {
 		return err
 	}
-	return checkFolder(ctx, w, dir)
+	remote, err := openMagnetic(ctx, o)
+	if err != nil {
+		return err
+	}
+	return checkFolder(ctx, w, o.DataDir, remote)
 }
 
-func checkFolder(ctx context.Context, w io.Writer, dir string) error {
+func checkFolder(ctx context.Context, w io.Writer, dir string, remote *embedded.Remote) error {
 	if _, err := os.Stat(filepath.Join(dir, "store")); err != nil {
 		return fmt.Errorf("%s is no data folder: %w", dir, err)
 	}
@@ -42,5 +47,5 @@ func checkFolder(ctx context.Context, w io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(documents, embedded.Check(ctx, w, fsys))
+	return errors.Join(documents, embedded.Check(ctx, w, fsys, remote))
 }

@@ -63,7 +63,7 @@ func Restore(ctx context.Context, w io.Writer, r io.Reader, dir string) (err err
 		return err
 	}
 	fmt.Fprintf(w, "unpacked %d files, %d bytes\n", in.Totals().Files, in.Totals().Bytes)
-	if err := checkFolder(ctx, w, dir); err != nil {
+	if err := checkFolder(ctx, w, dir, nil); err != nil {
 		return fmt.Errorf("the backup's content is damaged: %w", err)
 	}
 	if err := syncTree(dir); err != nil { // the check has made files too

@@ -89,6 +89,12 @@ type Options struct {
 
 	AllowDelete bool // DELETE FROM is a statement
 
+	// MagneticStore is where segments go that the memory store's retention has outlived, "s3://bucket/prefix" in the store
+	// of S3Endpoint or, without one, in Amazon's; empty: they stay in DataDir. MagneticCacheBytes is how much
+	// disk what is read from there may take; default 1 GiB.
+	MagneticStore      string
+	MagneticCacheBytes int64
+
 	// S3Endpoint is the URL of an S3-compatible store, or [AmazonS3], that UNLOAD, batch load and reports use in place
 	// of the buckets in DataDir, with the credentials of AWS's usual variables and files; empty: those.
 	S3Endpoint    string
@@ -175,8 +181,13 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if _, err := vfs.Real(o.DataDir); err != nil { // makes it, durably
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
+	remote, err := openMagnetic(ctx, o)
+	if err != nil {
+		return nil, err
+	}
 	s.store, err = embedded.Open(ctx, embedded.Options{
-		Dir: filepath.Join(o.DataDir, storeFolder), Clock: o.Clock, MemoryLimitBytes: o.MemoryLimitBytes, CacheBytes: o.CacheBytes, Log: o.Log.With("part", "store"),
+		Remote: remote,
+		Dir:    filepath.Join(o.DataDir, storeFolder), Clock: o.Clock, MemoryLimitBytes: o.MemoryLimitBytes, CacheBytes: o.CacheBytes, Log: o.Log.With("part", "store"),
 	})
 	if err != nil {
 		return nil, err
@@ -214,6 +225,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	counts, late := newCounts(reg), &schedule.Watch{}
+	if remote != nil {
+		counts.magneticStore(s.store.RemoteStatus)
+	}
 	counts.cached(s.store.CacheStats)
 	observe := func(o *ingest.Observation) {
 		counts.ingested(o)

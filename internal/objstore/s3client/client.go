@@ -133,6 +133,10 @@ func (c *Client) explain(ctx context.Context, err error, what string) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		// A connection that ends is not an object that ends: nobody may take it for that.
+		err = errors.New(err.Error())
+	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		switch api.ErrorCode() {

@@ -90,6 +90,15 @@ func (s *store) Open(ctx context.Context, key string) (objstore.Object, error) {
 	return &object{s.c, s.bucket, key, info.SizeBytes}, nil
 }
 
+// ReadRange reads a part of an object without asking for its size first.
+func (s *store) ReadRange(ctx context.Context, key string, p []byte, off int64) (int, error) {
+	key, err := s.key(key)
+	if err != nil {
+		return 0, err
+	}
+	return s.c.ReadAt(ctx, s.bucket, key, p, off)
+}
+
 // List implements [objstore.Store].
 func (s *store) List(ctx context.Context, prefix string) ([]string, error) {
 	var keys []string

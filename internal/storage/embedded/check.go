@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,10 @@ import (
 )
 
 // Check verifies a store that nobody has open: the manifest, every frame of the log, every
-// checksum of every segment, and that segments are what the manifest says. It prints what it
-// looked at to w and returns all damage, joined; nil means that the store is whole.
-func Check(ctx context.Context, w io.Writer, fsys vfs.FS) error {
+// checksum of every segment, and that segments are what the manifest says. Those in the remote store
+// are read from there; without it they are counted only. It prints what it looked at to w and returns all
+// damage, joined; nil means that the store is whole.
+func Check(ctx context.Context, w io.Writer, fsys vfs.FS, away *Remote) error {
 	lock, err := fsys.Lock("lock")
 	if errors.Is(err, vfs.ErrLocked) {
 		return fault.Wrap(fault.Conflict, err, "The data folder is in use; stop the server first.")
@@ -37,17 +39,28 @@ func Check(ctx context.Context, w io.Writer, fsys vfs.FS) error {
 		return err
 	}
 	known := map[string]bool{}
+	unread := 0
 	for _, t := range m.Tables {
 		rows := int64(0)
 		for _, meta := range t.Segments {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			known[meta.Name] = true
 			rows += meta.Rows
-			errs = append(errs, checkSegment(ctx, objects, meta))
+			switch {
+			case !meta.Remote:
+				known[meta.Name] = true
+				errs = append(errs, checkSegment(ctx, objects, meta))
+			case away == nil:
+				unread++
+			default:
+				errs = append(errs, checkSegment(ctx, whole{away.Store, m.StoreID}, meta))
+			}
 		}
 		fmt.Fprintf(w, "table %s.%s: %d segments, %d rows\n", t.ID.Database, t.ID.Table, len(t.Segments), rows)
+	}
+	if unread > 0 {
+		fmt.Fprintf(w, "%d segments are in the magnetic store %s and were not read: give --magnetic-store\n", unread, m.RemoteName)
 	}
 	keys, err := objects.List(ctx, "")
 	errs = append(errs, err)
@@ -58,6 +71,32 @@ func Check(ctx context.Context, w io.Writer, fsys vfs.FS) error {
 	}
 	return errors.Join(errs...)
 }
+
+// whole opens objects of a remote store by reading all of them: a check reads every byte anyway.
+type whole struct {
+	objstore.Store
+	id string
+}
+
+// Open implements [objstore.Store].
+func (s whole) Open(ctx context.Context, key string) (objstore.Object, error) {
+	o, err := s.Store.Open(ctx, s.id+"/"+key)
+	if err != nil {
+		return nil, err
+	}
+	defer o.Close()
+	b := make([]byte, o.SizeBytes())
+	if n, err := o.ReadAt(b, 0); n < len(b) {
+		return nil, fmt.Errorf("read segment %s: %w", key, err)
+	}
+	return inMemory{bytes.NewReader(b)}, nil
+}
+
+type inMemory struct{ *bytes.Reader }
+
+func (o inMemory) SizeBytes() int64 { return o.Size() }
+
+func (inMemory) Close() error { return nil }
 
 func checkSegment(ctx context.Context, objects objstore.Store, meta segmentMeta) error {
 	r, err := segment.Open(ctx, objects, meta.Name, nil)

@@ -591,11 +591,12 @@ func (s *Store) purge(ctx context.Context, t *table) error {
 	}
 	var clean []*segmentFile
 	for _, f := range v.segments {
-		if ctx.Err() != nil || f.damaged.Load() || f.cleared() >= upTo(0, v.deletes) {
+		if ctx.Err() != nil || f.damaged.Load() || !t.reachable([]*segmentFile{f}) || f.cleared() >= upTo(0, v.deletes) {
 			continue
 		}
 		touched, err := s.touched(ctx, t, f, v.deletes)
 		switch {
+		case err != nil && s.remote != nil && fault.Is(err, fault.Unavailable):
 		case err != nil:
 			if err := s.mergeFailed(t, []*segmentFile{f}, err); err != nil {
 				return err
@@ -604,7 +605,7 @@ func (s *Store) purge(ctx context.Context, t *table) error {
 			clean = append(clean, f)
 		case t.tooLong([]*segmentFile{f}):
 		default:
-			if err := s.mergeLocked(ctx, t, []*segmentFile{f}); err != nil {
+			if err := s.mergeLocked(ctx, t, []*segmentFile{f}); err != nil && !(s.remote != nil && fault.Is(err, fault.Unavailable)) {
 				return err
 			}
 		}

@@ -37,6 +37,7 @@
 //	manifest                 tables, policies, columns, live segments (manifest.go)
 //	wal/                     the log (package wal); records in record.go
 //	segments/t1/<day>-<n>    segments (package segment) of the table with uid 1
+//	cache/                   pieces of segments in a remote store (remote.go)
 //
 // # Locks
 //

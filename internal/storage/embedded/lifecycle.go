@@ -13,6 +13,9 @@ func (s *Store) start(ctx context.Context) {
 	s.workers.Go(func() { s.flushLoop(ctx) })
 	s.workers.Go(func() { s.tick(ctx) })
 	s.workers.Go(func() { s.maintainLoop(ctx) })
+	if s.remote != nil {
+		s.workers.Go(func() { s.offloadLoop(ctx) })
+	}
 }
 
 // written is called after each write with the bytes that memory grew by.
@@ -109,6 +112,9 @@ func (s *Store) maintainLoop(ctx context.Context) {
 		}
 		if err := s.maintain(ctx); err != nil && ctx.Err() == nil {
 			s.opts.Log.Error("the magnetic store is not kept in order", "err", err)
+		}
+		if s.remote != nil {
+			signal(s.remote.wanted)
 		}
 	}
 }

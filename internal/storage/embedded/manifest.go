@@ -38,6 +38,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type manifest struct {
 	NextTable   uint64          `json:"next_table"`
 	NextSegment uint64          `json:"next_segment"`
+	StoreID     string          `json:"store_id,omitempty"`    // before the keys of its objects in a remote store
+	RemoteName  string          `json:"remote_name,omitempty"` // of that store, as people know it
 	Tables      []tableManifest `json:"tables"`
 }
 
@@ -71,6 +73,7 @@ type segmentMeta struct {
 	Bytes   int64  `json:"bytes"`
 
 	Deleted wal.Position `json:"deleted,omitempty"` // deletions up to here are done in it
+	Remote  bool         `json:"remote,omitempty"`  // it is in the remote store and not in the folder
 }
 
 // maxManifestBytes bounds what a damaged store can make us read.

@@ -37,6 +37,9 @@ func (s *Store) mergeDue(ctx context.Context) error {
 	for _, t := range s.all() {
 		for {
 			done, err := s.mergeNext(ctx, t)
+			if fault.Is(err, fault.Unavailable) && s.remote != nil && s.remote.down() {
+				break // it has said so; other tables can go on
+			}
 			if err != nil && !fault.Is(err, fault.NotFound) {
 				return err
 			}
@@ -89,26 +92,41 @@ func (t *table) days() map[int64][]*segmentFile {
 // nextMerge chooses segments of one day to merge, or none.
 func (t *table) nextMerge(now time.Time) []*segmentFile {
 	for day, segments := range t.days() {
-		if len(segments) < 2 {
-			continue
+		if chosen := t.mergeOf(day, segments, now); len(chosen) > 0 && t.reachable(chosen) {
+			return chosen
 		}
-		var total int64
-		classes := map[int][]*segmentFile{}
-		for _, seg := range segments {
-			total += seg.meta.Bytes
-			class := bits.Len64(uint64(max(seg.meta.Bytes, smallestSegment))) / 2
-			classes[class] = append(classes[class], seg)
+	}
+	return nil
+}
+
+// reachable reports whether segments can be read as far as one knows.
+func (t *table) reachable(segments []*segmentFile) bool {
+	for _, seg := range segments {
+		if seg.meta.Remote && t.store.remote.down() {
+			return false
 		}
-		if t.tooLong(segments) {
-			continue
-		}
-		if total <= mergeMaxBytes && now.UnixNano() > (day+1)*dayNs+int64(mergeAfterDayFor) {
-			return segments
-		}
-		for _, class := range classes {
-			if len(class) >= mergeFanIn && sizeOf(class) <= mergeMaxBytes {
-				return class
-			}
+	}
+	return true
+}
+
+// mergeOf chooses segments to merge of those of a day, or none.
+func (t *table) mergeOf(day int64, segments []*segmentFile, now time.Time) []*segmentFile {
+	if len(segments) < 2 || t.tooLong(segments) {
+		return nil
+	}
+	var total int64
+	classes := map[int][]*segmentFile{}
+	for _, seg := range segments {
+		total += seg.meta.Bytes
+		class := bits.Len64(uint64(max(seg.meta.Bytes, smallestSegment))) / 2
+		classes[class] = append(classes[class], seg)
+	}
+	if total <= mergeMaxBytes && now.UnixNano() > (day+1)*dayNs+int64(mergeAfterDayFor) {
+		return segments
+	}
+	for _, class := range classes {
+		if len(class) >= mergeFanIn && sizeOf(class) <= mergeMaxBytes {
+			return class
 		}
 	}
 	return nil

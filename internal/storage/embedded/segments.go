@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/storage/embedded/memstore"
@@ -141,6 +142,10 @@ func (f *segmentFile) retire() {
 
 func (f *segmentFile) delete() {
 	f.close()
+	if f.meta.Remote { // not now: others wait while segments are replaced
+		f.store.remote.discard(f.meta)
+		return
+	}
 	// What stays behind after an error or a crash is swept at the next start.
 	if err := f.store.objects.Delete(context.Background(), f.meta.Name); err != nil {
 		f.store.opts.Log.Warn("a segment that is not needed stays behind", "segment", f.meta.Name, "err", err)
@@ -172,22 +177,32 @@ func (f *segmentFile) load(ctx context.Context, t *table) (*segmentIndex, error)
 	if idx := f.index.Load(); idx != nil {
 		return idx, nil
 	}
-	r, err := segment.Open(ctx, f.store.objects, f.meta.Name, f.store.cache)
+	r, err := segment.Open(ctx, f.objects(), f.meta.Name, f.store.cache)
 	if fault.KindOf(err) == fault.NotFound {
 		// The caller asked for a table, which is there; only its file is not.
 		err = &segment.CorruptError{Path: f.meta.Name, Err: errors.New("the file is missing")}
 	}
 	if err != nil {
-		return nil, err
+		return nil, f.unreachable(t, err)
 	}
 	idx := &segmentIndex{Reader: r}
 	if err := errors.Join(idx.resolveSeries(ctx, t.registry), idx.resolveColumns(t.observed.Load())); err != nil {
 		r.Close()
-		return nil, err
+		return nil, f.unreachable(t, err)
 	}
 	f.index.Store(idx)
 	f.store.open.add(f, idx.memory())
 	return idx, nil
+}
+
+// unreachable says whose rows cannot be read, if the remote store is down.
+func (f *segmentFile) unreachable(t *table, err error) error {
+	if !fault.Is(err, fault.Unavailable) {
+		return err
+	}
+	const day = "2006-01-02"
+	return fault.Wrap(fault.Unavailable, err, "Rows of %s.%s of %s cannot be read. %s", t.id.Database, t.id.Table,
+		time.Unix(0, f.meta.MinTime).UTC().Format(day), fault.MessageOf(err))
 }
 
 // memory is about what an open segment takes.
@@ -668,6 +683,9 @@ func (t *table) lookupSegments(v *view, id series.ID, time int64) (memstore.Row,
 	var best memstore.Row
 	found := false
 	for _, f := range v.segments {
+		if f.meta.Remote && t.store.remote.down() {
+			continue // writes do not wait for it; the version decides at read
+		}
 		if time < f.meta.MinTime || time > f.meta.MaxTime || t.deleted(v, f.cleared(), id, time) || !f.acquire() {
 			continue
 		}
@@ -799,6 +817,9 @@ func (s *Store) sweep(ctx context.Context) error {
 	live := map[string]bool{}
 	for i := range s.manifest.Tables {
 		for _, m := range s.manifest.Tables[i].Segments {
+			if m.Remote {
+				continue
+			}
 			live[m.Name] = true
 			if _, ok := slices.BinarySearch(keys, m.Name); !ok {
 				s.opts.Log.Error("a segment is missing: its rows cannot be read", "segment", m.Name,

@@ -39,7 +39,8 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	// view has just the segments that it names.
 	s.manifestMu.Lock()
 	defer s.manifestMu.Unlock()
-	manifest, err := s.manifest.encode()
+	// The copy has all segments in its folder, and is another store to the remote one.
+	manifest, err := s.manifest.local().encode()
 	if err != nil {
 		return nil, err
 	}
@@ -114,10 +115,10 @@ func (p *Snapshot) Each(ctx context.Context, each func(name string, size int64, 
 }
 
 func (p *Snapshot) segment(ctx context.Context, f *segmentFile, each func(string, int64, io.Reader) error) error {
-	if err := checkSegment(ctx, p.store.objects, f.meta); err != nil {
+	if err := checkSegment(ctx, f.objects(), f.meta); err != nil {
 		return err
 	}
-	o, err := p.store.objects.Open(ctx, f.meta.Name)
+	o, err := f.objects().Open(ctx, f.meta.Name)
 	if err != nil {
 		return err
 	}

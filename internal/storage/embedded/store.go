@@ -27,6 +27,7 @@ type Options struct {
 	FS  vfs.FS // the store's files; nil: those below Dir
 	// Objects keeps the segments; nil: the folder "segments" of the store's files.
 	Objects objstore.Store
+	Remote  *Remote // takes segments that the memory store's retention has outlived; nil: they stay
 
 	Clock            *clock.Clock // nil: the machine's
 	MemoryLimitBytes int64        // of rows in memory; default 1 GiB. From half of it on rows are flushed.
@@ -86,8 +87,9 @@ type Store struct {
 	lock  vfs.Unlocker
 	log   *wal.Log
 
-	objects     objstore.Store
-	nextSegment atomic.Uint64 // number of the latest segment
+	objects     objstore.Store // on the disk
+	remote      *remote        // or nil
+	nextSegment atomic.Uint64  // number of the latest segment
 	open        openSegments
 	cache       *segment.Cache
 
@@ -161,6 +163,9 @@ func (s *Store) recover(ctx context.Context) error {
 		}
 	}
 	s.nextSegment.Store(s.manifest.NextSegment)
+	if err := s.openRemote(); err != nil {
+		return err
+	}
 	if err := s.sweep(ctx); err != nil {
 		return err
 	}
