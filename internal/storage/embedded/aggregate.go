@@ -683,7 +683,7 @@ func (c *stateColumn) addMoments(slot int, v *values, lo, hi int) {
 		return
 	}
 	if v.scaled {
-		mean, m2 := moments(v.ints[lo:hi], nil, n)
+		mean, m2 := intMoments(v.ints[lo:hi])
 		p := codec.Pow10(v.scale)
 		c.mergeMoments(slot, n, mean/p, m2/p/p)
 		return
@@ -699,6 +699,31 @@ func (c *stateColumn) addMoments(slot int, v *values, lo, hi int) {
 		mean, m2 = moments(v.ints[lo:hi], nulls, n)
 	}
 	c.mergeMoments(slot, n, mean, m2)
+}
+
+// intMoments is moments in one pass, exact until the last step, where the numbers are near
+// each other.
+func intMoments(vals []int64) (mean, m2 float64) {
+	base := vals[0]
+	var sum, squares, far int64
+	for _, v := range vals {
+		v -= base
+		sum += v
+		squares += v * v
+		far |= v ^ v>>63
+	}
+	n := len(vals)
+	// A run has at most some thousand rows: their squares must not pass 2^62 together.
+	if far >= 1<<24 || n > 1<<13 {
+		return moments(vals, nil, n)
+	}
+	// n × squares - sum², of 128 bits: the two may be nearly the same.
+	high, low := bits.Mul64(uint64(n), uint64(squares))
+	high2, low2 := bits.Mul64(uint64(max(sum, -sum)), uint64(max(sum, -sum)))
+	low, borrow := bits.Sub64(low, low2, 0)
+	high, _ = bits.Sub64(high, high2, borrow)
+	spread := float64(high)*(1<<64) + float64(low)
+	return float64(base) + float64(sum)/float64(n), spread / float64(n)
 }
 
 // moments returns the mean of n values that are not null, and the sum of squared distances from it.

@@ -75,8 +75,9 @@ func (s *rowScanner) start() {
 	s.started = true
 	// The workers outlive a call of Next, so they stop by Close and not by its context.
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	size := s.lotSize()
-	workers := min(s.p.workers(), (len(s.p.ids)+size-1)/size)
+	rows := s.p.effortRows()
+	size := s.lotSize(rows)
+	workers := max(1, min(s.p.workers(), (len(s.p.ids)+size-1)/size))
 	s.streams = make(chan *rowStream, workers)
 	var mu sync.Mutex // guards ids, and keeps the streams in the order of their lots
 	ids := s.p.ids
@@ -97,9 +98,10 @@ func (s *rowScanner) start() {
 		ids = ids[n:]
 		return lot, stream
 	}
+	room := int(min(rows/int64(workers)+1, joinedBatchRows))
 	for range workers {
 		s.wg.Go(func() {
-			r := rowReader{w: worker{p: s.p}}
+			r := rowReader{w: worker{p: s.p}, joined: joinedRows{room: room}}
 			for {
 				lot, stream := take()
 				if stream == nil {
@@ -116,10 +118,9 @@ func (s *rowScanner) start() {
 	}()
 }
 
-// lotSize makes a lot a few batches large, by the average of the table.
-func (s *rowScanner) lotSize() int {
-	stats := s.p.table.Stats()
-	perSeries := stats.Rows/max(1, stats.Series) + 1
+// lotSize makes a lot a few batches large; rows is how many the scan may look at.
+func (s *rowScanner) lotSize(rows int64) int {
+	perSeries := rows/int64(max(1, len(s.p.ids))) + 1
 	return int(min(max(2*joinedBatchRows/perSeries, 1), 512))
 }
 
@@ -289,11 +290,13 @@ func constVector(c *scanColumn, v *series.View, id series.ID, n int) *vec.Vector
 type joinedRows struct {
 	ids     []series.ID // of each row
 	columns []values
+	room    int // for how many rows to make slices
 }
 
 func (j *joinedRows) add(p *plan, s *span, id series.ID) error {
 	if j.columns == nil {
 		j.columns = make([]values, len(p.columns))
+		j.ids = make([]series.ID, 0, j.room)
 	}
 	before, n := len(j.ids), s.rows()
 	for range n {
@@ -308,9 +311,26 @@ func (j *joinedRows) add(p *plan, s *span, id series.ID) error {
 		if err := s.values(c, &v); err != nil {
 			return err
 		}
+		if before == 0 && !v.allNull {
+			j.columns[i].reserve(v.kind, j.room)
+		}
 		j.columns[i].append(&v, before, n)
 	}
 	return nil
+}
+
+// reserve makes the slice of a column that has no rows yet.
+func (v *values) reserve(kind vec.Kind, n int) {
+	switch kind.Storage() {
+	case vec.StoreFloats:
+		v.floats = make([]float64, 0, n)
+	case vec.StoreBools:
+		v.bools = make([]bool, 0, n)
+	case vec.StoreStrs:
+		v.strs = make([]string, 0, n)
+	default:
+		v.ints = make([]int64, 0, n)
+	}
 }
 
 // append adds n rows to a column that has some already. Columns without a value yet
@@ -380,7 +400,7 @@ func (j *joinedRows) batch(p *plan) *vec.Batch {
 		}
 		b.Columns[i] = j.columns[i].vector(0, n)
 	}
-	*j = joinedRows{}
+	*j = joinedRows{room: j.room}
 	return b
 }
 

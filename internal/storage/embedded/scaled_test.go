@@ -52,6 +52,38 @@ func TestThresholdsAsIntegersAgreeWithDoubles(t *testing.T) {
 	}
 }
 
+func TestMomentsOfIntegersAreThoseOfDoubles(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 500 {
+		vals := make([]int64, 1+r.IntN(1500))
+		base, spread := r.Int64N(1<<40), 1+r.Int64N(1<<(1+r.IntN(26)))
+		for i := range vals {
+			vals[i] = base + r.Int64N(spread)
+		}
+		vals[0] += r.Int64N(1 << 22) // far from the rest
+		mean, m2 := intMoments(vals)
+		wantMean, wantM2 := moments(vals, nil, len(vals))
+		if math.Abs(mean-wantMean) > 1e-9*(1+math.Abs(wantMean)) || math.Abs(m2-wantM2) > 1e-9*(1+wantM2) {
+			t.Fatalf("%d values: got %v, %v, want %v, %v", len(vals), mean, m2, wantMean, wantM2)
+		}
+	}
+}
+
+func TestRowsOfRegularTimesAreFoundByArithmetic(t *testing.T) {
+	check := func(at, first, step int64, n, want int) {
+		t.Helper()
+		if got := seekRegular(at, first, step, n); got != want {
+			t.Errorf("seek %d in %d rows from %d by %d: %d, want %d", at, n, first, step, got, want)
+		}
+	}
+	for at, want := range map[int64]int{-5: 0, 99: 0, 100: 0, 101: 1, 110: 1, 111: 2, 189: 9, 190: 9, 191: 10, 1000: 10, math.MaxInt64: 10, math.MinInt64: 0} {
+		check(at, 100, 10, 10, want)
+	}
+	check(7, 7, 0, 1, 0)
+	check(8, 7, 0, 1, 1)
+	check(math.MaxInt64, math.MinInt64+5, 1<<40, 1500, 1500)
+}
+
 // TestBlocksOfDecimalsAnswerLikeTheirRows asks series that fill blocks, share them, and go on
 // in memory.
 func TestBlocksOfDecimalsAnswerLikeTheirRows(t *testing.T) {

@@ -228,7 +228,11 @@ func (p *plan) stores() []*memstore.Store {
 
 // effort is about how many values a scan reads, as far as that is known without looking.
 func (p *plan) effort() int64 {
-	columns := int64(max(1, len(p.columns)+len(p.aggs)+len(p.tests)))
+	return p.effortRows() * int64(max(1, len(p.columns)+len(p.aggs)+len(p.tests)))
+}
+
+// effortRows is about how many rows a scan looks at.
+func (p *plan) effortRows() int64 {
 	rows := 0.0
 	within := func(n, least, most int64, series int) {
 		if n == 0 || series == 0 {
@@ -248,7 +252,7 @@ func (p *plan) effort() int64 {
 		least, most := m.Times()
 		within(m.Rows(), least, most, int(m.SeriesCount()))
 	}
-	return int64(min(rows, 1<<50)) * columns
+	return int64(min(rows, 1<<50))
 }
 
 // workerEffort is what makes another worker worth its start.
@@ -392,7 +396,9 @@ func disjoint(runs []run) ([]run, error) {
 func (w *worker) narrow(r run) (span, error) {
 	n, first, last := r.span()
 	s := span{run: r, hi: n}
-	if first < w.p.from || last >= w.p.to {
+	if step, ok := regular(r); ok && (first < w.p.from || last >= w.p.to) {
+		s.lo, s.hi = seekRegular(w.p.from, first, step, n), seekRegular(w.p.to, first, step, n)
+	} else if first < w.p.from || last >= w.p.to {
 		times, err := r.times()
 		if err != nil {
 			return s, err
@@ -410,6 +416,29 @@ func (w *worker) narrow(r run) (span, error) {
 		return s, nil
 	}
 	return s, w.filter(&s)
+}
+
+// regular returns the distance of neighbours of a run whose times are known without reading.
+func regular(r run) (step int64, ok bool) {
+	s, ok := r.(*segmentRun)
+	if !ok || !s.whole {
+		return 0, false
+	}
+	return s.idx.Regular(s.block)
+}
+
+// seekRegular returns the number of the first of n rows, first, first+step, …, that is not
+// before t.
+func seekRegular(t, first, step int64, n int) int {
+	if t <= first {
+		return 0
+	}
+	if step <= 0 { // one row, which is before t
+		return n
+	}
+	// The difference may pass 2^63; as an unsigned number it is right.
+	rows := (uint64(t)-uint64(first)-1)/uint64(step) + 1
+	return int(min(rows, uint64(n)))
 }
 
 // filter applies the tests on values to a span.
@@ -522,6 +551,9 @@ func (s *span) values(c *scanColumn, into *values) error {
 // numbers is like values, but leaves doubles as integers and a scale where they are
 // stored so.
 func (s *span) numbers(c *scanColumn, into *values) error {
+	if c.Role == storage.TimeColumn && s.regularTimes(into) {
+		return nil
+	}
 	if c.Role == storage.TimeColumn {
 		times, err := s.times()
 		if err != nil {
@@ -541,6 +573,28 @@ func (s *span) numbers(c *scanColumn, into *values) error {
 	}
 	into.slice(s.lo, s.hi)
 	return nil
+}
+
+// regularTimes computes the times of a part of a run, if they need not be read.
+func (s *span) regularTimes(into *values) bool {
+	n, first, _ := s.span()
+	if s.rows() == n {
+		return false // the run may have them already
+	}
+	step, ok := regular(s.run)
+	if !ok {
+		return false
+	}
+	times := make([]int64, s.rows())
+	for i := range times {
+		at := s.lo + i
+		if s.some {
+			at = int(s.picked[i])
+		}
+		times[i] = first + int64(at)*step
+	}
+	*into = values{kind: vec.Timestamp, ints: times}
+	return true
 }
 
 func (v *values) slice(lo, hi int) {
