@@ -143,7 +143,7 @@ func fitRows(b *vec.Batch, rows int, size int64) (int, int64) {
 	fixed := int64(rowOverhead)
 	var varying []sizer
 	for _, c := range b.Columns {
-		switch w := fixedWidth(c.Type.Kind); {
+		switch w := widthOf(c, rows); {
 		case w > 0:
 			fixed += int64(datumOverhead + w)
 		case c.Form == vec.Constant && b.Len > 0:
@@ -168,6 +168,33 @@ func fitRows(b *vec.Batch, rows int, size int64) (int, int64) {
 		total += row
 	}
 	return rows, total
+}
+
+// widthOf returns the length that no text of the first rows of a column exceeds, or 0 where they vary
+// much. Doubles that are small whole numbers or have few places, as measured ones do, are much
+// shorter than the longest.
+func widthOf(c *vec.Vector, rows int) int {
+	if c.Type.Kind != vec.Double || c.Form != vec.Flat {
+		return fixedWidth(c.Type.Kind)
+	}
+	whole, short := true, true
+	for _, f := range c.Floats[:rows] {
+		if n := int64(f); whole && float64(n) == f && -1000 < n && n < 1000 {
+			continue
+		}
+		whole = false
+		if n := int64(f*1e3 + math.Copysign(0.5, f)); float64(n)/1e3 != f || n <= -1e9 || n >= 1e9 {
+			short = false
+			break
+		}
+	}
+	switch {
+	case whole:
+		return len("-999.0")
+	case short:
+		return len("-999999.999")
+	}
+	return fixedWidth(vec.Double)
 }
 
 // sizer tells the sizes of a column's values. Those of a dictionary are measured once each.

@@ -83,3 +83,24 @@ func TestCompactedPagesShareNothing(t *testing.T) {
 		t.Errorf("compacted page = %v, %v, %v", b.Columns[0].Value(0), b.Columns[1].Value(0), b.Columns[2].Value(1))
 	}
 }
+
+// TestWidthsOfDoublesHoldAndAreNearForMeasuredOnes: pages of short numbers are nearly full.
+func TestWidthsOfDoublesHoldAndAreNearForMeasuredOnes(t *testing.T) {
+	t.Parallel()
+	check := func(most int, vals ...float64) {
+		t.Helper()
+		w := widthOf(vec.OfFloats(vals, nil), len(vals))
+		for _, f := range vals {
+			if n := len(vec.AppendDouble(nil, f)); n > w {
+				t.Errorf("%v has %d characters, at most %d were expected", f, n, w)
+			}
+		}
+		if w > most {
+			t.Errorf("%v: %d characters expected, want at most %d", vals, w, most)
+		}
+	}
+	check(6, 0, math.Copysign(0, -1), 1, 999, -999)
+	check(11, 0.001, -0.001, 21.5, -999999.999, 1000, 99.99)
+	check(24, 1e6, 1e-4, math.Pi, math.NaN(), math.Inf(-1), -math.MaxFloat64, -math.SmallestNonzeroFloat64)
+	check(24, 12, 1000.5, -1.0/3)
+}
