@@ -81,6 +81,11 @@ var spilling = []string{
 	"SELECT k, CASE WHEN i % 5 > 0 THEN 'text ' || CAST(i AS varchar) END AS x, i FROM d.t ORDER BY x DESC, i",
 	"SELECT k, i, row_number() OVER (PARTITION BY k ORDER BY f, i), lag(f, 2) OVER (PARTITION BY k ORDER BY f, i) FROM d.t",
 	"SELECT i, rank() OVER (ORDER BY f), dense_rank() OVER (ORDER BY f), ntile(7) OVER (ORDER BY f, i) FROM d.t",
+	"SELECT i, row_number() OVER (ORDER BY i), rank() OVER (ORDER BY i), dense_rank() OVER (ORDER BY i) FROM d.t",
+	"SELECT k, f, row_number() OVER (PARTITION BY k ORDER BY floor(f)), rank() OVER (PARTITION BY k ORDER BY floor(f)), dense_rank() OVER (PARTITION BY k ORDER BY floor(f)) FROM d.t",
+	"SELECT k, i, sum(f) OVER (PARTITION BY k ORDER BY i ROWS UNBOUNDED PRECEDING), max(f) OVER (PARTITION BY k ORDER BY i ROWS UNBOUNDED PRECEDING), count(*) OVER (PARTITION BY k ORDER BY i ROWS UNBOUNDED PRECEDING) FROM d.t",
+	"SELECT f, avg(i) OVER (ORDER BY floor(f)), min(k) OVER (ORDER BY floor(f)), dense_rank() OVER (ORDER BY floor(f)), sum(i) FILTER (WHERE i % 3 = 0) OVER (ORDER BY floor(f)) FROM d.t",
+	"SELECT i, sum(i) OVER (ORDER BY i / 3000), max(f) OVER (ORDER BY i / 3000) FROM d.t", // peers that memory does not hold
 	"SELECT k, f, i, sum(i) OVER (PARTITION BY f ORDER BY i ROWS BETWEEN 3 PRECEDING AND 1 FOLLOWING), count(*) OVER (PARTITION BY f) FROM d.t",
 	"SELECT k, last_value(i) OVER (PARTITION BY k ORDER BY i RANGE BETWEEN 5 PRECEDING AND UNBOUNDED FOLLOWING), max(i) FILTER (WHERE f > 3) OVER (PARTITION BY k ORDER BY i) FROM d.t",
 }
@@ -135,11 +140,11 @@ func TestFullDiskEndsTheQueryAndLeavesNothing(t *testing.T) {
 func TestSpillLimitEndsTheQuery(t *testing.T) {
 	t.Parallel()
 	table := newBenchTable(7, 700)
-	space := spaceOn(t, vfs.NewMem(), spill.Options{QueryBytes: 20 << 10, QuerySetting: "--query-spill-limit"})
+	space := spaceOn(t, vfs.NewMem(), spill.Options{QueryBytes: 4 << 10, QuerySetting: "--query-spill-limit"})
 	for _, sql := range spilling {
 		c := openTable(t, table, sql, exec.Options{SpillAfterBytes: 1, BatchRows: 64, Spill: space})
 		_, err := drain(context.Background(), c)
-		if fault.KindOf(err) != fault.Execution || !strings.Contains(fmt.Sprint(err), "limit of 20 KiB on temporary files; raise --query-spill-limit") {
+		if fault.KindOf(err) != fault.Execution || !strings.Contains(fmt.Sprint(err), "limit of 4 KiB on temporary files; raise --query-spill-limit") {
 			t.Errorf("%s: %v", sql, err)
 		}
 		c.Close()

@@ -28,6 +28,12 @@ type windowOp struct {
 	mem     charge
 	workers int
 	hand    *windowHand
+
+	streams   bool // partitions may be computed in pieces; anywhere: which may end amid peers
+	anywhere  bool
+	streaming bool // they are, from now on
+	carry     *windowCarry
+
 	pending []*vec.Batch // complete partitions, a batch for each worker
 	out     batches      // of partitions that are computed
 }
@@ -42,6 +48,7 @@ type windowHand struct {
 // windowCall is one compiled function.
 type windowCall struct {
 	plan.WindowCall
+	index      int // among the calls of the window
 	args       []*expr
 	filter     *expr
 	start, end *expr // offsets of the frame, or nil
@@ -58,7 +65,7 @@ func newWindow(f *frame, n *plan.Window) (operator, error) {
 	}
 	o := &windowOp{f: f, n: n, keys: spec, mem: charge{of: &f.run.memory}, sortMem: charge{of: &f.run.memory}}
 	for _, c := range n.Calls {
-		call := &windowCall{WindowCall: c}
+		call := &windowCall{WindowCall: c, index: len(o.calls)}
 		if call.args, err = compileAll(c.Args); err != nil {
 			return nil, err
 		}
@@ -81,6 +88,11 @@ func newWindow(f *frame, n *plan.Window) (operator, error) {
 		o.sorted.most = f.run.opt.BatchRows // as tests ask for
 	}
 	o.note()
+	o.streams, o.anywhere = true, true
+	for _, c := range o.calls {
+		ok, anywhere := c.streams()
+		o.streams, o.anywhere = o.streams && ok, o.anywhere && anywhere
+	}
 	o.workers = 1
 	if o.concurrent() {
 		o.workers = sortWorkers(manyItems, f.run.opt.Workers)
@@ -212,15 +224,20 @@ func (o *windowOp) gather(ctx context.Context) error {
 	}
 }
 
-// boundaries returns the first and the last row of b that begin a partition, with regard to the rows in hand;
-// -1 if none does.
+// boundaries returns the first and the last row of b that begin a partition, or a piece of one, with regard to the
+// rows in hand; -1 if none does.
 func (o *windowOp) boundaries(b *vec.Batch) (first, last int) {
+	keys := len(o.n.Partition)
+	if o.streaming {
+		if keys = len(o.sorted.at); o.anywhere {
+			return 0, b.Len - 1
+		}
+	}
 	same := make([]bool, b.Len)
 	for i := range same {
 		same[i] = true
 	}
-	for p := range o.n.Partition {
-		at := o.sorted.at[p]
+	for _, at := range o.sorted.at[:keys] {
 		v := b.Columns[at]
 		if n := o.hand.rows.n; n > 0 && same[0] {
 			same[0] = vec.Equal(o.hand.rows.cols[at].vector(), n-1, v, 0)
@@ -240,8 +257,8 @@ func (o *windowOp) boundaries(b *vec.Batch) (first, last int) {
 // newHand returns an empty hand.
 func (o *windowOp) newHand() *windowHand {
 	h := &windowHand{rows: newRows(o.sorted.kept)}
-	if len(o.n.Partition) == 0 && !o.ended {
-		h.rows.reserve(o.sorted.store.n) // all of them are one partition; those of runs not counted
+	if len(o.n.Partition) == 0 && !o.ended && !o.streaming && len(o.sorted.runs) == 0 {
+		h.rows.reserve(o.sorted.store.n) // all of them are one partition
 	}
 	return h
 }
@@ -250,8 +267,13 @@ func (o *windowOp) newHand() *windowHand {
 func (o *windowOp) take(ctx context.Context, b *vec.Batch) error {
 	h := o.hand
 	if h.away == nil && o.mem.full(o.bytes(h.rows.n+b.Len, h.rows.sizeBytes())) && h.complete == 0 {
-		if err := o.putAway(ctx); err != nil {
-			return err
+		if o.streams && !o.streaming {
+			o.stream()
+		}
+		if h.complete == 0 {
+			if err := o.putAway(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if h.away != nil {
@@ -261,6 +283,20 @@ func (o *windowOp) take(ctx context.Context, b *vec.Batch) error {
 	}
 	h.rows.append(b)
 	return o.mem.set(o.bytes(h.rows.n, h.rows.sizeBytes()))
+}
+
+// stream begins to compute partitions in pieces, one after the other.
+func (o *windowOp) stream() {
+	o.streaming, o.workers = true, 1
+	h := o.hand
+	if h.complete = h.rows.n; o.anywhere || h.rows.n == 0 {
+		return
+	}
+	b := h.rows.batch()
+	o.hand = &windowHand{rows: newRows(o.sorted.kept)}
+	_, h.complete = o.boundaries(b)
+	h.complete = max(h.complete, 0)
+	o.hand = h
 }
 
 // putAway writes the rows in hand to a run and keeps what calls read.
@@ -323,13 +359,23 @@ func (o *windowOp) compute(ctx context.Context, rest *vec.Batch) error {
 	if len(o.pending) < o.workers && rows < manyItems && !o.ended {
 		return nil
 	}
-	return o.flush(ctx, rows)
+	return o.flush(ctx)
 }
 
 // flush computes what is pending.
-func (o *windowOp) flush(ctx context.Context, rows int) error {
+func (o *windowOp) flush(ctx context.Context) error {
 	if len(o.pending) == 0 {
 		return nil
+	}
+	size := o.hand.rows.sizeBytes()
+	for _, b := range o.pending {
+		for _, c := range b.Columns {
+			size += vectorBytes(c)
+		}
+		size = o.bytes(b.Len, size)
+	}
+	if err := o.mem.set(size); err != nil {
+		return err
 	}
 	outs := make(sequence, len(o.pending))
 	err := inParallel(ctx, o.workers, len(outs), func(i int) error {
@@ -351,11 +397,18 @@ func (o *windowOp) flush(ctx context.Context, rows int) error {
 	}
 	o.pending = nil
 	o.out = &outs
-	return o.mem.set(o.bytes(rows, o.mem.held) + o.hand.rows.sizeBytes())
+	return nil
 }
 
 // computeAway is compute for a partition whose rows are in a run; b has what the calls read.
 func (o *windowOp) computeAway(ctx context.Context, h *windowHand, b *vec.Batch) error {
+	var outs sequence
+	if len(o.pending) > 0 {
+		if err := o.flush(ctx); err != nil {
+			return err
+		}
+		outs = append(outs, o.out)
+	}
 	run, err := h.away.finish(ctx)
 	if err != nil {
 		return err
@@ -364,13 +417,7 @@ func (o *windowOp) computeAway(ctx context.Context, h *windowHand, b *vec.Batch)
 	if err != nil {
 		return err
 	}
-	outs := sequence{&windowResults{rows: &runRows{run: run, reader: run.Read()}, width: len(o.n.Input.Types()), results: results}}
-	if len(o.pending) > 0 {
-		if err := o.flush(ctx, 0); err != nil {
-			return err
-		}
-		outs = append(sequence{o.out}, outs...)
-	}
+	outs = append(outs, &windowResults{rows: &runRows{run: run, reader: run.Read()}, width: len(o.n.Input.Types()), results: results})
 	o.out = &outs
 	return o.mem.set(int64(b.Len)*int64(9*len(o.calls)) + 2*run.BatchBytes() + o.hand.rows.sizeBytes())
 }
@@ -384,14 +431,22 @@ func (o *windowOp) results(ctx context.Context, b *vec.Batch, workers int) ([]*v
 	p := len(o.n.Partition)
 	w := &windowRows{ctx: ctx, f: o.f, b: b, order: keys[p:], desc: o.keys.desc[p:]}
 	w.cut(keys[:p])
+	if o.streaming {
+		w.parts = make([]carriedPart, len(o.calls))
+		w.continues(o.carry, keys, p)
+	}
 	out := make([]*vec.Vector, len(o.calls))
-	return out, inParallel(ctx, workers, len(out), func(i int) error {
+	err := inParallel(ctx, workers, len(out), func(i int) error {
 		v, err := w.call(o.calls[i])
 		if err == nil {
 			out[i] = retype(v, o.calls[i].T)
 		}
 		return err
 	})
+	if o.streaming && err == nil {
+		o.carry = w.carryOn(keys)
+	}
+	return out, err
 }
 
 func (o *windowOp) close() {
@@ -438,6 +493,12 @@ type windowRows struct {
 	desc  []bool
 	// Of each row: where its partition and its peers begin and end.
 	partStart, partEnd, peerStart, peerEnd []int32
+
+	// With partitions in pieces: what came before the first row, if that was of its partition, whether its peers
+	// were there, and what the calls leave to the next piece.
+	carry     *windowCarry
+	samePeers bool
+	parts     []carriedPart
 }
 
 // cut finds partitions and peers.
@@ -537,6 +598,7 @@ func (w *windowRows) rank(name string) *vec.Vector {
 			}
 		}
 	}
+	w.shift(name, out)
 	return vec.OfInts(vec.BigintType, out, nil)
 }
 

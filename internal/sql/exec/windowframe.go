@@ -173,7 +173,7 @@ func (w *windowRows) aggregate(c *windowCall, args []*vec.Vector) (*vec.Vector, 
 		}
 	}
 	if s := newSliding(c, args, keep); s != nil && monotone(w.partStart, starts) && monotone(w.partStart, ends) {
-		return s.run(w, starts, ends)
+		return s.run(w, c.index, starts, ends)
 	}
 	return w.perFrame(c, args, keep, starts, ends)
 }
@@ -258,16 +258,21 @@ func newSliding(c *windowCall, args []*vec.Vector, keep []bool) *sliding {
 		return nil
 	}
 	s.x = args[0].Flat()
-	number := s.x.Type.Kind == vec.Double || s.x.Type.Kind == vec.Bigint || s.x.Type.Kind == vec.Integer
-	switch c.Name {
-	case "count", "min", "max":
-		return s
-	case "sum", "avg":
-		if number {
-			return s
-		}
+	if !slides(c.Name, s.x.Type) {
+		return nil
 	}
-	return nil
+	return s
+}
+
+// slides reports whether sliding computes an aggregate of one argument.
+func slides(name string, t vec.Type) bool {
+	switch name {
+	case "count", "min", "max":
+		return true
+	case "sum", "avg":
+		return t.Kind.Numeric()
+	}
+	return false
 }
 
 // part is the partial result of some rows.
@@ -321,7 +326,11 @@ func (s *sliding) better(a, b int32) bool {
 	return false
 }
 
-func (s *sliding) run(w *windowRows, starts, ends []int32) (*vec.Vector, error) {
+func (s *sliding) run(w *windowRows, call int, starts, ends []int32) (*vec.Vector, error) {
+	before := noPart
+	if w.carry != nil {
+		before = s.carried(w.carry.parts[call])
+	}
 	out := s.results(w.b.Len)
 	var front []part // front[k] covers the frame's row at mid-1-k up to mid-1
 	var back part    // covers mid to hi-1
@@ -335,6 +344,9 @@ func (s *sliding) run(w *windowRows, starts, ends []int32) (*vec.Vector, error) 
 		start, end := starts[i], max(starts[i], ends[i])
 		if i == 0 || w.partStart[i] != w.partStart[i-1] || start >= hi {
 			front, back, lo, mid, hi = front[:0], noPart, start, start, start
+			if i == 0 {
+				back = before
+			}
 		}
 		var err error
 		for ; hi < end; hi++ {
@@ -358,6 +370,9 @@ func (s *sliding) run(w *windowRows, starts, ends []int32) (*vec.Vector, error) 
 			}
 		}
 		out.set(i, p)
+		if i == w.b.Len-1 && w.parts != nil {
+			w.parts[call] = s.carry(p)
+		}
 	}
 	return out.vector(), nil
 }
