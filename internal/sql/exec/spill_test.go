@@ -92,7 +92,7 @@ var spilling = []string{
 
 func TestSpillingMovesNoAnswer(t *testing.T) {
 	t.Parallel()
-	table := newBenchTable(7, 700)
+	table := newBenchTable(7, 400)
 	space := spaceOn(t, vfs.NewMem(), spill.Options{})
 	for _, sql := range spilling {
 		want := rowTexts(t, openTable(t, table, sql, exec.Options{}))
@@ -121,9 +121,9 @@ func TestSpillingMovesNoAnswer(t *testing.T) {
 
 func TestFullDiskEndsTheQueryAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	table := newBenchTable(7, 700)
+	table := newBenchTable(7, 400)
 	for _, sql := range spilling {
-		for _, n := range []int{0, 1, 20, 100} {
+		for _, n := range []int{0, 1, 5, 20} {
 			fail, _ := vfs.FailAfter(n, vfs.DiskFull)
 			fsys := vfs.NewMem()
 			space := spaceOn(t, vfs.Inject(fsys, fail), spill.Options{QuerySetting: "--query-spill-limit"})
@@ -139,7 +139,7 @@ func TestFullDiskEndsTheQueryAndLeavesNothing(t *testing.T) {
 
 func TestSpillLimitEndsTheQuery(t *testing.T) {
 	t.Parallel()
-	table := newBenchTable(7, 700)
+	table := newBenchTable(7, 400)
 	space := spaceOn(t, vfs.NewMem(), spill.Options{QueryBytes: 4 << 10, QuerySetting: "--query-spill-limit"})
 	for _, sql := range spilling {
 		c := openTable(t, table, sql, exec.Options{SpillAfterBytes: 1, BatchRows: 64, Spill: space})
