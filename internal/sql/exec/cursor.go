@@ -6,8 +6,8 @@
 // An operator is pulled: next gives a batch that is not empty, or nil at the end.
 // Batches are immutable, so an operator may pass its input's columns on. Scan, Filter,
 // Project, Limit, Unnest and UNION ALL stream; Sort, TopN, Aggregate, Distinct, Window, the build side of
-// a join and shared subplans keep rows, and charge them to the query's memory account. Sort and
-// Window go on in temporary files when that is full: see [spill.Space] and spill.go.
+// a join and shared subplans keep rows, and charge them to the query's memory account. All but the last
+// go on in temporary files when that is full: see [spill.Space] and spill.go.
 //
 // # Expressions
 //
