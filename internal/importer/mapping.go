@@ -46,6 +46,8 @@ type plan struct {
 	singles    []int // measure_value::type
 	columns    []column
 	constants  []types.Dimension
+
+	last []types.Dimension // of the row before; rows of one series share them
 }
 
 // ParseType reads the name of a column's type, as --types gives it.
@@ -293,16 +295,36 @@ func (p *plan) record(row []cell) (types.Record, error) {
 		name = row[p.measure].text
 	}
 	rec.Time, rec.MeasureName = aws.String(ns), aws.String(name)
-	rec.Dimensions = append(make([]types.Dimension, 0, len(p.constants)+len(p.dimensions)), p.constants...)
-	for _, i := range p.dimensions {
-		if !row[i].null {
-			rec.Dimensions = append(rec.Dimensions, types.Dimension{Name: aws.String(p.columns[i].name), Value: aws.String(row[i].text)})
+	if !p.sameSeries(row) {
+		p.last = append(make([]types.Dimension, 0, len(p.constants)+len(p.dimensions)), p.constants...)
+		for _, i := range p.dimensions {
+			if !row[i].null {
+				p.last = append(p.last, types.Dimension{Name: &p.columns[i].name, Value: aws.String(row[i].text)})
+			}
 		}
 	}
-	if len(rec.Dimensions) == 0 {
+	if rec.Dimensions = p.last; len(rec.Dimensions) == 0 {
 		return rec, badRow("all its dimensions are empty, and a record needs one")
 	}
 	return rec, p.measures(&rec, row)
+}
+
+// sameSeries reports whether the dimensions of a row are those of the row before.
+func (p *plan) sameSeries(row []cell) bool {
+	if p.last == nil {
+		return false
+	}
+	k := len(p.constants)
+	for _, i := range p.dimensions {
+		switch {
+		case row[i].null:
+		case k == len(p.last) || p.last[k].Name != &p.columns[i].name || *p.last[k].Value != row[i].text:
+			return false
+		default:
+			k++
+		}
+	}
+	return k == len(p.last)
 }
 
 // measures fills in the value of a single-measure record or those of a multi-measure one.

@@ -262,6 +262,19 @@ func (r *run) write(ctx context.Context, s *source, t *tracker, batch []item) er
 	return fmt.Errorf("write %d records to %s.%s: %w", len(batch), r.o.Database, r.o.Table, err)
 }
 
+// sameSeries reports whether all records are of one series, which then needs to be said once. It looks at where the
+// dimensions are: rows of one series that follow each other share them.
+func sameSeries(batch []item) bool {
+	first := &batch[0].rec
+	for i := range batch {
+		rec := &batch[i].rec
+		if &rec.Dimensions[0] != &first.Dimensions[0] || *rec.MeasureName != *first.MeasureName {
+			return false
+		}
+	}
+	return true
+}
+
 func (r *run) request(ctx context.Context, batch []item) error {
 	if r.o.Writer == nil {
 		return ctx.Err()
@@ -271,8 +284,14 @@ func (r *run) request(ctx context.Context, batch []item) error {
 		CommonAttributes: &types.Record{TimeUnit: types.TimeUnitNanoseconds, Version: aws.Int64(max(r.o.Version, 1))},
 		Records:          make([]types.Record, len(batch)),
 	}
+	common := sameSeries(batch)
+	if common {
+		in.CommonAttributes.Dimensions, in.CommonAttributes.MeasureName = batch[0].rec.Dimensions, batch[0].rec.MeasureName
+	}
 	for i, it := range batch {
-		in.Records[i] = it.rec
+		if in.Records[i] = it.rec; common {
+			in.Records[i].Dimensions, in.Records[i].MeasureName = nil, nil
+		}
 	}
 	out, err := r.o.Writer.WriteRecords(ctx, in)
 	if err != nil {
