@@ -1,10 +1,12 @@
 package awsapi
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/weir-db/weir/internal/awsapi/wire"
 )
@@ -16,7 +18,7 @@ import (
 func (h *Handler) checkOrigin(w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
-		return true
+		return h.opt.AnyOrigin || !fromPage(r)
 	}
 	if !h.opt.AnyOrigin && !slices.Contains(h.opt.Origins, "*") && !slices.Contains(h.opt.Origins, origin) && !isLoopback(origin) {
 		return false
@@ -26,6 +28,37 @@ func (h *Handler) checkOrigin(w http.ResponseWriter, r *http.Request) bool {
 	head.Add("Vary", "Origin")
 	head.Set("Access-Control-Expose-Headers", "x-amzn-RequestId, x-amzn-ErrorType, x-amzn-query-error, Date")
 	return true
+}
+
+// fromPage reports whether a request without an Origin is a web page's all the same. Browsers name
+// none for images, links and forms that GET, which the Query protocol would take as calls, and
+// none for what a page GETs from its own host, whose name may have been rebound to this machine.
+func fromPage(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		return r.URL.Query().Has("Action")
+	}
+	browser := strings.HasPrefix(r.UserAgent(), "Mozilla/") || r.Header.Get("Accept-Language") != ""
+	return browser && isRebound(r)
+}
+
+// isRebound reports whether a request to a loopback address names a host that is none.
+func isRebound(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || !local.IP.IsLoopback() {
+		return false
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return false
+	}
+	return host != "localhost" && !strings.HasSuffix(host, ".localhost")
 }
 
 func isLoopback(origin string) bool {

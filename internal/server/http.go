@@ -74,6 +74,10 @@ func (s *Server) showClock(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) setClock(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Origin") != "" {
+		http.Error(w, "clock: a web page may not move it", http.StatusForbidden)
+		return
+	}
 	// A web page can send neither PUT nor this type to another origin without being asked
 	// first, and nobody here says yes.
 	if t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); t != "application/json" {

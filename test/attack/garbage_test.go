@@ -1,6 +1,8 @@
 package attack
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net"
@@ -166,6 +168,15 @@ func TestGiantRequestsAreRefusedAndCostLittle(t *testing.T) {
 		}
 	}
 	s.refused("a body of five megabytes", s.sign(timestream("WriteRecords", `{"a":"`+strings.Repeat("x", 5<<20)+`"}`)), 413, "RequestEntityTooLargeException")
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	for range 100 {
+		z.Write(make([]byte, 1<<20))
+	}
+	z.Close()
+	packed := timestream("ListDatabases", bomb.String())
+	packed.header.Set("Content-Encoding", "gzip")
+	s.refused("a hundred megabytes in a few kilobytes", s.sign(packed), 413, "RequestEntityTooLargeException")
 	// Four terabytes are promised, none are sent: nothing may be set aside for them.
 	if statuses := s.raw("POST / HTTP/1.1\r\nHost: " + host + "\r\nX-Amz-Target: Timestream_20181101.Query\r\nExpect: 100-continue\r\nContent-Length: 4000000000000\r\n\r\n"); len(statuses) != 1 || statuses[0] != 413 {
 		t.Errorf("a promise of four terabytes: %v", statuses)
