@@ -33,11 +33,19 @@ func (c *charge) full(bytes int64) bool {
 		return false
 	case a.spillAfter > 0:
 		return bytes > a.spillAfter
-	case bytes < a.limit/spillShare:
+	case bytes < a.reach()/spillShare:
 		return false
 	}
 	more := bytes - c.held
 	return a.held()+more > a.limit/4*3 || a.budget != nil && a.budget.used.Load()+more > a.budget.LimitBytes/4*3
+}
+
+// reach is what the query could hold at most: its own limit, or that of all queries if it is lower.
+func (a *account) reach() int64 {
+	if a.budget != nil {
+		return min(a.limit, a.budget.LimitBytes)
+	}
+	return a.limit
 }
 
 // spillWriter gathers rows into batches of a good size and appends them to a run.

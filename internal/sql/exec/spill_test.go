@@ -100,6 +100,7 @@ func TestSpillingMovesNoAnswer(t *testing.T) {
 			{SpillAfterBytes: 1, BatchRows: 16}, // hundreds of runs, merged in several passes
 			{SpillAfterBytes: 60 << 10, BatchRows: 100},
 			{MemoryLimitBytes: 800 << 10, BatchRows: 64},
+			{Budget: &exec.Budget{LimitBytes: 600 << 10}, BatchRows: 64}, // of all queries, with a limit per query far above
 		} {
 			opt.Spill, opt.Analyze = space, true
 			c := openTable(t, table, sql, opt)
