@@ -39,7 +39,8 @@ type Options struct {
 	ReplayLimitValues int64
 	Log               *slog.Logger // nil: discard
 
-	admitTimeout time.Duration // how long a write waits for memory; default 10 s
+	admitTimeout  time.Duration // how long a write waits for memory; default 10 s
+	logQueueBytes int64         // that may wait to be written to the log; default that of package wal
 }
 
 func (o Options) withDefaults() Options {
@@ -178,7 +179,7 @@ func (s *Store) recover(ctx context.Context) error {
 		s.tables[m.ID] = t
 		r.tables[m.UID] = &replayTable{table: t, flushed: m.Flushed}
 	}
-	s.log, err = wal.Open(wal.Options{FS: s.fs, Dir: "wal", FileBytes: s.opts.LogFileBytes, Log: s.opts.Log}, r.record)
+	s.log, err = wal.Open(wal.Options{FS: s.fs, Dir: "wal", FileBytes: s.opts.LogFileBytes, MaxQueued: s.opts.logQueueBytes, Log: s.opts.Log}, r.record)
 	if failed := r.end(); err == nil && failed != nil {
 		s.log.Close()
 		err = failed
