@@ -288,6 +288,9 @@ func (h *Handler) isForObjects(r *http.Request) bool {
 
 // SignedFor reports whether a request says that it is signed for a service, by its signing name.
 func SignedFor(r *http.Request, service string) bool {
+	if h := r.Header.Get("Authorization"); h != "" && !strings.Contains(h, "/"+service+"/") {
+		return false // most requests: spares parsing what is parsed again
+	}
 	s := scopeOf(r)
 	return s != nil && s.Service == service
 }

@@ -260,3 +260,18 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkParse(b *testing.B) {
+	req := httptest.NewRequest("POST", "http://localhost/", strings.NewReader("{}"))
+	req.Header.Set("X-Amz-Target", "Timestream_20181101.WriteRecords")
+	sum := sha256.Sum256([]byte("{}"))
+	if err := v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret}, req, hex.EncodeToString(sum[:]), "timestream", "eu-west-1", signedAt); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := sigv4.Parse(req); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

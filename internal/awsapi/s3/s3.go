@@ -74,6 +74,9 @@ func New(o Options) *Handler {
 // Claims reports whether a request is for S3: it is signed for it, in a form that only S3
 // takes, or not signed at all and names a bucket that exists.
 func (h *Handler) Claims(r *http.Request) bool {
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "Timestream_") {
+		return false // most requests: spares parsing what is parsed again
+	}
 	s, err := sigv4.Parse(r)
 	if err == nil {
 		return s.Service == "s3"
