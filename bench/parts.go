@@ -210,7 +210,7 @@ func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[s
 	for i := range w.classes {
 		c := &w.classes[i]
 		r := rand.New(rand.NewPCG(11, 13))
-		took := map[string][]float64{}
+		took, cpu := map[string][]float64{}, map[string][]float64{}
 		rows := map[string]int{}
 		spent := map[string]time.Duration{}
 		for _, name := range names {
@@ -222,7 +222,9 @@ func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[s
 				if spent[name] > patience && len(took[name]) > 2 {
 					continue
 				}
+				before := engines[name].child().threads()
 				n, t, err := engines[name].ask(ctx, c, &d)
+				used := engines[name].child().threads() - before
 				if errors.Is(err, errNotAsked) {
 					continue
 				}
@@ -231,7 +233,7 @@ func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[s
 				}
 				spent[name] += t
 				if rows[name] = n; k >= 5 || spent[name] > patience {
-					took[name] = append(took[name], ms(t))
+					took[name], cpu[name] = append(took[name], ms(t)), append(cpu[name], ms(used))
 				}
 			}
 		}
@@ -239,6 +241,7 @@ func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[s
 			b.profileSignal(engines[name])
 			if len(took[name]) > 0 {
 				b.report.add(result{Part: part, Engine: name + when, Measure: c.name, Unit: "ms", Goal: c.goal, Rows: rows[name]}, took[name]...)
+				b.report.add(result{Part: part, Engine: name + when, Measure: c.name, Unit: "ms of its processors"}, cpu[name]...)
 			}
 		}
 	}

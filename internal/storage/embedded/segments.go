@@ -207,7 +207,7 @@ func (f *segmentFile) unreachable(t *table, err error) error {
 
 // memory is about what an open segment takes.
 func (idx *segmentIndex) memory() int64 {
-	const perChunk, perBlock, perSeries = 88, 64, 32
+	const perChunk, perBlock, perSeries = 100, 96, 32
 	return int64(idx.NumBlocks())*int64(perBlock+perChunk*(2+len(idx.Columns()))) + perSeries*int64(len(idx.ids)) + 4*int64(len(idx.at))
 }
 
