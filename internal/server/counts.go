@@ -1,6 +1,8 @@
 package server
 
 import (
+	"runtime"
+
 	"github.com/weir-db/weir/internal/ingest"
 	"github.com/weir-db/weir/internal/query"
 	"github.com/weir-db/weir/internal/schedule"
@@ -36,6 +38,7 @@ func newCounts(reg *telemetry.Registry) *counts {
 
 // cached feeds telemetry with what the store's cache of blocks does.
 func (c *counts) cached(stats func() embedded.CacheStats) {
+	c.reg.GaugeFunc("weir_goroutines", "Goroutines of the server.", func() float64 { return float64(runtime.NumGoroutine()) })
 	c.reg.GaugeFunc("weir_block_cache_bytes", "Bytes of segments' blocks kept in memory.", func() float64 { return float64(stats().Bytes) })
 	c.reg.GaugeFunc("weir_block_cache_hits", "Reads of blocks that the cache served, since the start.", func() float64 { return float64(stats().Hits) })
 	c.reg.GaugeFunc("weir_block_cache_misses", "Reads of blocks that went to a file, since the start.", func() float64 { return float64(stats().Misses) })

@@ -100,7 +100,7 @@ func maintain(b storage.Backend, merge bool) error {
 			err = s.mergeAll(context.Background())
 		}
 	}
-	return err
+	return fault.Wrap(fault.Unavailable, err, "maintenance")
 }
 
 func everything(t testing.TB, b storage.Backend) string {

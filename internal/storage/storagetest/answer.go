@@ -27,6 +27,11 @@ func Answer(t testing.TB, table storage.Table, spec storage.ScanSpec) []Line {
 	return lines
 }
 
+// TryAnswer is [Answer] with the scan's error.
+func TryAnswer(table storage.Table, spec storage.ScanSpec) ([]Line, error) {
+	return answer(context.Background(), table, spec)
+}
+
 // Line is one row of an answer.
 type Line []vec.Value
 

@@ -71,16 +71,23 @@ func (s Suite) Run(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			e := &env{T: t, suite: s, clock: clock.Manual(start)}
-			e.b = s.Open(t, e.clock)
-			defer func() {
-				if err := e.b.Close(); err != nil {
-					t.Errorf("close: %v", err)
-				}
-			}()
-			test.run(e)
+			s.run(t, test.run)
 		})
 	}
+}
+
+// RunRandom runs the random operations only.
+func (s Suite) RunRandom(t *testing.T) { s.run(t, testRandom) }
+
+func (s Suite) run(t *testing.T, test func(e *env)) {
+	e := &env{T: t, suite: s, clock: clock.Manual(start)}
+	e.b = s.Open(t, e.clock)
+	defer func() {
+		if err := e.b.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}()
+	test(e)
 }
 
 // start is when the tests' clocks stand.
