@@ -76,7 +76,7 @@ func newSort(f *frame, n *plan.Sort) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &sortOp{mem: charge{of: &f.run.memory}}
+	o := &sortOp{mem: f.run.chargeOf(n)}
 	o.rows = newSorter(f, keys, n.Types(), &o.mem)
 	o.in, err = build(f, n.Input)
 	return o, err
@@ -130,7 +130,7 @@ func newTopN(f *frame, n *plan.TopN) (operator, error) {
 		return nil, err
 	}
 	in, err := build(f, n.Input)
-	return &topOp{f: f, in: in, types: n.Types(), keys: keys, n: int(n.N), mem: charge{of: &f.run.memory}}, err
+	return &topOp{f: f, in: in, types: n.Types(), keys: keys, n: int(n.N), mem: f.run.chargeOf(n)}, err
 }
 
 func (o *topOp) next(ctx context.Context) (*vec.Batch, error) {

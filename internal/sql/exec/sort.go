@@ -204,7 +204,9 @@ func (o *ordering) describe(k int) (*keyNumbers, error) {
 	x := &keyNumbers{desc: o.spec.desc[k], first: o.spec.first[k], exact: true}
 	column := o.keys.column(k)
 	if column[0].Type.Kind.Storage() == vec.StoreStrs {
-		x.prepareStrings(column, o.keys.n)
+		if err := x.prepareStrings(o.ctx, column, o.keys.n); err != nil {
+			return nil, err
+		}
 	}
 	seen := make([]commonBits, len(column))
 	err := inParallel(o.ctx, o.workers, len(column), func(c int) error {
@@ -404,9 +406,12 @@ func (x *keyNumbers) slots(v *vec.Vector, vals []uint64) (exact bool) {
 	return exact
 }
 
+// mostRanks is how many entries of dictionaries are ranked at most, which takes some milliseconds.
+const mostRanks = 1 << 14
+
 // prepareStrings ranks the strings of a key if they are entries of dictionaries, and fewer than rows;
 // otherwise it finds the bytes they all begin with.
-func (x *keyNumbers) prepareStrings(column []*vec.Vector, n int) {
+func (x *keyNumbers) prepareStrings(ctx context.Context, column []*vec.Vector, n int) (err error) {
 	dicts := map[*vec.Vector]bool{}
 	entries := 0
 	for _, v := range column {
@@ -419,11 +424,12 @@ func (x *keyNumbers) prepareStrings(column []*vec.Vector, n int) {
 			entries += v.Dict.Len()
 		}
 	}
-	if entries <= n {
+	if entries <= min(n, mostRanks) {
 		x.rank(dicts, entries)
-		return
+		return nil
 	}
-	x.skip = commonPrefix(column)
+	x.skip, err = commonPrefix(ctx, column)
+	return err
 }
 
 // rank numbers the entries of dictionaries by their order.
@@ -456,9 +462,12 @@ func (x *keyNumbers) rank(dicts map[*vec.Vector]bool, n int) {
 }
 
 // commonPrefix returns how many bytes all strings that are not null begin with.
-func commonPrefix(column []*vec.Vector) int {
+func commonPrefix(ctx context.Context, column []*vec.Vector) (int, error) {
 	first, have := "", false
 	for _, v := range column {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
 		take := func(u *vec.Vector) {
 			for i, s := range u.Strs {
 				switch {
@@ -486,7 +495,7 @@ func commonPrefix(column []*vec.Vector) int {
 			break
 		}
 	}
-	return len(first)
+	return len(first), nil
 }
 
 // floatOrder maps doubles to numbers of the same order, NaN last and -0.0 as 0.0.
@@ -625,7 +634,11 @@ func (o *ordering) orderRun(items []sortItem) error {
 	rest := &sortSpec{desc: o.spec.desc[o.left:], first: o.spec.first[o.left:]}
 	keys := make([]*vec.Vector, len(rest.desc))
 	for k := range keys {
-		keys[k] = gatherChunks(o.keys.column(o.left+k), rows).Flat() // a dictionary may hold more than these rows do
+		v, err := gatherChunks(o.ctx, o.keys.column(o.left+k), rows)
+		if err != nil {
+			return err
+		}
+		keys[k] = v.Flat() // a dictionary may hold more than these rows do
 	}
 	order, err := rest.order(o.ctx, keys, len(rows))
 	if err != nil {
@@ -638,9 +651,12 @@ func (o *ordering) orderRun(items []sortItem) error {
 }
 
 // gatherChunks returns the given rows of a column in chunks of sortChunk rows.
-func gatherChunks(chunks []*vec.Vector, rows []int32) *vec.Vector {
+func gatherChunks(ctx context.Context, chunks []*vec.Vector, rows []int32) (*vec.Vector, error) {
 	c := newColumn(chunks[0].Type)
 	for len(rows) > 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		// Rows come in runs of the same chunk as a rule: ties keep their order.
 		at, n := rows[0]>>chunkShift, 1
 		for n < len(rows) && rows[n]>>chunkShift == at {
@@ -653,7 +669,7 @@ func gatherChunks(chunks []*vec.Vector, rows []int32) *vec.Vector {
 		c.append(chunks[at].Gather(local))
 		rows = rows[n:]
 	}
-	return c.vector()
+	return c.vector(), nil
 }
 
 // mergeSort sorts rows by comparing, in chunks that are merged.

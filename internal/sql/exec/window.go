@@ -63,7 +63,7 @@ func newWindow(f *frame, n *plan.Window) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &windowOp{f: f, n: n, keys: spec, mem: charge{of: &f.run.memory}, sortMem: charge{of: &f.run.memory}}
+	o := &windowOp{f: f, n: n, keys: spec, mem: f.run.chargeOf(n), sortMem: f.run.chargeOf(n)}
 	for _, c := range n.Calls {
 		call := &windowCall{WindowCall: c, index: len(o.calls)}
 		if call.args, err = compileAll(c.Args); err != nil {
@@ -430,7 +430,9 @@ func (o *windowOp) results(ctx context.Context, b *vec.Batch, workers int) ([]*v
 	}
 	p := len(o.n.Partition)
 	w := &windowRows{ctx: ctx, f: o.f, b: b, order: keys[p:], desc: o.keys.desc[p:]}
-	w.cut(keys[:p])
+	if err := w.cut(keys[:p]); err != nil {
+		return nil, err
+	}
 	if o.streaming {
 		w.parts = make([]carriedPart, len(o.calls))
 		w.continues(o.carry, keys, p)
@@ -501,20 +503,35 @@ type windowRows struct {
 	parts     []carriedPart
 }
 
+// done returns why the query ends, if it does. Loops over the rows ask from time to time, by the row they are at.
+func (w *windowRows) done(row int) error {
+	if row%sortChunk != 0 {
+		return nil
+	}
+	return w.ctx.Err()
+}
+
 // cut finds partitions and peers.
-func (w *windowRows) cut(partition []*vec.Vector) {
+func (w *windowRows) cut(partition []*vec.Vector) error {
 	same := make([]bool, w.b.Len)
 	for i := range same {
 		same[i] = i > 0
 	}
 	for _, v := range partition {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
 		clearChanged(v, same)
 	}
 	w.partStart, w.partEnd = bounds(same)
 	for _, v := range w.order {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
 		clearChanged(v, same)
 	}
 	w.peerStart, w.peerEnd = bounds(same)
+	return w.ctx.Err()
 }
 
 // bounds returns the start and end of each row's run; same says which rows continue one.
@@ -633,6 +650,9 @@ func (w *windowRows) offset(c *windowCall, args []*vec.Vector, dir int) (*vec.Ve
 	}
 	picks := make([]int32, w.b.Len)
 	for i := range picks {
+		if err := w.done(i); err != nil {
+			return nil, err
+		}
 		at := -1
 		if len(args) < 2 || !args[1].IsNull(i) {
 			k := int64(1)
@@ -718,6 +738,9 @@ func (w *windowRows) frameValue(c *windowCall, args []*vec.Vector) (*vec.Vector,
 	}
 	picks := make([]int32, w.b.Len)
 	for i := range picks {
+		if err := w.done(i); err != nil {
+			return nil, err
+		}
 		k := int64(1) // from the start; 0: the last
 		switch c.Name {
 		case "last_value":

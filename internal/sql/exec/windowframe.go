@@ -50,7 +50,7 @@ func (w *windowRows) frameEnd(c *windowCall, b plan.Bound, offset *expr, first b
 	if c.Frame.Rows {
 		return w.rowsEnd(v, dir, first)
 	}
-	return w.rangeEnd(v, dir, first), nil
+	return w.rangeEnd(v, dir, first)
 }
 
 func negative(v *vec.Vector, i int) bool {
@@ -78,13 +78,16 @@ func (w *windowRows) rowsEnd(offset *vec.Vector, dir int64, first bool) ([]int32
 
 // rangeEnd is an end of a frame measured by the one order key. Rows with a null key
 // have their peers as frame.
-func (w *windowRows) rangeEnd(offset *vec.Vector, dir int64, first bool) []int32 {
+func (w *windowRows) rangeEnd(offset *vec.Vector, dir int64, first bool) ([]int32, error) {
 	key := w.order[0]
 	if w.desc[0] {
 		dir = -dir
 	}
 	out := make([]int32, w.b.Len)
 	for i := range out {
+		if err := w.done(i); err != nil {
+			return nil, err
+		}
 		if key.IsNull(i) {
 			out[i] = w.peerEnd[i]
 			if first {
@@ -106,7 +109,7 @@ func (w *windowRows) rangeEnd(offset *vec.Vector, dir int64, first bool) []int32
 			return c > 0
 		}))
 	}
-	return out
+	return out, nil
 }
 
 // notNull returns the rows of i's partition whose key is not null; nulls are at one end.
@@ -336,10 +339,8 @@ func (s *sliding) run(w *windowRows, call int, starts, ends []int32) (*vec.Vecto
 	var back part    // covers mid to hi-1
 	var lo, mid, hi int32
 	for i := range w.b.Len {
-		if i%frameChunk == 0 {
-			if err := w.ctx.Err(); err != nil {
-				return nil, err
-			}
+		if err := w.done(i); err != nil {
+			return nil, err
 		}
 		start, end := starts[i], max(starts[i], ends[i])
 		if i == 0 || w.partStart[i] != w.partStart[i-1] || start >= hi {
