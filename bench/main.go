@@ -89,7 +89,7 @@ func run(ctx context.Context, s *settings) error {
 			return fmt.Errorf("unknown part %q; there are:%s", name, partHelp())
 		}
 	}
-	b := &bench{settings: s, report: newReport(os.Stdout)}
+	b := &bench{settings: s, report: newReport(os.Stdout), warm: 5}
 	for _, name := range s.peers {
 		start, ok := peers[name]
 		if !ok {

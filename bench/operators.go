@@ -12,7 +12,7 @@ import (
 func benchOperators(ctx context.Context, b *bench) error {
 	settings := *b.settings
 	settings.repeats, settings.rounds = 1, min(settings.rounds, 5)
-	one := &bench{settings: &settings, peers: b.peers, report: b.report, settled: true}
+	one := &bench{settings: &settings, peers: b.peers, report: b.report, settled: true, warm: 1}
 	if err := one.compare(ctx, "operators", operatorsWorkload(b.scaled(7000), 1440), []shape{device}); err != nil {
 		return err
 	}

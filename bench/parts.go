@@ -17,6 +17,7 @@ type bench struct {
 	report *report
 
 	settled bool // questions are asked after a restart only
+	warm    int  // draws that do not count
 }
 
 func mib(b int64) float64 { return float64(b) / (1 << 20) }
@@ -202,7 +203,7 @@ func (s *weir) verify(ctx context.Context, w *workload) error {
 // slower answers fewer draws.
 const patience = 15 * time.Second
 
-// ask draws each class 5 + rounds times; each draw goes to every engine before the next.
+// ask draws each class warm + rounds times; each draw goes to every engine before the next.
 func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[string]engine, names []string, when string) error {
 	if len(names) == 0 {
 		return nil
@@ -216,7 +217,7 @@ func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[s
 		for _, name := range names {
 			b.profileSignal(engines[name])
 		}
-		for k := range b.rounds + 5 {
+		for k := range b.rounds + b.warm {
 			d := c.draw(r, w)
 			for _, name := range names {
 				if spent[name] > patience && len(took[name]) > 2 {
@@ -232,7 +233,7 @@ func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[s
 					return fmt.Errorf("%s: %s: %w", name, c.name, err)
 				}
 				spent[name] += t
-				if rows[name] = n; k >= 5 || spent[name] > patience {
+				if rows[name] = n; k >= b.warm || spent[name] > patience {
 					took[name], cpu[name] = append(took[name], ms(t)), append(cpu[name], ms(used))
 				}
 			}

@@ -55,12 +55,12 @@ func (r *report) add(res result, values ...float64) {
 	r.say("%s: %s: %s %s %s%s", res.Part, res.Engine, res.Measure, figure(res.Value), res.Unit, p95)
 }
 
-// ratios prints what one engine takes of another's time in the questions of a part.
+// ratios prints what one engine takes of another's time, and of its processors, in the questions of a part.
 func (r *report) ratios(part, engine, peer string) {
 	for _, res := range r.Results {
 		for _, other := range r.Results {
-			if res.Part == part && other.Part == part && res.Engine == engine && other.Engine == peer && res.Measure == other.Measure && res.Unit == "ms" && other.Unit == "ms" {
-				r.say("%s: %s: %s / %s = %.2f", part, res.Measure, engine, peer, res.Value/other.Value)
+			if res.Part == part && other.Part == part && res.Engine == engine && other.Engine == peer && res.Measure == other.Measure && res.Unit == other.Unit && strings.HasPrefix(res.Unit, "ms") {
+				r.say("%s: %s: %s / %s = %.2f (%s)", part, res.Measure, engine, peer, res.Value/other.Value, res.Unit)
 			}
 		}
 	}
