@@ -13,6 +13,8 @@ type Registry struct {
 	scalars    map[string][]*Scalar
 	aggregates map[string][]*Aggregate
 	windows    map[string][]*WindowFunc
+
+	candidates [3]map[string][]candidate // of scalars, aggregates and windows
 }
 
 // ResolveError says why a call cannot be resolved. Text has no position; the
@@ -43,7 +45,20 @@ func New() *Registry {
 		w.Name = w.sig.name
 		r.windows[w.Name] = append(r.windows[w.Name], &w)
 	}
+	r.candidates[0] = candidatesOf(r.scalars, func(s *Scalar) candidate { return candidate{s.sig, s.Signature, !s.noText} })
+	r.candidates[1] = candidatesOf(r.aggregates, func(a *Aggregate) candidate { return candidate{a.sig, a.Signature, true} })
+	r.candidates[2] = candidatesOf(r.windows, func(w *WindowFunc) candidate { return candidate{w.sig, w.Signature, true} })
 	return r
+}
+
+func candidatesOf[F any](m map[string][]F, of func(F) candidate) map[string][]candidate {
+	out := make(map[string][]candidate, len(m))
+	for name, list := range m {
+		for _, f := range list {
+			out[name] = append(out[name], of(f))
+		}
+	}
+	return out
 }
 
 func mustParse(text string) *signature {
@@ -85,12 +100,9 @@ func sortedKeys[V any](m map[string]V) []string {
 // of kind vec.Lambda carry their parameter types in Fields and their result in Elem; the
 // call's Args say in Elem what the body has to be cast to.
 func (r *Registry) Scalar(name string, args []vec.Type) (*Call, error) {
-	overloads := r.scalars[strings.ToLower(name)]
-	sigs := make([]candidate, len(overloads))
-	for i, s := range overloads {
-		sigs[i] = candidate{s.sig, s.Signature, !s.noText}
-	}
-	i, params, result, err := resolve(name, sigs, args)
+	lower := strings.ToLower(name)
+	overloads := r.scalars[lower]
+	i, params, result, err := resolve(name, r.candidates[0][lower], args)
 	if err != nil {
 		return nil, err
 	}
@@ -129,12 +141,9 @@ func (r *Registry) LambdaParams(name string, args []vec.Type) ([][]vec.Type, err
 
 // Aggregate resolves an aggregate call, as Scalar does.
 func (r *Registry) Aggregate(name string, args []vec.Type) (*AggCall, error) {
-	overloads := r.aggregates[strings.ToLower(name)]
-	sigs := make([]candidate, len(overloads))
-	for i, a := range overloads {
-		sigs[i] = candidate{a.sig, a.Signature, true}
-	}
-	i, params, result, err := resolve(name, sigs, args)
+	lower := strings.ToLower(name)
+	overloads := r.aggregates[lower]
+	i, params, result, err := resolve(name, r.candidates[1][lower], args)
 	if err != nil {
 		return nil, err
 	}
@@ -155,12 +164,9 @@ func (r *Registry) WindowArgs(name string, args []vec.Type) ([]vec.Type, error) 
 }
 
 func (r *Registry) window(name string, args []vec.Type) (*WindowFunc, []vec.Type, vec.Type, error) {
-	overloads := r.windows[strings.ToLower(name)]
-	sigs := make([]candidate, len(overloads))
-	for i, w := range overloads {
-		sigs[i] = candidate{w.sig, w.Signature, true}
-	}
-	i, params, result, err := resolve(name, sigs, args)
+	lower := strings.ToLower(name)
+	overloads := r.windows[lower]
+	i, params, result, err := resolve(name, r.candidates[2][lower], args)
 	if err != nil {
 		return nil, nil, vec.Type{}, err
 	}
@@ -189,16 +195,15 @@ func resolve(name string, cands []candidate, args []vec.Type) (int, []vec.Type, 
 		return 0, nil, vec.Type{}, notRegistered(name)
 	}
 	best, bestCost, tie := -1, 0, false
-	var params []vec.Type
-	var result vec.Type
-	for i, c := range cands {
-		p, res, cost, ok := c.sig.match(args, c.text)
+	for i := range cands {
+		c := &cands[i]
+		cost, ok := c.sig.cost(args, c.text)
 		switch {
 		case !ok || best >= 0 && cost > bestCost:
 		case best >= 0 && cost == bestCost:
 			tie = true
 		default:
-			best, bestCost, tie, params, result = i, cost, false, p, res
+			best, bestCost, tie = i, cost, false
 		}
 	}
 	if best < 0 {
@@ -209,6 +214,7 @@ func resolve(name string, cands []candidate, args []vec.Type) (int, []vec.Type, 
 	}
 	// With a null literal several overloads fit equally; the value is null whichever
 	// is taken, so the first declared stands.
+	params, result := cands[best].sig.types(args)
 	return best, params, result, nil
 }
 

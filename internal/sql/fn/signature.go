@@ -219,32 +219,50 @@ func (p pattern) bindLambda(t vec.Type, b *bindings) {
 	result.bind(*t.Elem, b)
 }
 
-// match returns the parameter types for the arguments and what the coercions cost, or false.
-func (s *signature) match(args []vec.Type, text bool) (params []vec.Type, result vec.Type, total int, ok bool) {
+// cost returns what the coercions of the arguments cost, or false if they do not fit.
+func (s *signature) cost(args []vec.Type, text bool) (total int, ok bool) {
 	var b bindings
-	if !s.bindArgs(args, &b) {
-		return nil, vec.Type{}, 0, false
+	if !s.bindAll(args, &b) {
+		return 0, false
 	}
 	for i, a := range args {
-		if a.Kind == vec.Lambda {
-			s.param(i).bindLambda(a, &b)
-		}
-	}
-	params = make([]vec.Type, len(args))
-	for i, a := range args {
-		params[i] = s.param(i).instantiate(&b)
+		param := s.param(i).instantiate(&b)
 		var c int
 		if a.Kind == vec.Lambda {
-			c, ok = lambdaCost(a, params[i])
+			c, ok = lambdaCost(a, param)
 		} else {
-			c, ok = coercionCost(a, params[i], text)
+			c, ok = coercionCost(a, param, text)
 		}
 		if !ok {
-			return nil, vec.Type{}, 0, false
+			return 0, false
 		}
 		total += c
 	}
-	return params, s.result.instantiate(&b), total, true
+	return total, true
+}
+
+// types returns the parameter types for arguments that fit, and the result.
+func (s *signature) types(args []vec.Type) (params []vec.Type, result vec.Type) {
+	var b bindings
+	s.bindAll(args, &b)
+	params = make([]vec.Type, len(args))
+	for i := range args {
+		params[i] = s.param(i).instantiate(&b)
+	}
+	return params, s.result.instantiate(&b)
+}
+
+// bindAll binds the variables from all arguments.
+func (s *signature) bindAll(args []vec.Type, b *bindings) bool {
+	if !s.bindArgs(args, b) {
+		return false
+	}
+	for i, a := range args {
+		if a.Kind == vec.Lambda {
+			s.param(i).bindLambda(a, b)
+		}
+	}
+	return true
 }
 
 // bindArgs binds the variables from the arguments that are no lambdas.

@@ -64,13 +64,15 @@ type relationCount struct{ all, using int }
 // maxDepth bounds nesting of the analysis. The parser is stricter; this is for trees made by hand.
 const maxDepth = 20_000
 
-// enter guards recursion; the caller defers the function it returns.
-func (b *builder) enter(at syntax.Pos) (func(), error) {
+// enter guards recursion; the caller defers leave.
+func (b *builder) enter(at syntax.Pos) error {
 	if b.depth++; b.depth > maxDepth {
-		return nil, errorAt(at, "The query is nested too deeply")
+		return errorAt(at, "The query is nested too deeply")
 	}
-	return func() { b.depth-- }, nil
+	return nil
 }
+
+func (b *builder) leave() { b.depth-- }
 
 // errorAt returns an error of kind fault.Invalid that says where.
 func errorAt(at syntax.Pos, format string, args ...any) error {
@@ -92,8 +94,7 @@ type field struct {
 	t        vec.Type
 	// hidden columns are reached by a qualified name only (keys of USING).
 	hidden  bool
-	table   TableRef // the table whose column it is unchanged, if any
-	column  string   // and the name of that column
+	table   *TableRef // the table whose column it is unchanged, or nil
 	aliased bool
 }
 
@@ -103,7 +104,11 @@ func (f *field) output(i int) OutputColumn {
 	if name == "" {
 		name = fmt.Sprintf("_col%d", i)
 	}
-	return OutputColumn{Name: name, Type: f.t, Database: f.table.Database, Table: f.table.Table, Aliased: f.aliased}
+	out := OutputColumn{Name: name, Type: f.t, Aliased: f.aliased}
+	if f.table != nil {
+		out.Database, out.Table = f.table.Database, f.table.Table
+	}
+	return out
 }
 
 // with is the queries of WITH clauses in scope, innermost first.

@@ -25,11 +25,10 @@ type analyser struct {
 }
 
 func (a *analyser) expr(e syntax.Expr) (Expr, error) {
-	leave, err := a.enter(e.Pos())
-	if err != nil {
+	if err := a.enter(e.Pos()); err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer a.leave()
 	x, err := a.exprOf(e)
 	if err == nil && typeSize(x.Type(), maxTypeSize) > maxTypeSize {
 		return nil, errorAt(e.Pos(), "The type of the expression has more than %d parts", maxTypeSize)

@@ -342,6 +342,12 @@ func Width(n Node) int {
 				more++
 			}
 			n = x.Input
+		case *Filter:
+			n = x.Input
+		case *Sort:
+			n = x.Input
+		case *TopN:
+			n = x.Input
 		default:
 			n = Inputs(n)[0]
 		}

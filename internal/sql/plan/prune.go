@@ -19,9 +19,7 @@ func columnsRead(n Node) int {
 	case *Shared:
 		return 0
 	}
-	for _, in := range Inputs(n) {
-		columns += columnsRead(in)
-	}
+	eachInput(n, func(in Node) { columns += columnsRead(in) })
 	return columns
 }
 

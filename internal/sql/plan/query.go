@@ -13,12 +13,12 @@ import (
 // query analyses a whole query: WITH, body, ORDER BY, LIMIT. fr is the subquery it is
 // part of, or nil.
 func (b *builder) query(q *syntax.Query, fr *frame, w *with) (*relation, error) {
-	leave, err := b.enter(q.At)
-	if err != nil {
+	if err := b.enter(q.At); err != nil {
 		return nil, err
 	}
-	defer leave()
-	if w, err = b.withClause(q, fr, w); err != nil {
+	defer b.leave()
+	w, err := b.withClause(q, fr, w)
+	if err != nil {
 		return nil, err
 	}
 	if s, ok := q.Body.(*syntax.Select); ok {
@@ -116,11 +116,10 @@ var setKinds = [...]SetKind{syntax.Union: Union, syntax.Except: Except, syntax.I
 // setOp analyses a chain of set operations. The chain is a tree that is deep to the left and has no
 // bound but the length of the text, so it is taken apart without recursion.
 func (b *builder) setOp(s *syntax.SetOp, fr *frame, w *with) (*relation, error) {
-	leave, err := b.enter(s.At)
-	if err != nil {
+	if err := b.enter(s.At); err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer b.leave()
 	chain, first := syntax.Chain(s)
 	rel, err := b.body(first, fr, w)
 	if err != nil {
@@ -355,6 +354,7 @@ func (s *selection) where() error {
 }
 
 func (s *selection) selectList() error {
+	s.items = make([]selectItem, 0, len(s.query.Items))
 	for _, item := range s.query.Items {
 		if item.Star {
 			if err := s.star(item); err != nil {
@@ -753,11 +753,10 @@ func (s *selection) windowed(node Node) (Node, error) {
 
 // output projects the select list, and orders and limits the result.
 func (s *selection) output(node Node, q *syntax.Query) (*relation, error) {
-	out := &relation{}
-	exprs := make([]Expr, len(s.items))
-	for i, item := range s.items {
-		exprs[i] = item.expr
-		out.fields = append(out.fields, item.field)
+	out := &relation{fields: make([]field, len(s.items))}
+	exprs := make([]Expr, len(s.items), len(s.items)+len(s.keys))
+	for i := range s.items {
+		exprs[i], out.fields[i] = s.items[i].expr, s.items[i].field
 	}
 	var found exprSet // of exprs, if there is an order
 	first := map[int]int{}

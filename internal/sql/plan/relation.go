@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/sql/syntax"
@@ -48,11 +50,10 @@ func cross(left, right *relation) *relation {
 }
 
 func (b *builder) relation(r syntax.Relation, fr *frame, w *with) (*relation, error) {
-	leave, err := b.enter(r.Pos())
-	if err != nil {
+	if err := b.enter(r.Pos()); err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer b.leave()
 	switch r.(type) {
 	case *syntax.TableRef, *syntax.DerivedTable, *syntax.Unnest:
 		if b.relations.all++; b.relations.all > maxRelations {
@@ -112,6 +113,9 @@ func alias(rel *relation, r *syntax.Aliased) (*relation, error) {
 
 // visible drops the hidden columns of rel.
 func visible(rel *relation) *relation {
+	if !slices.ContainsFunc(rel.fields, func(f field) bool { return f.hidden }) {
+		return rel
+	}
 	out := &relation{}
 	var exprs []Expr
 	for i, f := range rel.fields {
@@ -119,9 +123,6 @@ func visible(rel *relation) *relation {
 			exprs = append(exprs, &Column{i, f.t})
 			out.fields = append(out.fields, f)
 		}
-	}
-	if len(exprs) == len(rel.fields) {
-		return rel
 	}
 	out.node = &Project{rel.node, exprs}
 	return out
@@ -153,7 +154,7 @@ func (b *builder) table(r *syntax.TableRef, fr *frame, w *with) (*relation, erro
 	out := &relation{node: scan, fields: make([]field, len(columns))}
 	for i, c := range columns {
 		scan.Spec.Columns[i], scan.Cols[i], scan.Roles[i] = c.Name, c.Type, c.Role
-		out.fields[i] = field{database: ref.Database, rel: ref.Table, name: c.Name, t: c.Type, table: ref, column: c.Name}
+		out.fields[i] = field{database: ref.Database, rel: ref.Table, name: c.Name, t: c.Type, table: &ref}
 	}
 	return out, nil
 }

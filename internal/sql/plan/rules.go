@@ -86,9 +86,7 @@ func (o *optimizer) below(n Node) {
 			return x
 		})
 	})
-	for _, in := range Inputs(n) {
-		o.below(in)
-	}
+	eachInput(n, o.below)
 }
 
 func (o *optimizer) subplan(n Node) Node {
@@ -115,9 +113,7 @@ func countUses(n Node, uses map[*Shared]int) {
 			return true
 		})
 	})
-	for _, in := range Inputs(n) {
-		countUses(in, uses)
-	}
+	eachInput(n, func(in Node) { countUses(in, uses) })
 }
 
 // inline replaces shared subplans that are used once, or that are cheaper to run again

@@ -61,6 +61,11 @@ func EachScan(root Node, visit func(*Scan)) {
 	walk(root)
 }
 
+// eachInput calls f for each of Inputs.
+func eachInput(n Node, f func(Node)) {
+	mapInputs(n, func(in Node) Node { f(in); return in })
+}
+
 // mapInputs replaces the inputs of n, which the caller owns, by what f makes of them.
 func mapInputs(n Node, f func(Node) Node) {
 	switch n := n.(type) {

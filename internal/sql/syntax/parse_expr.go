@@ -332,7 +332,12 @@ func (p *parser) name() Expr {
 	if p.is(tokLParen) {
 		return p.call(first)
 	}
-	r := &Ref{At: first.At, Parts: []Ident{first}}
+	one := &struct { // most names have one part
+		Ref
+		part [1]Ident
+	}{part: [1]Ident{first}}
+	r := &one.Ref
+	r.At, r.Parts = first.At, one.part[:]
 	for p.accept(tokDot) {
 		r.Parts = append(r.Parts, p.ident("a column name"))
 	}
