@@ -149,7 +149,7 @@ func TestPlanningCostsNoMoreThanTheTextGrows(t *testing.T) {
 		return float64(after.TotalAlloc - before.TotalAlloc)
 	}
 	for name, shape := range long {
-		limit, n := 6.0, 150
+		limit, n := 6.0, 100
 		switch name {
 		case "using", "groupingsets", "windows", "unnests": // have a bound, or wider batches at every step
 			limit, n = 20, 40
