@@ -7,7 +7,14 @@
 // Batches are immutable, so an operator may pass its input's columns on. Scan, Filter,
 // Project, Limit, Unnest and UNION ALL stream; Sort, TopN, Aggregate, Distinct, Window, the build side of
 // a join and shared subplans keep rows, and charge them to the query's memory account. All but the last
-// go on in temporary files when that is full: see [spill.Space] and spill.go.
+// go on in temporary files when that is full: see [spill.Space], spill.go and partition.go.
+//
+// Aggregate takes its input in parallel, through the filters, projections and probes of joins between it and
+// the next operator that keeps rows (pipeline.go), once a query has read so many rows that it pays. Then the
+// order of its groups and the last digits of sums of doubles may differ from run to run.
+//
+// Keys of grouping, joins, DISTINCT and set operations are packed into words (keys.go) and numbered by
+// flat tables (hash.go).
 //
 // # Expressions
 //

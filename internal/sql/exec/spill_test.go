@@ -155,7 +155,7 @@ func TestSpillLimitEndsTheQuery(t *testing.T) {
 	}
 }
 
-// TestCancelStopsSpillingQueriesSoon cancels at random places of sorts, merges and windows and measures how
+// TestCancelStopsSpillingQueriesSoon cancels at random places of sorts, merges, windows, groupings and joins and measures how
 // much of the processor they still take: waiting for it does not count.
 func TestCancelStopsSpillingQueriesSoon(t *testing.T) {
 	table := newBenchTable(60, 1440)
@@ -169,6 +169,8 @@ func TestCancelStopsSpillingQueriesSoon(t *testing.T) {
 		"SELECT CAST(i AS varchar) AS x, f FROM d.t ORDER BY x",
 		"SELECT k, i, sum(f) OVER (PARTITION BY f ORDER BY i ROWS 9 PRECEDING) FROM d.t",
 		"SELECT i, rank() OVER (ORDER BY f), max(f) OVER (ORDER BY i ROWS BETWEEN 100 PRECEDING AND 50 FOLLOWING) FROM d.t",
+		"SELECT 'x' || CAST(i AS varchar), max(k), count(DISTINCT f) FROM d.t GROUP BY 1",
+		"SELECT a.i, b.f FROM d.t a LEFT JOIN d.t b ON a.i = b.i + 1",
 	} {
 		for _, opt := range []exec.Options{{}, {MemoryLimitBytes: 64 << 20, SpillAfterBytes: 1 << 20}} {
 			opt.Spill = space

@@ -151,8 +151,9 @@ func (e *subqueryEval) run(ctx context.Context, f *frame, params []vec.Value) (*
 		b, err := root.next(ctx)
 		return &subqueryAnswer{value: vec.Bool(b != nil)}, err
 	}
-	// The rows stay charged: the answer lives as long as the query, or nearly.
-	kept, err := drain(ctx, root, e.n.Plan.Types(), &charge{of: &f.run.memory})
+	// What is kept stays charged: the answer lives as long as the query, or nearly.
+	mem := charge{of: &f.run.memory}
+	kept, err := drain(ctx, root, e.n.Plan.Types(), &mem)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +163,7 @@ func (e *subqueryEval) run(ctx context.Context, f *frame, params []vec.Value) (*
 	}
 	set := newValueSet(e.n.X.Type())
 	set.addVector(col)
-	return &subqueryAnswer{set: set}, nil
+	return &subqueryAnswer{set: set}, mem.set(set.table.sizeBytes())
 }
 
 func (e *subqueryEval) scalar(ctx context.Context, root operator) (vec.Value, error) {

@@ -85,7 +85,7 @@ func (d *digest) compress() {
 		return w
 	}
 	total := d.total()
-	kept := []weighted{next()}
+	kept := append(make([]weighted, 0, compression), next())
 	if d.merged {
 		d.least = min(d.least, kept[0].mean)
 	} else {
