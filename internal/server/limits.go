@@ -13,6 +13,11 @@ import (
 type Limits struct {
 	Ingest ingest.Limits
 	Query  query.Limits
+
+	Databases, Tables, ScheduledQueries int // of the account
+	LoadFiles                           int // of a batch load task
+	LoadFileBytes                       int64
+	LoadTasks, LoadTasksPerTable        int // active
 }
 
 // roomy are limits for those whom the service's quotas are too small for. What the API
@@ -20,6 +25,8 @@ type Limits struct {
 var roomy = Limits{
 	Ingest: ingest.Limits{Records: 10_000, Measures: 1024, DimensionNameBytes: 256, MeasureNameBytes: 1024, DimensionBytes: 16 << 10, MultiBytes: 256 << 10},
 	Query:  query.Limits{ResultBytes: 1 << 50, MetadataBytes: 8 << 20, UnloadPartitions: 100_000},
+
+	Databases: 100_000, Tables: 1_000_000, ScheduledQueries: 100_000, LoadFiles: 100_000, LoadFileBytes: 1 << 50,
 }
 
 // limitNames are the limits by their names in a setting, with the most that each may be: of records, beyond
@@ -41,6 +48,13 @@ var limitNames = []struct {
 	{"metadata-bytes", 64 << 20, func(l *Limits, n int64) { l.Query.MetadataBytes = n }},
 	{"unload-partitions", 1_000_000, func(l *Limits, n int64) { l.Query.UnloadPartitions = int(n) }},
 	{"unloads-per-second", 1_000_000, func(l *Limits, n int64) { l.Query.UnloadsPerSecond = int(n) }},
+	{"databases", 1_000_000, func(l *Limits, n int64) { l.Databases = int(n) }},
+	{"tables", 10_000_000, func(l *Limits, n int64) { l.Tables = int(n) }},
+	{"scheduled-queries", 1_000_000, func(l *Limits, n int64) { l.ScheduledQueries = int(n) }},
+	{"load-files", 1_000_000, func(l *Limits, n int64) { l.LoadFiles = int(n) }},
+	{"load-file-bytes", 1 << 50, func(l *Limits, n int64) { l.LoadFileBytes = n }},
+	{"load-tasks", 1000, func(l *Limits, n int64) { l.LoadTasks = int(n) }},
+	{"load-tasks-per-table", 1000, func(l *Limits, n int64) { l.LoadTasksPerTable = int(n) }},
 }
 
 // ParseLimits reads a setting: "aws" or "roomy", then changes to single limits, all

@@ -22,6 +22,9 @@ func TestLimitsReadFromASetting(t *testing.T) {
 	check("aws, records=500", 500, 0, 0)
 	check("roomy,records=7,multi-bytes=4096,unload-partitions=200", 7, 4096, 200)
 	check("records=9", 9, 0, 0)
+	if l, err := server.ParseLimits("aws,databases=2,load-files=7"); err != nil || l.Databases != 2 || l.LoadFiles != 7 || l.Tables != 0 {
+		t.Errorf("%+v, %v", l, err)
+	}
 	refuse := func(setting, text string) {
 		t.Helper()
 		if _, err := server.ParseLimits(setting); err == nil || !strings.Contains(err.Error(), text) {

@@ -213,6 +213,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	reg := telemetry.New(telemetry.Options{Now: o.Clock.Now})
 	cat, err := catalog.Open(ctx, catalog.Options{
 		Documents: s.meta.Bucket("catalog"), Backend: s.store, Clock: o.Clock, Region: o.Region, Account: o.AccountID,
+		MaxDatabases: o.Limits.Databases, MaxTables: o.Limits.Tables,
 	})
 	if err != nil {
 		return nil, err
@@ -273,14 +274,15 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.scheduled, err = schedule.Open(schedule.Options{
 		Catalog: cat, Queries: s.queries, Ingest: bulk, Documents: s.meta.Bucket("schedule"), Clock: o.Clock,
-		Region: o.Region, AccountID: o.AccountID, Reports: files, Notify: s.messages, Watch: late, Observe: counts.ran, Log: o.Log.With("part", "schedule"),
+		Region: o.Region, AccountID: o.AccountID, Reports: files, Notify: s.messages, Watch: late, MaxQueries: o.Limits.ScheduledQueries, Observe: counts.ran, Log: o.Log.With("part", "schedule"),
 	})
 	if err != nil {
 		return nil, err
 	}
 	// After the scheduled queries, which watch what it writes.
 	s.loads, err = batchload.Open(batchload.Options{
-		Documents: s.meta.Bucket("batchload"), Objects: files, Writer: bulk, Catalog: cat, Clock: o.Clock, Log: o.Log.With("part", "batchload"),
+		Documents: s.meta.Bucket("batchload"), Objects: files, Writer: bulk, Catalog: cat, Clock: o.Clock,
+		FilesPerTask: o.Limits.LoadFiles, FileBytes: o.Limits.LoadFileBytes, ActiveTasks: o.Limits.LoadTasks, TasksPerTable: o.Limits.LoadTasksPerTable, Log: o.Log.With("part", "batchload"),
 	})
 	if err != nil {
 		return nil, err
