@@ -34,10 +34,11 @@ func TestWriteAndQuery(t *testing.T) {
 		t.Fatal(err)
 	}
 	var records []types.Record
+	end := time.Now().UnixMilli()
 	for i := range 100 {
 		records = append(records, types.Record{
 			Dimensions: []types.Dimension{{Name: aws.String("device"), Value: aws.String("d")}}, MeasureName: aws.String("m"), MeasureValue: aws.String(strconv.Itoa(i)),
-			Time: aws.String(strconv.FormatInt(time.Now().UnixMilli()-int64(i), 10)),
+			Time: aws.String(strconv.FormatInt(end-int64(i), 10)),
 		})
 	}
 	out, err := write.WriteRecords(ctx, &timestreamwrite.WriteRecordsInput{DatabaseName: database, TableName: table, Records: records})

@@ -431,9 +431,10 @@ func TestUnload(t *testing.T) {
 	s := start(t, "go_unload")
 	s.table("shopping")
 	var records []types.Record
+	end := time.Now().UnixMilli()
 	for i := range 60 {
 		r := types.Record{Dimensions: dimensions("channel", []string{"Referral", "Social media", "Direct"}[i%3], "user_id", strconv.Itoa(i%7)), MeasureName: aws.String("metrics"), MeasureValueType: types.MeasureValueTypeMulti,
-			Time: aws.String(strconv.FormatInt(time.Now().UnixMilli()-int64(i)*50, 10)), MeasureValues: []types.MeasureValue{{Name: aws.String("product"), Value: aws.String(fmt.Sprintf("Blade %d, 2/32GB", i)), Type: types.MeasureValueTypeVarchar}}}
+			Time: aws.String(strconv.FormatInt(end-int64(i)*50, 10)), MeasureValues: []types.MeasureValue{{Name: aws.String("product"), Value: aws.String(fmt.Sprintf("Blade %d, 2/32GB", i)), Type: types.MeasureValueTypeVarchar}}}
 		if i%2 == 0 {
 			r.MeasureValues = append(r.MeasureValues, types.MeasureValue{Name: aws.String("quantity"), Value: aws.String(strconv.Itoa(i)), Type: types.MeasureValueTypeDouble})
 		}
