@@ -7,7 +7,7 @@
 // log, waits for the sync that it shares with others, and applies the record: only
 // then are names, types and versions judged and the rows visible. Records are applied
 // in the order of the log, by whoever waits, so the state is a function of the log and
-// a replay comes to the same (table, record.go).
+// a replay comes to the same (table, recordv2.go, replay.go).
 //
 // Rows live in the table's active memory store, by series. A flush freezes the store,
 // writes a segment per day, names it in the manifest and lets the log forget the
@@ -35,7 +35,7 @@
 //
 //	lock                     held while the store is open
 //	manifest                 tables, policies, columns, live segments (manifest.go)
-//	wal/                     the log (package wal); records in record.go
+//	wal/                     the log (package wal); records in recordv2.go, earlier ones in record.go
 //	segments/t1/<day>-<n>    segments (package segment) of the table with uid 1
 //	cache/                   pieces of segments in a remote store (remote.go)
 //
