@@ -206,7 +206,7 @@ func TestSlowAndSilentConnectionsDoNotHoldUpOthers(t *testing.T) {
 	for range 20 {
 		s.passes(s.sign(timestream("ListDatabases", list)))
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("20 calls took %v", took)
 	}
 	for _, conn := range held {

@@ -199,7 +199,7 @@ func (s *target) raw(text string) (statuses []int) {
 		s.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := io.WriteString(conn, text); err != nil {
 		s.Fatal(err)
 	}
