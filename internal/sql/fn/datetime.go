@@ -441,7 +441,7 @@ func extractions() []Scalar {
 
 // clockField makes the kernel of how many spans of length per have passed, from 0 to count-1 and over again.
 func clockField(per, count int64) Kernel {
-	of := divisorOf(count)
+	all := divisorOf(per * count)
 	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 		x := colOf[int64](args[0])
 		out := make([]int64, n)
@@ -452,12 +452,11 @@ func clockField(per, count int64) Kernel {
 		if per > 1 {
 			v := divisorOf(per)
 			for i, x := range vals {
-				q := v.floor(x)
-				out[i] = q - of.floor(q)*count
+				out[i] = v.floor(x) - all.floor(x)*count
 			}
 		} else {
 			for i, x := range vals {
-				out[i] = x - of.floor(x)*count
+				out[i] = x - all.floor(x)*count
 			}
 		}
 		return vec.OfInts(c.Return, out, nil), nil
