@@ -29,6 +29,7 @@ var divided = []string{
 	"SELECT k, count(DISTINCT i % 9000) FROM d.t GROUP BY k",
 	"SELECT DISTINCT i, k FROM d.t",
 	"SELECT count(*) FROM (SELECT DISTINCT i % 4000, i % 2 FROM d.t)",
+	"SELECT DISTINCT a.i, b.i % 7 FROM d.t a JOIN d.t b ON a.i % 100 = b.i % 100",
 	"SELECT i % 6000 FROM d.t UNION SELECT i + 5000 FROM d.t",
 	"SELECT i FROM d.t EXCEPT SELECT i * 2 FROM d.t",
 	"SELECT i % 3000 FROM d.t INTERSECT SELECT i * 2 FROM d.t",

@@ -226,7 +226,10 @@ func (o *joinOp) last(ctx context.Context) (*vec.Batch, error) {
 
 func (o *joinOp) input() operator { return o.probe }
 
-func (o *joinOp) concurrent() bool { return concurrent(o.probeKeys) && concurrent(o.residual) }
+// concurrent implements [stage]. A join that was pulled may have a batch in hand, so it goes on being pulled.
+func (o *joinOp) concurrent() bool {
+	return o.one == nil && concurrent(o.probeKeys) && concurrent(o.residual)
+}
 
 func (o *joinOp) worker() worker { return o.prober() }
 
