@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/sql/exec"
+	"github.com/weir-db/weir/internal/sql/exec/spill"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/storage/embedded"
 	"github.com/weir-db/weir/internal/storage/storagetest"
@@ -41,7 +42,13 @@ func TestRandomQueriesGiveTheSameEverywhere(t *testing.T) {
 		off[r.Name] = true
 	}
 	model := randomEngine(t, sqltest.Local{Off: off, Exec: exec.Options{NoPushdown: true}}, false)
+	space, err := spill.Open(vfs.NewMem(), spill.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer space.Close()
 	others := map[string]*sqltest.Local{
+		"spilling":          randomEngine(t, sqltest.Local{Exec: exec.Options{Spill: space, SpillAfterBytes: 1, BatchRows: 5}}, false),
 		"optimized":         randomEngine(t, sqltest.Local{}, false),
 		"pushing":           randomEngine(t, sqltest.Local{Push: true, Exec: exec.Options{BatchRows: 3}}, false),
 		"embedded":          randomEngine(t, sqltest.Local{}, true),
