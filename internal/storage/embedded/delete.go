@@ -603,7 +603,6 @@ func (s *Store) purge(ctx context.Context, t *table) error {
 			}
 		case !touched:
 			clean = append(clean, f)
-		case t.tooLong([]*segmentFile{f}):
 		default:
 			if err := s.mergeLocked(ctx, t, []*segmentFile{f}); err != nil && !(s.remote != nil && fault.Is(err, fault.Unavailable)) {
 				return err

@@ -12,8 +12,8 @@ import (
 // Merging keeps the number of segments of a table and day small. Segments of about
 // one size, a factor of four, are merged when there are mergeFanIn of them, so a row
 // is rewritten a few times at most; a day that has passed is merged into one unless
-// it is too large. A merge reads one series at a time, so its memory is bounded
-// whatever the size of the segments.
+// it is too large. A merge reads one series at a time, and a stretch of time of a long one, so its
+// memory is bounded whatever the size of the segments.
 const (
 	mergeFanIn       = 4
 	mergeMaxBytes    = 1 << 30 // of the inputs together
@@ -111,7 +111,7 @@ func (t *table) reachable(segments []*segmentFile) bool {
 
 // mergeOf chooses segments to merge of those of a day, or none.
 func (t *table) mergeOf(day int64, segments []*segmentFile, now time.Time) []*segmentFile {
-	if len(segments) < 2 || t.tooLong(segments) {
+	if len(segments) < 2 {
 		return nil
 	}
 	var total int64
@@ -130,18 +130,6 @@ func (t *table) mergeOf(day int64, segments []*segmentFile, now time.Time) []*se
 		}
 	}
 	return nil
-}
-
-// tooLong reports whether one series may have so many rows in a day that a merge, which
-// holds all of them, would take more than its share of memory.
-func (t *table) tooLong(segments []*segmentFile) bool {
-	var rows, most int64
-	for _, seg := range segments {
-		rows += seg.meta.Rows
-		most = max(most, seg.meta.Series)
-	}
-	perRow := int64(8 * (len(t.observed.Load().Columns) + 2))
-	return rows/max(1, most)*perRow > t.store.opts.MemoryLimitBytes/8
 }
 
 func sizeOf(segments []*segmentFile) (bytes int64) {

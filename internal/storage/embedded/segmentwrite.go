@@ -95,6 +95,7 @@ type segmentWriter struct {
 	meta  segmentMeta
 
 	// Of the series at hand, used again for the next.
+	begun           bool // rows of it were written
 	times, versions []int64
 	data            []segment.Data
 }
@@ -135,22 +136,80 @@ func (w *segmentWriter) write(ctx context.Context) (segmentMeta, error) {
 
 func (w *segmentWriter) series(ctx context.Context, begin func()) error {
 	reader := worker{p: w.p}
+	from, to := w.p.from, w.p.to
+	defer func() { w.p.from, w.p.to = from, to }()
 	for i, id := range w.p.ids {
 		if i&63 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		runs, err := reader.gather(id)
-		if err != nil {
-			return err
-		}
-		if err := w.one(&reader, id, runs, begin); err != nil {
+		w.begun = false
+		if err := w.stretch(ctx, &reader, id, stretch{from: from, to: to}, begin); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// one writes the rows of one series.
+// stretchRows is about how many rows of a series are held in memory, whatever it has in a day.
+const stretchRows = 128 << 10
+
+// stretch is a range of time that is written as a whole if it has few enough rows.
+type stretch struct {
+	from, to int64
+	rows     int // at most in the range that it is half of
+	vain     int // halvings that made nothing less
+}
+
+// mostVain is how many halvings in a row may make nothing less: rows may all lie in one half, or a block be
+// as long as the range.
+const mostVain = 4
+
+// stretch writes the rows of a series in a range of time, which it halves until they are few enough.
+func (w *segmentWriter) stretch(ctx context.Context, reader *worker, id series.ID, s stretch, begin func()) error {
+	if rows := w.p.atMost(id, s.from, s.to); rows > w.store.opts.stretchRows && s.to-s.from > 1 && s.vain < mostVain {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if rows == s.rows {
+			s.vain++
+		} else {
+			s.vain = 0
+		}
+		s.rows = rows
+		left, right := s, s
+		left.to = s.from + (s.to-s.from)/2
+		right.from = left.to
+		if err := w.stretch(ctx, reader, id, left, begin); err != nil {
+			return err
+		}
+		return w.stretch(ctx, reader, id, right, begin)
+	}
+	w.p.from, w.p.to = s.from, s.to
+	runs, err := reader.gather(id)
+	if err != nil {
+		return err
+	}
+	return w.one(reader, id, runs, begin)
+}
+
+// atMost returns how many rows of a series segments may have in a range of time, superseded ones included.
+func (p *plan) atMost(id series.ID, from, to int64) (rows int) {
+	for _, s := range p.segments {
+		n := s.find(id)
+		if n < 0 {
+			continue
+		}
+		first, last := s.BlocksOf(n)
+		for b := first; b < last; b++ {
+			if block := s.Block(b); block.MinTime < to && block.MaxTime >= from {
+				rows += block.Rows
+			}
+		}
+	}
+	return rows
+}
+
+// one writes rows of one series, which are later than those it wrote of it before.
 func (w *segmentWriter) one(reader *worker, id series.ID, runs []run, begin func()) error {
 	w.times, w.versions = w.times[:0], w.versions[:0]
 	spans := make([]span, 0, len(runs))
@@ -180,6 +239,10 @@ func (w *segmentWriter) one(reader *worker, id series.ID, runs []run, begin func
 		}
 		w.data[i] = v.data()
 	}
+	if w.begun {
+		return w.w.More(w.times, w.versions, w.data)
+	}
+	w.begun = true
 	measure, dims := w.p.series.Series(id)
 	w.meta.Series++
 	return w.w.Add(segment.Series{Measure: measure, Dims: dims}, w.times, w.versions, w.data)

@@ -40,6 +40,7 @@ type Options struct {
 	Log               *slog.Logger // nil: discard
 
 	admitTimeout  time.Duration // how long a write waits for memory; default 10 s
+	stretchRows   int           // rows of a series that writing a segment holds; default stretchRows
 	logQueueBytes int64         // that may wait to be written to the log; default that of package wal
 }
 
@@ -58,6 +59,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ReplayLimitValues <= 0 {
 		o.ReplayLimitValues = 6_000_000
+	}
+	if o.stretchRows <= 0 {
+		o.stretchRows = stretchRows
 	}
 	if o.admitTimeout <= 0 {
 		o.admitTimeout = 10 * time.Second

@@ -50,6 +50,13 @@ func (t *seriesTable) add(s Series, rows, first, last int64) int32 {
 	return int32(t.len() - 1)
 }
 
+// extend gives the last series more rows.
+func (t *seriesTable) extend(rows, last int64) {
+	n := t.len() - 1
+	t.rows[n] += rows
+	t.last[n] = last
+}
+
 // encode writes prefix codes, the dictionary, the number of dimensions in all, the unit of
 // times, and the lists.
 func (t *seriesTable) encode() []byte {

@@ -74,12 +74,28 @@ func (w *Writer) Add(s Series, times, versions []int64, data []Data) error {
 		return w.err
 	}
 	index := w.series.add(s, int64(len(times)), times[0], times[len(times)-1])
-	w.rows += int64(len(times))
-	w.minTime, w.maxTime = min(w.minTime, times[0]), max(w.maxTime, times[len(times)-1])
 	if len(w.times) > 0 && (len(times) >= ownRows || len(w.times)+len(times) > MaxBlockRows) {
 		w.flush()
 	}
+	return w.add(index, times, versions, data)
+}
+
+// More appends rows to the series that was added last, all later than those it has.
+func (w *Writer) More(times, versions []int64, data []Data) error {
+	if len(times) == 0 {
+		return w.err
+	}
+	w.series.extend(int64(len(times)), times[len(times)-1])
+	return w.add(int32(w.series.len()-1), times, versions, data)
+}
+
+func (w *Writer) add(index int32, times, versions []int64, data []Data) error {
+	w.rows += int64(len(times))
+	w.minTime, w.maxTime = min(w.minTime, times[0]), max(w.maxTime, times[len(times)-1])
 	for from := 0; from < len(times); {
+		if len(w.times) >= BlockRows { // what an earlier call left
+			w.flush()
+		}
 		to := min(from+BlockRows-len(w.times), len(times))
 		if len(times)-to < BlockRows/8 || len(times) < ownRows {
 			to = min(len(times), from+MaxBlockRows-len(w.times)) // no crumbs
@@ -109,7 +125,11 @@ func (w *Writer) append(series int32, times, versions []int64, data []Data, from
 			w.oldest = w.oldest && v == 1
 		}
 	}
-	w.runs = append(w.runs, Run{series, int32(to - from)})
+	if n := len(w.runs); n > 0 && w.runs[n-1].Series == series {
+		w.runs[n-1].Rows += int32(to - from)
+	} else {
+		w.runs = append(w.runs, Run{series, int32(to - from)})
+	}
 	for c := range w.columns {
 		w.pending[c].append(w.columns[c].Type.Kind, &data[c], before, from, to)
 	}
