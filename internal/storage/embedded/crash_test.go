@@ -242,6 +242,29 @@ func TestFullDiskRefusesWritesAndRecovers(t *testing.T) {
 	}
 }
 
+func TestManyCrashesLeaveFewFilesOfTheLog(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	for i := range 30 {
+		s := open(t, Options{FS: mem, Clock: clock.Manual(benchStart)})
+		if i == 0 {
+			if err := s.CreateTable(context.Background(), benchID, benchPolicy); err != nil {
+				t.Fatal(err)
+			}
+		}
+		table, _ := s.Table(benchID)
+		if _, err := table.Write(context.Background(), sensorRows(0, 5, benchStart.Add(time.Duration(i-30)*time.Second), 4)); err != nil {
+			t.Fatal(err)
+		}
+		for len(s.log.DurableFiles()) > mostLogFiles { // the flush of the start is under way
+			time.Sleep(time.Millisecond)
+		}
+		left := mem.Crash(nil)
+		s.Close()
+		mem = left
+	}
+}
+
 func TestFolderInUseIsAClearError(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

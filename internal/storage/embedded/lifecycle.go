@@ -70,8 +70,17 @@ func signal(c chan struct{}) {
 // retryAfter is how long a failed flush waits for the next attempt.
 const retryAfter = time.Second
 
-// flushLoop flushes when asked to.
+// mostLogFiles is how many files of the log a start may find before it flushes. Each start begins a file, which
+// takes its full size on the disk: without a limit a server that is killed again and again would fill it.
+const mostLogFiles = 8
+
+// flushLoop flushes when asked to, and at first if earlier starts have left many files of the log.
 func (s *Store) flushLoop(ctx context.Context) {
+	if len(s.log.DurableFiles()) > mostLogFiles {
+		if err := s.flushAll(ctx); err != nil && ctx.Err() == nil {
+			s.opts.Log.Error("the log is not shortened", "err", err)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -16,6 +16,7 @@ import (
 // memory is bounded whatever the size of the segments.
 const (
 	mergeFanIn       = 4
+	mergeMostInputs  = 16      // of one size at a time, so that a merge ends before the process does
 	mergeMaxBytes    = 1 << 30 // of the inputs together
 	smallestSegment  = 256 << 10
 	mergeAfterDayFor = time.Hour // past the end of a day, until it is merged into one
@@ -126,7 +127,7 @@ func (t *table) mergeOf(day int64, segments []*segmentFile, now time.Time) []*se
 	}
 	for _, class := range classes {
 		if len(class) >= mergeFanIn && sizeOf(class) <= mergeMaxBytes {
-			return class
+			return class[:min(len(class), mergeMostInputs)]
 		}
 	}
 	return nil
