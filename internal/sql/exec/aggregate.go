@@ -437,7 +437,7 @@ func (o *aggregateOp) groupParts(ctx context.Context, ph *groupPhase) error {
 					return
 				}
 				var held int64
-				b, sub, err := ph.group(ctx, p, &held)
+				b, sub, err := ph.groupSafely(ctx, p, &held)
 				if err != nil {
 					errs[w] = err
 					cancel(err)
@@ -459,6 +459,12 @@ func (o *aggregateOp) groupParts(ctx context.Context, ph *groupPhase) error {
 		}
 	}
 	return firstCause(errs)
+}
+
+// groupSafely is group on a goroutine of its own, see survive.
+func (ph *groupPhase) groupSafely(ctx context.Context, p int, held *int64) (b *vec.Batch, sub *groupPhase, err error) {
+	defer survive(&err)
+	return ph.group(ctx, p, held)
 }
 
 // group groups part p. A part that memory cannot hold becomes a phase of its own in place of a result.

@@ -3,7 +3,9 @@ package exec
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -95,7 +97,8 @@ func (p *pipeline) run(ctx context.Context, sink func(w int) emitFunc) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	src := &sharedSource{in: p.source}
-	work := func(w int, more func(rows int)) error {
+	work := func(w int, more func(rows int)) (err error) {
+		defer survive(&err)
 		push := p.chain(sink(w))
 		for {
 			b, err := src.next(ctx)
@@ -137,6 +140,14 @@ func (p *pipeline) run(ctx context.Context, sink func(w int) emitFunc) error {
 	err := p.rest(ctx, sink(0))
 	p.addTimes()
 	return err
+}
+
+// survive makes an error of a bug that panics: it is to end the query, and not the server, which a panic on
+// a goroutine that nobody watches does; nor may it leave other workers running. It is deferred.
+func survive(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("bug: a worker of a query panicked: %v\n%s", p, debug.Stack())
+	}
 }
 
 // addTimes adds to what measured stages took what those below and the source took.

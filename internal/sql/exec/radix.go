@@ -207,7 +207,7 @@ func inParallel(ctx context.Context, workers, n int, f func(i int) error) error 
 				}
 				err := ctx.Err()
 				if err == nil {
-					err = f(i)
+					err = surviving(f, i)
 				}
 				if err != nil {
 					once.Do(func() { first = err })
@@ -219,4 +219,10 @@ func inParallel(ctx context.Context, workers, n int, f func(i int) error) error 
 	}
 	wg.Wait()
 	return first
+}
+
+// surviving calls f with i, see survive.
+func surviving(f func(i int) error, i int) (err error) {
+	defer survive(&err)
+	return f(i)
 }

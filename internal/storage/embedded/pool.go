@@ -2,6 +2,8 @@ package embedded
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -61,7 +63,7 @@ func (p *pool) start() {
 	}
 	for range workers {
 		p.wg.Go(func() {
-			if err := p.work(p.ctx, take, emit); err != nil {
+			if err := surviving(func() error { return p.work(p.ctx, take, emit) }); err != nil {
 				p.once.Do(func() { p.err = err })
 				p.cancel()
 			}
@@ -71,6 +73,16 @@ func (p *pool) start() {
 		p.wg.Wait()
 		close(p.out)
 	}()
+}
+
+// surviving calls f, and makes an error of a bug that panics: it is to end the scan, and not the server.
+func surviving(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("bug: a scan panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 func (p *pool) next(ctx context.Context) (*vec.Batch, error) {

@@ -107,7 +107,7 @@ func (s *rowScanner) start() {
 				if stream == nil {
 					return
 				}
-				stream.err = r.read(s.ctx, lot, stream.out)
+				stream.err = surviving(func() error { return r.read(s.ctx, lot, stream.out) })
 				close(stream.out)
 			}
 		})
