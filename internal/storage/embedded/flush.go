@@ -36,7 +36,7 @@ func (t *table) freezeLocked() {
 }
 
 // needed returns the first position of the log that a record needs which is not in segments yet,
-// or until if there is none before it.
+// or is to come, or until if there is none before it.
 func (t *table) needed(until wal.Position) wal.Position {
 	t.applyMu.Lock()
 	defer t.applyMu.Unlock()
@@ -50,6 +50,10 @@ func (t *table) needed(until wal.Position) wal.Position {
 	defer t.submitMu.Unlock()
 	if len(t.pending) > 0 {
 		until = min(until, t.pending[0].epoch)
+	}
+	if t.numbers {
+		// A flush may have taken along records of the epoch that began with it; later ones use their numbers.
+		until = min(until, t.epoch)
 	}
 	return until
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -300,5 +301,46 @@ func TestABackupHoldsWhatIsRemote(t *testing.T) {
 	defer restored.Close()
 	if got := everything(t, restored); got != want {
 		t.Errorf("restored\n%s\nwant\n%s", got, want)
+	}
+}
+
+// hungUp is a remote store whose connections are cut.
+type hungUp struct {
+	*faraway
+	cut atomic.Bool
+}
+
+func (h *hungUp) Open(ctx context.Context, key string) (objstore.Object, error) {
+	if h.cut.Load() {
+		return nil, fault.Wrap(fault.Unavailable, &url.Error{Op: "Get", URL: "http://far", Err: io.EOF}, "nobody answers")
+	}
+	return h.faraway.Open(ctx, key)
+}
+
+func TestACutConnectionIsNoDamage(t *testing.T) {
+	t.Parallel()
+	far := &hungUp{faraway: newFaraway()}
+	clk := clock.Manual(benchStart)
+	o := far.options(vfs.NewMem(), clk)
+	o.Remote.Store = far
+	s := open(t, o)
+	if err := s.CreateTable(t.Context(), benchID, benchPolicy); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.lookup(benchID).Write(t.Context(), sensorRows(0, 50, benchStart, 2)); err != nil {
+		t.Fatal(err)
+	}
+	clk.Set(benchStart.Add(5 * 24 * time.Hour))
+	offloadNow(t, s)
+	if remote, _ := remoteCount(s); remote != 1 {
+		t.Fatal("nothing was moved")
+	}
+	f := s.lookup(benchID).view.Load().segments[0]
+	f.close()
+	s.remote.cache.Forget(f.meta.Name, f.meta.Bytes)
+	far.cut.Store(true)
+	_, err := f.load(t.Context(), s.lookup(benchID))
+	if !fault.Is(err, fault.Unavailable) || f.suspect(err) {
+		t.Errorf("error %v, kind %v, suspect %v", err, fault.KindOf(err), f.suspect(err))
 	}
 }

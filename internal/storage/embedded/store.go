@@ -311,7 +311,7 @@ func (t *table) drop() {
 	t.view.Store(&view{active: v.active})
 	t.store.memory.Add(-t.bytes - frozenBytes(v))
 	t.store.active.Add(-t.values)
-	t.bytes, t.values = 0, 0
+	t.bytes, t.values, t.uncounted = 0, 0, true
 	t.applyMu.Unlock()
 	for _, seg := range v.segments {
 		seg.retire()

@@ -42,6 +42,7 @@ type table struct {
 	epoch    wal.Position // at which the numbers of series in the log begin
 	era      uint64       // of the log, in which they do
 	numbered []uint64     // by series, a bit: its number is in the log since then
+	numbers  bool         // the log has records of the epoch
 
 	applyMu   sync.Mutex // guards the fields below and replacing view; taken before submitMu
 	names     *names
@@ -53,6 +54,7 @@ type table struct {
 	unflushed bool
 	bytes     int64                    // of active, as far as the store has counted them
 	values    int64                    // likewise
+	uncounted bool                     // the store counts nothing of the table any more: it was dropped
 	cols      []memstore.Col           // scratch
 	lookups   map[lookupKey]*blockData // blocks read to judge versions
 }
@@ -269,14 +271,14 @@ func (t *table) submit(r *request, rest []byte) (err error) {
 			return err
 		}
 	}
-	r.epoch = t.epoch
+	r.epoch, t.numbers = t.epoch, true
 	t.pending = append(t.pending, r)
 	return nil
 }
 
 // beginEpochLocked makes the records from here on independent of those before.
 func (t *table) beginEpochLocked() {
-	t.era, t.epoch = t.store.log.Era(), t.store.log.Mark()
+	t.era, t.epoch, t.numbers = t.store.log.Era(), t.store.log.Mark(), false
 	clear(t.numbered)
 	if t.numbered == nil {
 		t.numbered = make([]uint64, 1)
@@ -343,8 +345,10 @@ func (t *table) applyDurableLocked(upTo wal.Position) {
 		r := t.pending[0]
 		t.pending[0] = nil
 		t.pending = t.pending[1:]
+		// Done already, so this does not block. Once withdraw gets the lock, a failed one is used again.
+		failed := r.ticket.Wait() != nil
 		t.submitMu.Unlock()
-		if r.ticket.Wait() != nil { // done already: it does not block
+		if failed {
 			continue
 		}
 		if r.deletion != nil {
@@ -358,6 +362,9 @@ func (t *table) applyDurableLocked(upTo wal.Position) {
 // countLocked tells the store by how much the active store has grown since the last call, and
 // returns the bytes.
 func (t *table) countLocked() int64 {
+	if t.uncounted {
+		return 0
+	}
 	active := t.view.Load().active
 	bytes, values := active.Bytes(), active.Values()
 	grown := bytes - t.bytes

@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/codec"
@@ -118,8 +119,8 @@ func (r *Reader) readFooter() error {
 		return r.corrupt(0, fmt.Errorf("%d bytes are no segment", size))
 	}
 	var t [trailerBytes]byte
-	if _, err := r.object.ReadAt(t[:], size-trailerBytes); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	if n, err := r.object.ReadAt(t[:], size-trailerBytes); n < trailerBytes && !ended(err) {
+		return fmt.Errorf("read segment %s: %w", r.key, err)
 	}
 	r.version = binary.LittleEndian.Uint32(t[8:])
 	switch {
@@ -240,9 +241,15 @@ func (r *Reader) read(at, length int64, crc uint32) ([]byte, error) {
 	return b, r.readInto(b, at, crc)
 }
 
+// ended reports whether a read fell short because the object ends. A store that cannot be reached may have
+// an io.EOF too, which is that of its connection, and says nothing of the object.
+func ended(err error) bool {
+	return err == nil || errors.Is(err, io.EOF) && !fault.Is(err, fault.Unavailable)
+}
+
 func (r *Reader) readInto(b []byte, at int64, crc uint32) error {
 	if n, err := r.object.ReadAt(b, at); n < len(b) {
-		if err == nil || errors.Is(err, io.EOF) {
+		if ended(err) {
 			return r.corrupt(at, errors.New("the file ends early"))
 		}
 		return fmt.Errorf("read segment %s: %w", r.key, err)
