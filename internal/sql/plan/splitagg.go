@@ -237,6 +237,9 @@ func (s *aggSplitter) ofValues(name string, p parts) Expr {
 			}
 			return s.other(p, s.call(s.outerAggs, "sum", filter, &Call{times, []Expr{inner("count"), p.args[0]}}))
 		}
+		if filter != nil && p.args[0].Type().Kind != vec.Double {
+			return nil // the rows that are not asked for could overflow
+		}
 		return s.other(p, s.call(s.outerAggs, "sum", filter, inner("sum", p.args...)))
 	case "min", "max":
 		if p.otherwise != nil {
