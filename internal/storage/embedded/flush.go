@@ -82,7 +82,7 @@ func (s *Store) flushFrozen(ctx context.Context, t *table, f *frozenStore) error
 		err = s.adopt(t, f, metas)
 	}
 	if err != nil {
-		s.discard(metas)
+		s.discard(metas, err)
 		return err
 	}
 	var bytes int64

@@ -144,11 +144,14 @@ func (m *manifest) write(fsys vfs.FS) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
-	if err := fsys.Rename(manifestNewName, manifestName); err != nil {
-		return fmt.Errorf("write manifest: %w", err)
+	if err := errors.Join(fsys.Rename(manifestNewName, manifestName), fsys.SyncDir(".")); err != nil {
+		return fmt.Errorf("%w: %w", errUnsure, err)
 	}
-	return fsys.SyncDir(".")
+	return nil
 }
+
+// errUnsure says that a crash may leave the new manifest or the old one, so the files of both must stay.
+var errUnsure = errors.New("write manifest")
 
 func (t *tableManifest) setObserved(o *observed) {
 	t.Columns = make([]columnManifest, len(o.Columns))

@@ -163,7 +163,7 @@ func (s *Store) mergeLocked(ctx context.Context, t *table, inputs []*segmentFile
 		err = s.replace(t, inputs, metas)
 	}
 	if err != nil {
-		s.discard(metas)
+		s.discard(metas, err)
 		return s.mergeFailed(t, inputs, err)
 	}
 	s.opts.Log.Debug("merged", "db", t.id.Database, "table", t.id.Table, "segments", len(inputs), "bytes", sizeOf(inputs), "dur", time.Since(begin))

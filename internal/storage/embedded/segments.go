@@ -845,8 +845,12 @@ func (s *Store) closeSegments() {
 	}
 }
 
-// discard deletes segments that were written but not adopted.
-func (s *Store) discard(metas []segmentMeta) {
+// discard deletes segments that were written but not adopted, because of err. Those that a manifest may name
+// all the same stay until the next start.
+func (s *Store) discard(metas []segmentMeta, err error) {
+	if errors.Is(err, errUnsure) {
+		return
+	}
 	for _, m := range metas {
 		if err := s.objects.Delete(context.Background(), m.Name); err != nil {
 			s.opts.Log.Warn("an unused segment stays behind", "segment", m.Name, "err", err)
