@@ -121,8 +121,8 @@ func (d *decorrelator) join(left Node, s *Subquery) (Node, Expr) {
 		}
 		aggs, plan = slices.Clone(a.Aggs), a.Input
 		for _, agg := range aggs {
-			if _, known := emptyZero[agg.Call.Func.Name]; !known {
-				return nil, nil
+			if _, known := emptyZero[agg.Call.Func.Name]; !known || agg.Call.Func.Name == "sum" && agg.Call.Return.Kind != vec.Double {
+				return nil, nil // a sum of integers may overflow
 			}
 		}
 	}
