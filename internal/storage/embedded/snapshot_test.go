@@ -123,6 +123,8 @@ func TestASnapshotHoldsWhatWasWrittenBeforeItWhateverGoesOn(t *testing.T) {
 	}
 	close(stop)
 	working.Wait()
+	s.stop() // the store's own flushes and merges, which may be halfway
+	s.workers.Wait()
 	if err := s.sweepCheck(t.Context()); err != nil {
 		t.Fatal(err)
 	}
