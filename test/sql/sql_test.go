@@ -39,6 +39,7 @@ func variants() []variant {
 		{name: "pushing", l: sqltest.Local{Push: true}},
 		{name: "two-row batches", l: sqltest.Local{Push: true, Exec: exec.Options{BatchRows: 2}}},
 		{name: "no pushdown", l: sqltest.Local{Push: true, Exec: exec.Options{NoPushdown: true}}},
+		{name: "four workers", l: sqltest.Local{Push: true, Exec: exec.Options{Workers: 4, ParallelRows: 1}}},
 		{name: "no rules", l: sqltest.Local{Push: true, Off: off}},
 		{name: "embedded", embedded: true},
 		{name: "embedded, two-row batches", l: sqltest.Local{Exec: exec.Options{BatchRows: 2}}, embedded: true},
