@@ -68,7 +68,7 @@ func torture(bin string, rounds, writers int, seed uint64) error {
 		if err != nil {
 			return fmt.Errorf("round %d: %w (data in %s)", round, err, dir)
 		}
-		if round > 0 && round%everyRounds == 0 {
+		if round > 0 && (round%everyRounds == 0 || round == rounds) {
 			fmt.Printf("%d kills, %s, %v\n", round, l, time.Since(began).Round(time.Second))
 		}
 	}
