@@ -32,7 +32,7 @@ var commands = []command{
 	{"serve", "run the server", runServe},
 	{"demo", "a server, simulated devices, the usual questions and their answers", runDemo},
 	{"sql", "ask a server in SQL, as a shell or with one statement", runSQL},
-	{"import", "write files into a table: results of UNLOAD, CSV, Parquet, line protocol", runImport},
+	{"import", "write files, buckets or another endpoint's tables into a table", runImport},
 	{"export", "write a table or a query's result to files or a bucket: Parquet, CSV", runExport},
 	{"backup", "write a consistent backup of a running server to a file", runBackup},
 	{"restore", "make a data folder of a backup", runRestore},
