@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/objstore/s3client"
+	"github.com/weir-db/weir/internal/unloadfiles"
 )
 
 // destination is where an export goes: a folder or a bucket.
@@ -51,45 +52,27 @@ func destinationOf(o Options) destination {
 	return &inFolder{o.Objects, o.To}
 }
 
-// manifest is what of UNLOAD's manifest matters here.
-type manifest struct {
-	Files []struct {
-		URL      string `json:"url"`
-		Metadata struct {
-			Bytes int64 `json:"content_length_in_bytes"`
-			Rows  int64 `json:"row_count"`
-		} `json:"file_metadata"`
-	} `json:"result_files"`
-	Query struct {
-		Rows int64 `json:"total_row_count"`
-	} `json:"query_metadata"`
-}
-
 // parseManifest reads the manifest of a slice and compares its counts with the answer.
-func parseManifest(text []byte, s *slice) (*manifest, error) {
-	m := new(manifest)
+func parseManifest(text []byte, s *slice) (*unloadfiles.Manifest, error) {
+	m := new(unloadfiles.Manifest)
 	if err := json.Unmarshal(text, m); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Manifest, err)
 	}
-	rows := int64(0)
-	s.Bytes, s.Files = 0, len(m.Files)
-	for _, f := range m.Files {
-		rows += f.Metadata.Rows
-		s.Bytes += f.Metadata.Bytes
+	if err := m.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Manifest, err)
 	}
-	if rows != s.Rows || m.Query.Rows != s.Rows {
-		return nil, fmt.Errorf("the answer tells %d rows, the manifest %d, its files %d", s.Rows, m.Query.Rows, rows)
+	if m.QueryMetadata.Rows != s.Rows {
+		return nil, fmt.Errorf("the answer tells %d rows, the manifest %d", s.Rows, m.QueryMetadata.Rows)
+	}
+	s.Bytes, s.Files = 0, len(m.ResultFiles)
+	for _, f := range m.ResultFiles {
+		s.Bytes += f.Metadata.Bytes
 	}
 	return m, nil
 }
 
-func splitURI(uri string) (bucket, key string) {
-	bucket, key, _ = strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
-	return bucket, key
-}
-
 func readObject(ctx context.Context, c *s3client.Client, uri string) ([]byte, error) {
-	bucket, key := splitURI(uri)
+	bucket, key := s3client.SplitURI(uri)
 	in, err := c.Open(ctx, bucket, key, 0)
 	if err != nil {
 		return nil, err
@@ -139,8 +122,8 @@ func (d *inBucket) take(ctx context.Context, r *run, s *slice) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range m.Files {
-		bucket, key := splitURI(f.URL)
+	for _, f := range m.ResultFiles {
+		bucket, key := s3client.SplitURI(f.URL)
 		info, err := d.client.Head(ctx, bucket, key)
 		if err == nil && info.SizeBytes != f.Metadata.Bytes {
 			err = fmt.Errorf("%s has %d bytes, the manifest says %d", f.URL, info.SizeBytes, f.Metadata.Bytes)
@@ -238,13 +221,13 @@ func (d *inFolder) take(ctx context.Context, r *run, s *slice) error {
 	if err := os.MkdirAll(local, 0o755); err != nil {
 		return err
 	}
-	for _, f := range m.Files {
+	for _, f := range m.ResultFiles {
 		if err := d.fetch(ctx, r, s, f.URL, f.Metadata.Bytes); err != nil {
 			return err
 		}
 		r.progress(s, 100)
 	}
-	meta := strings.TrimSuffix(s.Manifest, "_manifest.json") + "_metadata.json"
+	meta := unloadfiles.MetadataOf(s.Manifest)
 	if err := d.fetch(ctx, r, s, meta, -1); err != nil {
 		return err
 	}
@@ -262,7 +245,7 @@ const fetching = ".part"
 
 // fetch copies an object into the folder of its slice, unless that was done; size is -1 if it is not known.
 func (d *inFolder) fetch(ctx context.Context, r *run, s *slice, uri string, size int64) error {
-	bucket, key := splitURI(uri)
+	bucket, key := s3client.SplitURI(uri)
 	rel := strings.TrimPrefix(key, s.path()+"/")
 	name := filepath.Join(d.dir, s.Name, filepath.FromSlash(rel))
 	if !filepath.IsLocal(filepath.FromSlash(rel)) {

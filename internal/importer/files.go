@@ -113,13 +113,8 @@ type bucket struct {
 	client *s3client.Client
 }
 
-func splitURI(uri string) (bucket, key string) {
-	bucket, key, _ = strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
-	return bucket, key
-}
-
 func (b *bucket) find(name string) (found file, below []file, folder bool, err error) {
-	box, key := splitURI(name)
+	box, key := s3client.SplitURI(name)
 	if key != "" && !strings.HasSuffix(key, "/") {
 		info, err := b.client.Head(b.ctx, box, key)
 		if err == nil {
@@ -147,7 +142,7 @@ func objectFile(bucket string, o objstore.ObjectInfo) file {
 }
 
 func (b *bucket) open(f file) (content, error) {
-	box, key := splitURI(f.name)
+	box, key := s3client.SplitURI(f.name)
 	r := &blocks{size: f.size, at: func(p []byte, off int64) (int, error) { return b.client.ReadAt(b.ctx, box, key, p, off) }}
 	return struct {
 		io.Reader
@@ -161,7 +156,7 @@ func (b *bucket) rel(folder, name string) string {
 }
 
 func (b *bucket) join(folder, rel string) string {
-	box, key := splitURI(folder)
+	box, key := s3client.SplitURI(folder)
 	return "s3://" + box + "/" + path.Join(key, rel)
 }
 

@@ -13,6 +13,9 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"github.com/weir-db/weir/internal/objstore/s3client"
+	"github.com/weir-db/weir/internal/unloadfiles"
 )
 
 // format is how a file is written.
@@ -121,8 +124,8 @@ func (d *folder) sources(below []file) (list []*source, ignored []string, err er
 		base := rel[strings.LastIndexByte(rel, '/')+1:]
 		switch {
 		case slices.ContainsFunc(strings.Split(rel, "/"), isHidden): // also Spark's _SUCCESS
-		case isState(base), base == TableFile, strings.HasSuffix(base, "_metadata.json"):
-		case strings.HasSuffix(base, "_manifest.json"):
+		case isState(base), base == TableFile, unloadfiles.IsMetadata(base):
+		case unloadfiles.IsManifest(base):
 			manifests = append(manifests, f)
 		default:
 			files = append(files, f)
@@ -242,48 +245,28 @@ func unescapePath(text string) string {
 	return text
 }
 
-// manifest and metadata are what UNLOAD writes next to its results (api.md, section 14.4).
-type manifest struct {
-	Files []struct {
-		URL      string `json:"url"`
-		Metadata struct {
-			Bytes int64 `json:"content_length_in_bytes"`
-			Rows  int64 `json:"row_count"`
-		} `json:"file_metadata"`
-	} `json:"result_files"`
-	Query struct {
-		Rows   int64  `json:"total_row_count"`
-		Format string `json:"result_format"`
-	} `json:"query_metadata"`
-}
-
-type metadata struct {
-	ColumnInfo []struct {
-		Name string
-		Type struct{ ScalarType string }
-	}
-}
-
 // readManifest lists the files of one UNLOAD. They are looked for below the manifest's folder, where
 // the bucket's layout was kept, or right in it.
 func (d *folder) readManifest(at file) ([]*source, error) {
-	var m manifest
+	var m unloadfiles.Manifest
 	if err := d.readJSON(at, &m); err != nil {
 		return nil, err
 	}
-	f := formatNames[strings.ToLower(m.Query.Format)]
+	f := formatNames[strings.ToLower(m.QueryMetadata.Format)]
 	if f == 0 || f == formatLine {
-		return nil, fmt.Errorf("result_format is %q, want CSV or PARQUET: is this a manifest of UNLOAD?", m.Query.Format)
+		return nil, fmt.Errorf("result_format is %q, want CSV or PARQUET: is this a manifest of UNLOAD?", m.QueryMetadata.Format)
 	}
-	columns, err := d.readMetadata(strings.TrimSuffix(at.name, "_manifest.json") + "_metadata.json")
+	columns, err := d.readMetadata(unloadfiles.MetadataOf(at.name))
 	if err != nil {
 		return nil, err
 	}
 	rel := d.tree.rel(d.name, at.name)
 	below := d.tree.join(d.name, rel[:strings.LastIndexByte(rel, '/')+1])
 	var list []*source
-	total := int64(0)
-	for _, r := range m.Files {
+	if err := m.Check(); err != nil {
+		return nil, err
+	}
+	for _, r := range m.ResultFiles {
 		s, err := d.resultFile(below, r.URL)
 		if err != nil {
 			return nil, err
@@ -292,14 +275,10 @@ func (d *folder) readManifest(at file) ([]*source, error) {
 			return nil, fmt.Errorf("%s has %d bytes, the manifest says %d: copy it again", s.name, s.size, r.Metadata.Bytes)
 		}
 		s.format, s.want, s.unload = f, r.Metadata.Rows, true
-		total += s.want
 		if err := s.describe(columns); err != nil {
 			return nil, err
 		}
 		list = append(list, s)
-	}
-	if total != m.Query.Rows {
-		return nil, fmt.Errorf("the files have %d rows, total_row_count is %d", total, m.Query.Rows)
 	}
 	return list, nil
 }
@@ -314,7 +293,7 @@ func (d *folder) readJSON(f file, v any) error {
 }
 
 func (d *folder) readMetadata(name string) ([]column, error) {
-	var m metadata
+	var m unloadfiles.Metadata
 	base := name[strings.LastIndexAny(name, `/\`)+1:]
 	f, ok := d.byName[name]
 	if !ok {
@@ -341,7 +320,7 @@ func (d *folder) readMetadata(name string) ([]column, error) {
 
 // resultFile finds the copy of an object that a manifest lists, below the manifest's folder.
 func (d *folder) resultFile(below, object string) (*source, error) {
-	_, key := splitURI(object)
+	_, key := s3client.SplitURI(object)
 	candidates := []string{}
 	for rest := "/" + key; ; {
 		i := strings.Index(rest, "/results/")

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/weir-db/weir/internal/objstore/s3client"
 )
 
 const stateSuffix = ".weir-import.json"
@@ -27,7 +29,7 @@ func (o *Options) statePath() string {
 	}
 	paths := o.Paths
 	if isObject(paths[0]) {
-		bucket, key := splitURI(strings.TrimSuffix(paths[0], "/"))
+		bucket, key := s3client.SplitURI(strings.TrimSuffix(paths[0], "/"))
 		return strings.ReplaceAll(bucket+"/"+key, "/", "_") + stateSuffix
 	}
 	first := filepath.Clean(paths[0])

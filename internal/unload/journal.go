@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/objstore"
+	"github.com/weir-db/weir/internal/unloadfiles"
 )
 
 // Documents keeps the journal, JSON texts by key: a meta.Bucket.
@@ -63,7 +64,7 @@ func (j *Journal) clean(ctx context.Context, id string, d destination) error {
 	whole := false
 	ours := func(key string) bool {
 		name := key[strings.LastIndexByte(key, '/')+1:]
-		whole = whole || strings.HasPrefix(name, id+"_") && strings.HasSuffix(name, "_manifest.json")
+		whole = whole || strings.HasPrefix(name, id+"_") && unloadfiles.IsManifest(name)
 		return strings.HasPrefix(name, id+"_") && !whole
 	}
 	at := d.Prefix

@@ -5,75 +5,25 @@ import (
 	"strconv"
 
 	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/unloadfiles"
 	"github.com/weir-db/weir/internal/vec"
 )
 
-// manifest lists what was written (api.md, section 14.4).
-type manifest struct {
-	ResultFiles   []resultFile  `json:"result_files"`
-	QueryMetadata queryMetadata `json:"query_metadata"`
-	Author        struct {
-		Name    string `json:"name"`
-		Version string `json:"manifest_file_version"`
-	} `json:"author"`
-}
-
-type resultFile struct {
-	URL      string       `json:"url"`
-	Metadata fileMetadata `json:"file_metadata"`
-}
-
-type fileMetadata struct {
-	Bytes int64 `json:"content_length_in_bytes"`
-	Rows  int64 `json:"row_count"`
-}
-
-type queryMetadata struct {
-	Bytes   int64  `json:"content_length_in_bytes"`
-	Rows    int64  `json:"total_row_count"`
-	Format  Format `json:"result_format"`
-	Version string `json:"result_version"`
-}
-
-func manifestOf(format Format, files []resultFile) ([]byte, error) {
-	m := manifest{ResultFiles: files}
+func manifestOf(format Format, files []unloadfiles.ResultFile) ([]byte, error) {
+	m := unloadfiles.Manifest{ResultFiles: files}
 	if m.ResultFiles == nil {
-		m.ResultFiles = []resultFile{}
+		m.ResultFiles = []unloadfiles.ResultFile{}
 	}
-	m.QueryMetadata.Format, m.QueryMetadata.Version = format, "Amazon Timestream version 1.0.0"
-	for _, f := range files {
-		m.QueryMetadata.Bytes += f.Metadata.Bytes
-		m.QueryMetadata.Rows += f.Metadata.Rows
-	}
+	m.QueryMetadata.Format, m.QueryMetadata.Version = string(format), "Amazon Timestream version 1.0.0"
+	m.Sum()
 	m.Author.Name, m.Author.Version = "Amazon Timestream", "1.0"
 	return json.MarshalIndent(m, "", "  ")
 }
 
-// metadata tells the columns of the query, partition columns too, as Query does.
-type metadata struct {
-	ColumnInfo []columnInfo
-	Author     struct {
-		Name                string
-		MetadataFileVersion string
-	}
-}
-
-type columnInfo struct {
-	Name string `json:",omitempty"`
-	Type typeInfo
-}
-
-type typeInfo struct {
-	ScalarType                       string       `json:",omitempty"`
-	ArrayColumnInfo                  *columnInfo  `json:",omitempty"`
-	TimeSeriesMeasureValueColumnInfo *columnInfo  `json:",omitempty"`
-	RowColumnInfo                    []columnInfo `json:",omitempty"`
-}
-
 func metadataOf(columns []plan.OutputColumn) ([]byte, error) {
-	var m metadata
+	var m unloadfiles.Metadata
 	for i, c := range columns {
-		m.ColumnInfo = append(m.ColumnInfo, columnInfo{columnName(c, i), typeOf(c.Type)})
+		m.ColumnInfo = append(m.ColumnInfo, unloadfiles.ColumnInfo{Name: columnName(c, i), Type: typeOf(c.Type)})
 	}
 	m.Author.Name, m.Author.MetadataFileVersion = "Amazon Timestream", "1.0"
 	return json.MarshalIndent(m, "", "  ")
@@ -84,22 +34,22 @@ var scalarTypes = map[vec.Kind]string{
 	vec.Date: "DATE", vec.IntervalDay: "INTERVAL_DAY_TO_SECOND", vec.IntervalYear: "INTERVAL_YEAR_TO_MONTH",
 }
 
-func typeOf(t vec.Type) typeInfo {
+func typeOf(t vec.Type) unloadfiles.TypeInfo {
 	switch t.Kind {
 	case vec.Array:
-		return typeInfo{ArrayColumnInfo: &columnInfo{Type: typeOf(*t.Elem)}}
+		return unloadfiles.TypeInfo{ArrayColumnInfo: &unloadfiles.ColumnInfo{Type: typeOf(*t.Elem)}}
 	case vec.TimeSeries:
-		return typeInfo{TimeSeriesMeasureValueColumnInfo: &columnInfo{Type: typeOf(*t.Elem)}}
+		return unloadfiles.TypeInfo{TimeSeriesMeasureValueColumnInfo: &unloadfiles.ColumnInfo{Type: typeOf(*t.Elem)}}
 	case vec.Row:
-		out := typeInfo{}
+		out := unloadfiles.TypeInfo{}
 		for i, f := range t.Fields {
 			name := f.Name
 			if name == "" {
 				name = "field" + strconv.Itoa(i)
 			}
-			out.RowColumnInfo = append(out.RowColumnInfo, columnInfo{name, typeOf(f.Type)})
+			out.RowColumnInfo = append(out.RowColumnInfo, unloadfiles.ColumnInfo{Name: name, Type: typeOf(f.Type)})
 		}
 		return out
 	}
-	return typeInfo{ScalarType: scalarTypes[t.Kind]}
+	return unloadfiles.TypeInfo{ScalarType: scalarTypes[t.Kind]}
 }

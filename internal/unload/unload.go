@@ -32,6 +32,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/unloadfiles"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -63,7 +64,7 @@ type Job struct {
 
 	files   map[string]*file // open, by partition
 	bytes   int64            // raw, in open Parquet files
-	result  []resultFile
+	result  []unloadfiles.ResultFile
 	written []string        // keys of objects that are there
 	parts   map[string]bool // partitions so far
 	csv     csvWriter
@@ -96,7 +97,8 @@ func (j *Job) checkKeys() error {
 	for _, p := range j.spec.PartitionedBy {
 		names += len(p) + len("=/")
 	}
-	rest := max(len("results/")+len(j.name())+len(j.suffix()), len(j.name())+len("_metadata.json"))
+	_, metadata := unloadfiles.Names(j.name())
+	rest := max(len("results/")+len(j.name())+len(j.suffix()), len(metadata))
 	prefix := len(j.spec.Prefix) + 1
 	switch {
 	case prefix+rest > objstore.MaxKeyBytes:
@@ -202,7 +204,7 @@ func explain(err error) error {
 // describe writes metadata and manifest.
 func (j *Job) describe(ctx context.Context) (meta, manifest string, err error) {
 	name := j.path(j.name())
-	meta, manifest = name+"_metadata.json", name+"_manifest.json"
+	manifest, meta = unloadfiles.Names(name)
 	doc, err := metadataOf(j.columns)
 	if err == nil {
 		err = j.put(ctx, meta, doc)
@@ -453,7 +455,7 @@ func (j *Job) finish(partition string, f *file) error {
 		return err
 	}
 	j.written = append(j.written, f.key)
-	j.result = append(j.result, resultFile{URL: j.uri(f.key), Metadata: fileMetadata{Bytes: info.SizeBytes, Rows: f.rows}})
+	j.result = append(j.result, unloadfiles.ResultFile{URL: j.uri(f.key), Metadata: unloadfiles.FileMetadata{Bytes: info.SizeBytes, Rows: f.rows}})
 	return nil
 }
 

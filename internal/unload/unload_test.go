@@ -19,6 +19,7 @@ import (
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/sql/syntax"
+	"github.com/weir-db/weir/internal/unloadfiles"
 	"github.com/weir-db/weir/internal/vec"
 	"github.com/weir-db/weir/internal/vfs"
 )
@@ -105,7 +106,7 @@ func feed(err error, batches ...*vec.Batch) func(context.Context) (*vec.Batch, e
 	}
 }
 
-func run(t *testing.T, b *objstore.Buckets, options string, columns []plan.OutputColumn, batches ...*vec.Batch) (manifest, error) {
+func run(t *testing.T, b *objstore.Buckets, options string, columns []plan.OutputColumn, batches ...*vec.Batch) (unloadfiles.Manifest, error) {
 	t.Helper()
 	spec, err := parse(t, "s3://bucket/out", options)
 	if err != nil {
@@ -113,13 +114,13 @@ func run(t *testing.T, b *objstore.Buckets, options string, columns []plan.Outpu
 	}
 	j, err := New(t.Context(), InBuckets(b), spec, "QID", columns)
 	if err != nil {
-		return manifest{}, err
+		return unloadfiles.Manifest{}, err
 	}
 	row, err := j.Run(t.Context(), feed(nil, batches...))
 	if err != nil {
-		return manifest{}, err
+		return unloadfiles.Manifest{}, err
 	}
-	var m manifest
+	var m unloadfiles.Manifest
 	if err := json.Unmarshal(read(t, b, row.Columns[2].Str(0)), &m); err != nil {
 		t.Fatal(err)
 	}

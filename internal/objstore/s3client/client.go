@@ -51,6 +51,12 @@ type Options struct {
 	PartBytes int64         // of a large object, in memory while it is sent; default 8 MiB, at least 5 MiB on most stores
 }
 
+// SplitURI returns the bucket and the key of s3://bucket/key.
+func SplitURI(uri string) (bucket, key string) {
+	bucket, key, _ = strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+	return bucket, key
+}
+
 // Client is a client. Make it with [New].
 type Client struct {
 	api  *s3.Client
