@@ -131,6 +131,9 @@ func (t *table) Delete(ctx context.Context, d storage.Deletion) (int64, error) {
 	if t.dropped.Load() {
 		return 0, t.gone()
 	}
+	if err := t.sure(); err != nil {
+		return 0, err
+	}
 	if err := d.Check(t.Schema()); err != nil {
 		return 0, err
 	}

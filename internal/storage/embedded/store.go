@@ -40,6 +40,7 @@ type Options struct {
 	Log               *slog.Logger // nil: discard
 
 	admitTimeout  time.Duration // how long a write waits for memory; default 10 s
+	retryAfter    time.Duration // how long what failed is left alone; default retryAfter
 	stretchRows   int           // rows of a series that writing a segment holds; default stretchRows
 	logQueueBytes int64         // that may wait to be written to the log; default that of package wal
 }
@@ -62,6 +63,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.stretchRows <= 0 {
 		o.stretchRows = stretchRows
+	}
+	if o.retryAfter <= 0 {
+		o.retryAfter = retryAfter
 	}
 	if o.admitTimeout <= 0 {
 		o.admitTimeout = 10 * time.Second
@@ -113,8 +117,9 @@ type Store struct {
 	mu     sync.RWMutex // guards tables
 	tables map[storage.TableID]*table
 
-	manifestMu sync.Mutex // guards the manifest, in memory and on disk; taken before a table's locks
+	manifestMu sync.Mutex // guards the manifest, in memory and on disk, and unsettled; taken before a table's locks
 	manifest   *manifest
+	unsettled  time.Time // when it was last tried to end doubts, or zero: see doubt.go
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
@@ -240,6 +245,7 @@ func (s *Store) changeLocked(edit func(next *manifest)) error {
 		return fault.Wrap(fault.Unavailable, err, "The store's manifest could not be written.")
 	}
 	s.manifest = &next
+	s.settled()
 	return nil
 }
 
@@ -274,6 +280,7 @@ func (s *Store) setPolicyLocked(t *table, p storage.Policy) error {
 		entry := m.of(t)
 		entry.Policy, entry.Low = next.policy, next.low
 	}); err != nil {
+		s.doubtful(t, err)
 		return err
 	}
 	t.rules.Store(&next)
@@ -292,6 +299,7 @@ func (s *Store) DropTable(ctx context.Context, id storage.TableID) error {
 	if err := s.changeLocked(func(m *manifest) {
 		m.Tables = slices.DeleteFunc(m.Tables, func(e tableManifest) bool { return e.UID == t.uid })
 	}); err != nil {
+		s.doubtful(t, err)
 		return err
 	}
 	s.mu.Lock()

@@ -36,6 +36,7 @@ type table struct {
 	view     atomic.Pointer[view]
 	registry *series.Registry
 	dropped  atomic.Bool
+	doubt    doubt
 
 	submitMu sync.Mutex // guards the fields below, and keeps the order of pending that of the log
 	pending  []*request
@@ -149,6 +150,9 @@ func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt,
 	}
 	if t.dropped.Load() {
 		return storage.Receipt{}, t.gone()
+	}
+	if err := t.sure(); err != nil {
+		return storage.Receipt{}, err
 	}
 	if err := t.store.admit(ctx); err != nil {
 		return storage.Receipt{}, err
