@@ -37,32 +37,37 @@ type settings struct {
 type part struct {
 	name, what string
 	run        func(ctx context.Context, b *bench) error
+	long       bool // only where it is asked for
 }
 
 var parts = []part{
-	{"start", "from exec to the first answer, and what the process holds then", benchStart},
-	{"cpu", "100 hosts × 10 s × 24 h, ten values a row: ingest, size, twelve classes of queries", benchCPU},
-	{"single", "the same data as one single-measure record per value, a row a request", benchSingle},
-	{"hosts", "4,000 hosts × 10 s × 1 h: ingest, size", benchHosts},
-	{"iot", "1,000 devices × 60 s × 24 h, three values a row: ingest, size, seven classes of queries", benchIoT},
-	{"wide", "a million devices: memory per series, last values", benchWide},
-	{"operators", "sorting, windows, grouping and joining of ten million rows, inside the server", benchOperators},
-	{"bulk", "a hundred million values out and in: UNLOAD, weir export, weir import", benchBulk},
-	{"open", "opening a store of ten million rows, in order and after kill -9", benchOpen},
+	{"start", "from exec to the first answer, and what the process holds then", benchStart, false},
+	{"cpu", "100 hosts × 10 s × 24 h, ten values a row: ingest, size, twelve classes of queries", benchCPU, false},
+	{"single", "the same data as one single-measure record per value, a row a request", benchSingle, false},
+	{"hosts", "4,000 hosts × 10 s × 1 h: ingest, size", benchHosts, false},
+	{"iot", "1,000 devices × 60 s × 24 h, three values a row: ingest, size, seven classes of queries", benchIoT, false},
+	{"wide", "a million devices: memory per series, last values", benchWide, false},
+	{"wide24", "the same with 24 rows a device", benchWide24, true},
+	{"operators", "sorting, windows, grouping and joining of ten million rows, inside the server", benchOperators, false},
+	{"bulk", "a hundred million values out and in: UNLOAD, weir export, weir import", benchBulk, false},
+	{"open", "opening a store of ten million rows, in order and after kill -9", benchOpen, false},
+	{"open100", "the same with a hundred million rows", benchOpen100, true},
 }
 
 func main() {
 	var s settings
 	var names []string
 	for _, p := range parts {
-		names = append(names, p.name)
+		if !p.long {
+			names = append(names, p.name)
+		}
 	}
 	flag.StringVar(&s.bin, "bin", "../weir", "weir `binary`")
 	flag.IntVar(&s.conns, "conns", 2, "connections that write")
 	flag.IntVar(&s.rounds, "rounds", 60, "draws per query class, after 5 to warm up")
 	flag.IntVar(&s.repeats, "repeats", 3, "loads per engine; the median counts")
 	flag.IntVar(&s.scale, "scale", 1, "steps and devices divided by this, for a quick look")
-	list := flag.String("parts", strings.Join(names, ","), "what to measure")
+	list := flag.String("parts", strings.Join(names, ","), "what to measure; wide24 and open100 only if they are named")
 	peerList := flag.String("peers", "", "who else to measure, of victoriametrics, influxdb, clickhouse, duckdb, chdb")
 	flag.StringVar(&s.json, "json", "", "`file` for the results in JSON")
 	flag.StringVar(&s.profile, "profile", "", "`folder` for CPU profiles of weir; builds it with profiling from ../cmd/weir")

@@ -249,12 +249,13 @@ func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[s
 	return nil
 }
 
-// wideSteps is how many rows a device has in part wide, enough for "and then one more
-// round"; the whole workload has 24.
-const wideSteps = 2
+// benchWide has two rows a device, enough for "and then one more round"; the whole workload has 24.
+func benchWide(ctx context.Context, b *bench) error { return b.wide(ctx, "wide", 2) }
 
-func benchWide(ctx context.Context, b *bench) error {
-	w := iotWorkload("wide", b.scaled(1_000_000), wideSteps)
+func benchWide24(ctx context.Context, b *bench) error { return b.wide(ctx, "wide24", 24) }
+
+func (b *bench) wide(ctx context.Context, part string, steps int) error {
+	w := iotWorkload("wide", b.scaled(1_000_000), steps)
 	e := newWeir(b.settings, gateway)
 	return inFolder(func(dir string) error {
 		if err := e.start(ctx, dir); err != nil {
@@ -266,17 +267,20 @@ func benchWide(ctx context.Context, b *bench) error {
 			return err
 		}
 		add := func(measure, unit string, goal float64, values ...float64) {
-			b.report.add(result{Part: "wide", Engine: "weir gateway", Measure: measure, Unit: unit, Goal: goal}, values...)
+			b.report.add(result{Part: part, Engine: "weir gateway", Measure: measure, Unit: unit, Goal: goal}, values...)
 		}
 		add("ingest", "rows/s", 0, float64(w.rows())/took.Seconds())
+		add("ingest per CPU second", "M values", 0, float64(w.values())/e.proc.cpu().Seconds()/1e6)
 		add("peak memory", "MiB", 0, mib(e.proc.memory("VmHWM")))
 		if err := e.verify(ctx, w); err != nil {
 			return err
 		}
+		began := time.Now()
 		if err := e.stop(); err != nil {
 			return err
 		}
-		began := time.Now()
+		add("orderly end", "ms", 10_000, ms(time.Since(began)))
+		began = time.Now()
 		if err := e.start(ctx, dir); err != nil {
 			return err
 		}
@@ -313,9 +317,13 @@ func benchWide(ctx context.Context, b *bench) error {
 	})
 }
 
-// benchOpen opens a store of 10 M rows to the first answer that needs all of them.
-func benchOpen(ctx context.Context, b *bench) error {
-	w := iotWorkload("open", b.scaled(7000), 1440)
+func benchOpen(ctx context.Context, b *bench) error { return b.open(ctx, "open", 7000) }
+
+func benchOpen100(ctx context.Context, b *bench) error { return b.open(ctx, "open100", 70_000) }
+
+// open opens a store of a day of devices to the first answer that needs all rows.
+func (b *bench) open(ctx context.Context, part string, devices int) error {
+	w := iotWorkload("open", b.scaled(devices), 1440)
 	e := newWeir(b.settings, device)
 	return inFolder(func(dir string) error {
 		if err := e.start(ctx, dir); err != nil {
@@ -326,7 +334,7 @@ func benchOpen(ctx context.Context, b *bench) error {
 			return err
 		}
 		open := func(measure string, end func() error) error {
-			var list []float64
+			var list, resident, cpu []float64
 			for range 5 {
 				if err := end(); err != nil {
 					return err
@@ -339,8 +347,12 @@ func benchOpen(ctx context.Context, b *bench) error {
 					return err
 				}
 				list = append(list, ms(time.Since(began)))
+				resident = append(resident, mib(e.proc.memory("VmRSS")))
+				cpu = append(cpu, ms(e.proc.cpu()))
 			}
-			b.report.add(result{Part: "open", Engine: "weir device", Measure: measure, Unit: "ms", Goal: 2000, Rows: w.rows()}, list...)
+			b.report.add(result{Part: part, Engine: "weir device", Measure: measure, Unit: "ms", Goal: 2000, Rows: w.rows()}, list...)
+			b.report.add(result{Part: part, Engine: "weir device", Measure: measure, Unit: "ms of its processors"}, cpu...)
+			b.report.add(result{Part: part, Engine: "weir device", Measure: measure + ": resident", Unit: "MiB"}, resident...)
 			return nil
 		}
 		if err := open("opened after kill -9", func() error { e.kill(); return nil }); err != nil {
