@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-db/weir/internal/awsapi"
+	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/telemetry"
 )
 
@@ -40,7 +41,9 @@ func (s *Server) handler(api *awsapi.Handler, reg *telemetry.Registry) http.Hand
 // reached: most requests do not need it. The text says so.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "ok\n")
-	if m := s.store.RemoteStatus(); m.Err != nil {
+	if m := s.store.RemoteStatus(); fault.Is(m.Err, fault.Conflict) {
+		fmt.Fprintln(w, fault.MessageOf(m.Err))
+	} else if m.Err != nil {
 		fmt.Fprintf(w, "the magnetic store %s cannot be reached since %s\n", m.Name, m.Since.UTC().Format(time.RFC3339))
 	}
 }

@@ -98,7 +98,8 @@ func TestOldDataLivesInABucket(t *testing.T) {
 		clk.Advance(time.Minute) // maintenance
 	}
 	must(nil, s.Close(ctx))
-	if l, err := bucket.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String("cold"), Prefix: aws.String("plant/")}); err != nil || len(l.Contents) != 1 {
+	// A segment, and the mark of whose it is.
+	if l, err := bucket.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String("cold"), Prefix: aws.String("plant/")}); err != nil || len(l.Contents) != 2 {
 		t.Fatalf("objects %v, %v", l, err)
 	}
 

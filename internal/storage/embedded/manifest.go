@@ -40,6 +40,8 @@ type manifest struct {
 	NextSegment uint64          `json:"next_segment"`
 	StoreID     string          `json:"store_id,omitempty"`    // before the keys of its objects in a remote store
 	RemoteName  string          `json:"remote_name,omitempty"` // of that store, as people know it
+	Owner       string          `json:"owner,omitempty"`       // token of the latest start that used it: see owner.go
+	OwnerBefore string          `json:"owner_before,omitempty"`
 	Tables      []tableManifest `json:"tables"`
 }
 

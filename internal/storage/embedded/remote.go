@@ -2,11 +2,10 @@ package embedded
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,8 +22,8 @@ import (
 // object into a new file, which is moved in turn.
 //
 // Objects lie below the id of the store, which is random and in the manifest, so that two servers
-// with one bucket leave each other alone. An object that the manifest does not name is garbage of a crash or of an
-// outage, and is deleted once the store is open and the bucket answers.
+// with one bucket leave each other alone; what keeps two copies of one store apart is in owner.go. An object that was there before the start and that the
+// manifest did not name is garbage of a crash or of an outage, and is deleted once the store is open and the bucket answers.
 //
 // Reads go through a cache of pieces in the folder cache. What is there, and whatever is on the disk, is
 // answered while the bucket is down; a scan that needs more ends with fault.Unavailable. After a failure
@@ -40,7 +39,7 @@ type Remote struct {
 // RemoteStatus tells how the remote store does.
 type RemoteStatus struct {
 	Name         string // empty: there is none
-	Err          error  // why it cannot be reached, or nil
+	Err          error  // why it cannot be reached, or nil; of kind fault.Conflict: it belongs to another copy of the folder
 	Since        time.Time
 	Cache        objstore.CacheStats
 	WaitingBytes int64 // of segments that should be there and are not yet
@@ -56,8 +55,13 @@ type remote struct {
 	wanted  chan struct{} // of one slot: something may be to be moved
 	waiting atomic.Int64
 
-	mu       sync.Mutex    // guards leftover
-	leftover []segmentMeta // objects to delete
+	token   string // of this start: see owner.go
+	claimed atomic.Bool
+	lost    atomic.Pointer[error] // why nothing is put there or deleted any more, or nil
+
+	mu       sync.Mutex      // guards the fields below
+	leftover []segmentMeta   // objects to delete
+	known    map[string]bool // objects that the manifest named at the start, or that were put since: no garbage, see sweepRemote
 }
 
 // guarded refuses calls for a while after one failed.
@@ -180,7 +184,7 @@ func (g *guarded) down() bool {
 }
 
 // openRemote opens the remote store, if there is one; a store that has segments there needs it.
-func (s *Store) openRemote() error {
+func (s *Store) openRemote(ctx context.Context) error {
 	o := s.opts.Remote
 	if o == nil {
 		if segments := s.manifest.remoteSegments(); segments > 0 {
@@ -196,9 +200,7 @@ func (s *Store) openRemote() error {
 		}
 		id := s.manifest.StoreID
 		if id == "" {
-			var random [8]byte
-			rand.Read(random[:])
-			id = hex.EncodeToString(random[:])
+			id = randomText(8)
 		}
 		if err := s.changeLocked(func(m *manifest) { m.StoreID, m.RemoteName = id, o.Name }); err != nil {
 			return err
@@ -213,7 +215,19 @@ func (s *Store) openRemote() error {
 	if err != nil {
 		return err
 	}
-	s.remote = &remote{guarded: g, cache: cache, wanted: make(chan struct{}, 1)}
+	s.remote = &remote{guarded: g, cache: cache, wanted: make(chan struct{}, 1), token: randomText(16), known: map[string]bool{}}
+	for i := range s.manifest.Tables {
+		for _, m := range s.manifest.Tables[i].Segments {
+			if m.Remote {
+				s.remote.known[m.Name] = true
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, claimPatience)
+	defer cancel()
+	if err := s.claim(ctx); fault.Is(err, fault.Conflict) {
+		return err
+	} // any other trouble: the background tries again
 	signal(s.remote.wanted)
 	return nil
 }
@@ -232,7 +246,7 @@ func (m *manifest) remoteSegments() (n int) {
 // local returns the manifest of a copy that has all segments in its folder.
 func (m *manifest) local() *manifest {
 	out := *m
-	out.StoreID, out.RemoteName = "", ""
+	out.StoreID, out.RemoteName, out.Owner, out.OwnerBefore = "", "", "", ""
 	out.Tables = slices.Clone(m.Tables)
 	for i := range out.Tables {
 		out.Tables[i].Segments = slices.Clone(out.Tables[i].Segments)
@@ -272,6 +286,9 @@ func (s *Store) RemoteStatus() RemoteStatus {
 	r.guarded.mu.Lock()
 	st.Err, st.Since = r.err, r.since
 	r.guarded.mu.Unlock()
+	if lost := r.lost.Load(); lost != nil {
+		st.Err = *lost
+	}
 	for _, t := range s.all() {
 		for _, f := range t.view.Load().segments {
 			if f.meta.Remote {
@@ -311,13 +328,18 @@ func (s *Store) offloadLoop(ctx context.Context) {
 			continue
 		case <-s.remote.wanted:
 		}
-		var err error
-		if !swept { // before anything is put there: what is there now and has no name is garbage
+		err := s.claim(ctx)
+		if err == nil && !swept { // before anything is put there: what is there now and has no name is garbage
 			err = s.sweepRemote(ctx)
 			swept = err == nil
 		}
 		if err == nil {
 			err = s.offload(ctx)
+		}
+		if fault.Is(err, fault.Conflict) {
+			s.remote.lost.Store(&err)
+			s.opts.Log.Error("nothing is moved to the magnetic store or deleted there any more", "err", err)
+			return
 		}
 		if err != nil && ctx.Err() == nil {
 			select {
@@ -337,16 +359,20 @@ func (r *remote) patience() time.Duration {
 	return max(leastPause, time.Until(r.retryAt))
 }
 
-// sweepRemote deletes objects that belong to this store and to nothing in it.
+// sweepRemote deletes objects that belong to this store and to nothing in it. One that the manifest named at the start is none of
+// them, even if it does not any more: a scan may read it still, and whoever lets it go last has it deleted (discard).
 func (s *Store) sweepRemote(ctx context.Context) error {
 	s.remote.working.Lock()
 	defer s.remote.working.Unlock()
+	if err := s.remote.owned(ctx); err != nil {
+		return err
+	}
 	keys, err := s.remote.List(ctx, "")
 	if err != nil {
 		return err
 	}
+	live := map[string]bool{ownerKey: true}
 	s.manifestMu.Lock()
-	live := map[string]bool{}
 	for i := range s.manifest.Tables {
 		for _, m := range s.manifest.Tables[i].Segments {
 			live[m.Name] = true // also one on the disk, which will be put under the same name
@@ -358,15 +384,8 @@ func (s *Store) sweepRemote(ctx context.Context) error {
 	}
 	s.manifestMu.Unlock()
 	s.remote.mu.Lock()
-	for _, m := range s.remote.leftover { // a scan may have held them a moment ago; they come next
-		live[m.Name] = true
-	}
+	maps.Copy(live, s.remote.known)
 	s.remote.mu.Unlock()
-	for _, t := range s.all() {
-		for _, f := range t.view.Load().segments {
-			live[f.meta.Name] = true
-		}
-	}
 	for _, key := range keys {
 		if !live[key] {
 			if err := s.remote.Delete(ctx, key); err != nil {
@@ -382,20 +401,8 @@ func (s *Store) sweepRemote(ctx context.Context) error {
 func (s *Store) offload(ctx context.Context) error {
 	s.remote.working.Lock()
 	defer s.remote.working.Unlock()
-	for {
-		s.remote.mu.Lock()
-		if len(s.remote.leftover) == 0 {
-			s.remote.mu.Unlock()
-			break
-		}
-		m := s.remote.leftover[0]
-		s.remote.mu.Unlock()
-		if err := s.remote.Delete(ctx, m.Name); err != nil {
-			return err
-		}
-		s.remote.mu.Lock()
-		s.remote.leftover = s.remote.leftover[1:]
-		s.remote.mu.Unlock()
+	if err := s.deleteLeftover(ctx); err != nil {
+		return err
 	}
 	due := map[*segmentFile]*table{}
 	waiting := int64(0)
@@ -413,6 +420,32 @@ func (s *Store) offload(ctx context.Context) error {
 		s.remote.waiting.Add(-f.meta.Bytes)
 	}
 	return nil
+}
+
+// deleteLeftover deletes the objects of segments that nobody needs any more.
+func (s *Store) deleteLeftover(ctx context.Context) error {
+	r := s.remote
+	for checked := false; ; checked = true {
+		r.mu.Lock()
+		if len(r.leftover) == 0 {
+			r.mu.Unlock()
+			return nil
+		}
+		m := r.leftover[0]
+		r.mu.Unlock()
+		if !checked {
+			if err := r.owned(ctx); err != nil {
+				return err
+			}
+		}
+		if err := r.Delete(ctx, m.Name); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.leftover = r.leftover[1:]
+		delete(r.known, m.Name)
+		r.mu.Unlock()
+	}
 }
 
 // settled returns the segments on the disk that may be moved: of days that have passed, out of
@@ -440,6 +473,12 @@ func (s *Store) move(ctx context.Context, t *table, f *segmentFile) error {
 		return nil
 	}
 	defer f.release()
+	if err := s.remote.owned(ctx); err != nil {
+		return err
+	}
+	s.remote.mu.Lock()
+	s.remote.known[f.meta.Name] = true
+	s.remote.mu.Unlock()
 	o, err := s.objects.Open(ctx, f.meta.Name)
 	if err != nil {
 		return err

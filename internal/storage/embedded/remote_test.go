@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,7 +45,9 @@ func (f *faraway) Put(ctx context.Context, key string, r io.Reader) error {
 	if err := f.trouble(); err != nil {
 		return err
 	}
-	f.puts.Add(1)
+	if !strings.HasSuffix(key, "/"+ownerKey) {
+		f.puts.Add(1)
+	}
 	return f.Store.Put(ctx, key, r)
 }
 
@@ -75,7 +78,7 @@ func (f *faraway) keys(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keys
+	return slices.DeleteFunc(keys, func(k string) bool { return strings.HasSuffix(k, "/"+ownerKey) })
 }
 
 func (f *faraway) options(fsys vfs.FS, clk *clock.Clock) Options {
@@ -342,5 +345,124 @@ func TestACutConnectionIsNoDamage(t *testing.T) {
 	_, err := f.load(t.Context(), s.lookup(benchID))
 	if !fault.Is(err, fault.Unavailable) || f.suspect(err) {
 		t.Errorf("error %v, kind %v, suspect %v", err, fault.KindOf(err), f.suspect(err))
+	}
+}
+
+// TestASweepLeavesWhatAScanReads sweeps for the first time while a scan reads a segment that was merged after the start.
+func TestASweepLeavesWhatAScanReads(t *testing.T) {
+	t.Parallel()
+	away, clk := newFaraway(), clock.Manual(benchStart)
+	s := open(t, away.options(vfs.NewMem(), clk))
+	table := fill(t, s)
+	clk.Set(benchStart.Add(7 * 24 * time.Hour))
+	offloadNow(t, s)
+	left := closed(t, s)
+	names, _ := left.List("cache")
+	for _, n := range names {
+		left.Remove("cache/" + n)
+	}
+	o := away.options(left, clk)
+	o.CacheBytes, o.Remote.CacheBytes = 1, 1 // nothing fits
+	away.isDown.Store(true)                  // so that the background does not sweep
+	s = open(t, o)
+	defer s.Close()
+	s.stop()
+	s.workers.Wait()
+	away.isDown.Store(false)
+	s.remote.forgive()
+	if err := s.claim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var late storagetest.Batch
+	for i := range 50 {
+		late.Add(storagetest.Point{Measure: "m", Dims: []string{"sensor", "1"}, TimeNs: benchStart.Add(-time.Duration(i)*time.Hour).UnixNano() + 1, Values: []storagetest.NamedValue{storagetest.I("n", 1)}})
+	}
+	table = s.lookup(benchID)
+	if _, err := table.Write(t.Context(), &late.Rows); err != nil {
+		t.Fatal(err)
+	}
+	scan, err := table.Scan(t.Context(), storage.ScanSpec{From: storage.AllTime.From, To: storage.AllTime.To, Columns: []string{"n"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scan.Close()
+	mergeNow(t, s)
+	if err := s.sweepRemote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for {
+		b, err := scan.Next(t.Context())
+		if err != nil {
+			t.Fatalf("the scan ends after %d rows: %v", rows, err)
+		}
+		if b == nil {
+			break
+		}
+		rows += b.Len
+	}
+	if rows != 1050 {
+		t.Errorf("%d rows, want 1050", rows)
+	}
+}
+
+// forgive has the next call try the store again, whatever happened before.
+func (g *guarded) forgive() {
+	g.mu.Lock()
+	g.err = nil
+	g.mu.Unlock()
+}
+
+func TestTwoCopiesOfAFolderDoNotShareABucket(t *testing.T) {
+	t.Parallel()
+	away, clk := newFaraway(), clock.Manual(benchStart)
+	mem := vfs.NewMem()
+	s := open(t, away.options(mem, clk))
+	fill(t, s)
+	want := everything(t, s)
+	clk.Set(benchStart.Add(7 * 24 * time.Hour))
+	offloadNow(t, s)
+	closed(t, s)
+	other := mem.Crash(nil) // a copy
+
+	// The copy that starts first goes on; the other is refused, and after it is told how to, it may take over.
+	s = open(t, away.options(mem, clk))
+	closed(t, s)
+	if _, err := Open(t.Context(), away.options(other, clk)); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "weir backup") {
+		t.Errorf("the second copy: %v", err)
+	}
+	keys := len(away.keys(t))
+
+	// One that could not know, because the store was down, neither puts nor deletes.
+	away.isDown.Store(true)
+	s = open(t, away.options(other, clk))
+	away.isDown.Store(false)
+	s.remote.forgive()
+	for s.remote.lost.Load() == nil {
+		signal(s.remote.wanted)
+		time.Sleep(time.Millisecond)
+	}
+	if st := s.RemoteStatus(); !fault.Is(st.Err, fault.Conflict) {
+		t.Errorf("status: %v", st.Err)
+	}
+	if err := s.sweepRemote(t.Context()); !fault.Is(err, fault.Conflict) {
+		t.Errorf("sweep: %v", err)
+	}
+	if got := everything(t, s); got != want { // what is there can be read
+		t.Error("other rows than before")
+	}
+	s.Close()
+
+	// One that runs while another takes over sees it.
+	s = open(t, away.options(mem, clk))
+	copied := mem.Crash(nil)
+	second := open(t, away.options(copied, clk))
+	defer second.Close()
+	if err := s.sweepRemote(t.Context()); !fault.Is(err, fault.Conflict) {
+		t.Errorf("sweep of the first after the second started: %v", err)
+	}
+	s.Close()
+	if n := len(away.keys(t)); n != keys {
+		t.Errorf("%d objects, %d before", n, keys)
 	}
 }

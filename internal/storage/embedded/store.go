@@ -173,7 +173,7 @@ func (s *Store) recover(ctx context.Context) error {
 		}
 	}
 	s.nextSegment.Store(s.manifest.NextSegment)
-	if err := s.openRemote(); err != nil {
+	if err := s.openRemote(ctx); err != nil {
 		return err
 	}
 	if err := s.sweep(ctx); err != nil {
