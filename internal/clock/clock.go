@@ -108,17 +108,25 @@ func (c *Clock) Wait(ctx context.Context, t time.Time) error {
 		if !now.Before(t) {
 			return ctx.Err()
 		}
-		var due <-chan time.Time
-		if !frozen {
-			timer := time.NewTimer(t.Sub(now))
-			defer timer.Stop()
-			due = timer.C
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		case <-due:
+		if err := wait(ctx, changed, t.Sub(now), frozen); err != nil {
+			return err
 		}
 	}
+}
+
+// wait blocks until changed is closed, ctx is done, whose error it returns, or d has passed, unless the clock is frozen.
+func wait(ctx context.Context, changed <-chan struct{}, d time.Duration, frozen bool) error {
+	var due <-chan time.Time
+	if !frozen {
+		timer := time.NewTimer(d)
+		defer timer.Stop() // one for each change of the clock, and there may be many within one Wait
+		due = timer.C
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-changed:
+	case <-due:
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package clock_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,5 +62,29 @@ func TestResumeRunsOnFromTheFrozenTime(t *testing.T) {
 		if got := c.Now(); !got.Equal(at.Add(time.Second)) {
 			t.Fatalf("Now = %v, want %v", got, at.Add(time.Second))
 		}
+	})
+}
+
+func TestAWaitKeepsNothingOfEachChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.New()
+		ctx, cancel := context.WithCancel(context.Background())
+		go c.Wait(ctx, c.Now().Add(1000*time.Hour))
+		heap := func() uint64 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := heap()
+		const changes = 5000
+		for range changes {
+			synctest.Wait() // until the other one waits again
+			c.Advance(time.Millisecond)
+		}
+		if after := heap(); after > before+50*changes {
+			t.Errorf("%d bytes are kept of %d changes", after-before, changes)
+		}
+		cancel()
 	})
 }

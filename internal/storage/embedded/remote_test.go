@@ -353,7 +353,7 @@ func TestASweepLeavesWhatAScanReads(t *testing.T) {
 	t.Parallel()
 	away, clk := newFaraway(), clock.Manual(benchStart)
 	s := open(t, away.options(vfs.NewMem(), clk))
-	table := fill(t, s)
+	fill(t, s)
 	clk.Set(benchStart.Add(7 * 24 * time.Hour))
 	offloadNow(t, s)
 	left := closed(t, s)
@@ -377,7 +377,7 @@ func TestASweepLeavesWhatAScanReads(t *testing.T) {
 	for i := range 50 {
 		late.Add(storagetest.Point{Measure: "m", Dims: []string{"sensor", "1"}, TimeNs: benchStart.Add(-time.Duration(i)*time.Hour).UnixNano() + 1, Values: []storagetest.NamedValue{storagetest.I("n", 1)}})
 	}
-	table = s.lookup(benchID)
+	table := s.lookup(benchID)
 	if _, err := table.Write(t.Context(), &late.Rows); err != nil {
 		t.Fatal(err)
 	}
