@@ -5,7 +5,7 @@
 //
 // A log is a run of files in one folder, each named by its base position as 16 hex
 // digits and ".wal". A position counts bytes from the log's first day. A file is a
-// header and frames, preallocated with zeros:
+// header and frames, and zeros behind them; its blocks are reserved when it is made:
 //
 //	header, 32 bytes                          frame, 8-byte aligned
 //	+----------------+----------------+      +------------+-----------+-----------+-----------+
@@ -96,30 +96,36 @@ var (
 // Log is an open log. It is safe for concurrent use.
 //
 // The plain way to make a record durable is to write it and sync. One sync takes
-// longer than a thousand writes, so records gather in the pending batch while the one
-// goroutine that writes (commitLoop) is busy with the batch before; then they share its next
-// sync. Under load batches grow by themselves, and a lone caller waits for one sync only.
+// longer than a thousand writes, so records gather in the pending batch while the batch
+// before is written; then they share the next sync. Under load batches grow by themselves, and a
+// lone caller waits for one sync only.
+//
+// There is no goroutine that writes. Whoever waits for a record of the pending batch while
+// none is being written writes it, for all that are in it; once done, it passes the turn to
+// somebody who waits for the next. To hand each batch to another goroutine and be woken by it took
+// a tenth of a small request's processor time.
 type Log struct {
 	opts Options
 
 	mu      sync.Mutex // guards the fields below
 	pending *batch     // gathers records; never nil
-	wake    *sync.Cond // pending got its first record, or closing
+	writing *batch     // the latest that was begun; nil before the first
+	taken   bool       // somebody has the turn to write: writing is not done, or the turn was passed to pending
 	closing bool
 	files   []file   // oldest first; the last one takes new frames
 	unused  Position // nothing before is needed, as TruncateBefore was told
 	failed  error    // since the last write error; nil while all is well
 	era     uint64   // counts write errors
 
-	// Of commitLoop alone.
+	// Of whoever has the turn.
 	out     vfs.File
 	salt    uint32 // of out
 	end     int64  // offset in out of the next frame
+	zeroed  int64  // bytes of out that were written, if only with zeros
+	size    int64  // of out, as it was reserved
 	number  uint64
 	spare   []byte // of the batch written last, for the one after next
 	retried time.Time
-
-	done sync.WaitGroup
 }
 
 // file is one file of the log.
@@ -131,25 +137,42 @@ type file struct {
 
 // batch is the records of one frame.
 type batch struct {
-	start Position // of its frame's header
-	buf   []byte   // frame header, then records
+	start Position      // of its frame's header
+	buf   []byte        // frame header, then records
+	turn  chan struct{} // of one slot: filled when the batch before is done
 	done  chan struct{}
 	err   error // valid once done is closed
 }
 
-// Ticket stands for a record on its way to the disk.
+// Ticket stands for a record on its way to the disk. Somebody must Wait for it: who waits
+// is who writes.
 type Ticket struct {
 	// Position of the record.
 	Position Position
+	log      *Log
 	batch    *batch
 }
 
 // Wait blocks until the record is durable and returns nil, or until it is known that
 // it will not be, and returns the error. It does not end early: a caller that
-// leaves would not know what became of its record.
+// leaves would not know what became of its record. It may be called again, and by several.
 func (t Ticket) Wait() error {
-	<-t.batch.done
-	return t.batch.err
+	b := t.batch
+	select {
+	case <-b.done:
+		return b.err
+	default:
+	}
+	if t.log.takeTurn(b) {
+		t.log.write(b)
+		return b.err
+	}
+	select {
+	case <-b.turn:
+		t.log.write(b)
+	case <-b.done:
+	}
+	return b.err
 }
 
 // Open opens or makes the log and replays what it holds, in order: replay is called
@@ -158,7 +181,6 @@ func (t Ticket) Wait() error {
 func Open(o Options, replay func(p Position, kind byte, payload []byte) error) (*Log, error) {
 	o = o.withDefaults()
 	l := &Log{opts: o}
-	l.wake = sync.NewCond(&l.mu)
 	if err := vfs.MakeDir(o.FS, o.Dir); err != nil {
 		return nil, err
 	}
@@ -180,7 +202,6 @@ func Open(o Options, replay func(p Position, kind byte, payload []byte) error) (
 		return nil, fmt.Errorf("begin a log file: %w", err)
 	}
 	l.pending = newBatch(next, nil)
-	l.done.Go(l.commitLoop)
 	return l, nil
 }
 
@@ -189,7 +210,7 @@ func newBatch(start Position, buf []byte) *batch {
 	if buf == nil {
 		buf = make([]byte, frameHeader, 64<<10)
 	}
-	return &batch{start: start, buf: buf[:frameHeader], done: make(chan struct{})}
+	return &batch{start: start, buf: buf[:frameHeader], turn: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // maxSpare bounds the buffers kept for later batches.
@@ -234,14 +255,11 @@ func (l *Log) enqueueLocked(kind byte, head, rest []byte) (Ticket, error) {
 	if int64(len(b.buf)+size) > l.opts.MaxQueued && len(b.buf) > frameHeader {
 		return Ticket{}, fault.New(fault.Throttled, "The disk does not follow: %d bytes wait to be written.", len(b.buf))
 	}
-	if len(b.buf) == frameHeader {
-		l.wake.Signal()
-	}
 	p := b.start + Position(len(b.buf))
 	b.buf = append(b.buf, kind)
 	b.buf = binary.AppendUvarint(b.buf, uint64(size))
 	b.buf = append(append(b.buf, head...), rest...)
-	return Ticket{p, b}, nil
+	return Ticket{p, l, b}, nil
 }
 
 // Append is Enqueue and Wait.
@@ -313,9 +331,15 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closing = true
-	l.wake.Signal()
+	writing, pending := l.writing, l.pending
+	waiting := len(pending.buf) > frameHeader
 	l.mu.Unlock()
-	l.done.Wait()
+	if writing != nil {
+		<-writing.done
+	}
+	if waiting {
+		_ = Ticket{log: l, batch: pending}.Wait() // who gave the records is told
+	}
 	if l.out == nil {
 		return nil
 	}
@@ -336,41 +360,41 @@ func (l *Log) dropUnused() error {
 	return l.TruncateBefore(last.end)
 }
 
-// commitLoop writes batch after batch until the log is closed and nothing is pending.
-func (l *Log) commitLoop() {
-	for {
-		l.mu.Lock()
-		for len(l.pending.buf) == frameHeader && !l.closing {
-			l.wake.Wait()
-		}
-		b := l.pending
-		if len(b.buf) == frameHeader {
-			l.mu.Unlock()
-			return
-		}
-		failed := l.failed
-		l.pending = newBatch(b.start+Position(align(len(b.buf))), l.spare)
-		l.mu.Unlock()
-
-		if failed != nil {
-			failed = l.repair(b.start, failed)
-		}
-		if failed == nil {
-			failed = l.commit(b)
-		}
-		if lost := l.finish(b, failed); lost != nil {
-			close(lost.done)
-		}
-		if l.spare = nil; cap(b.buf) <= maxSpare {
-			l.spare = b.buf
-		}
+// takeTurn gives the caller the turn to write b, if it is the pending batch and none is being written.
+func (l *Log) takeTurn(b *batch) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.taken || l.pending != b {
+		return false
 	}
+	l.taken = true
+	return true
 }
 
-// finish tells those who wait for b how it went. If not well, it returns what is pending, whose
-// records may build upon those of b, with the same error, and begins a new pending batch.
-func (l *Log) finish(b *batch, err error) (lost *batch) {
+// write makes the pending batch b durable, tells those who wait for it how it went, and passes the
+// turn, which the caller has, on.
+func (l *Log) write(b *batch) {
 	l.mu.Lock()
+	failed := l.failed
+	l.writing, l.pending = b, newBatch(b.start+Position(align(len(b.buf))), l.spare)
+	l.mu.Unlock()
+	if failed != nil {
+		failed = l.repair(b.start, failed)
+	}
+	if failed == nil {
+		failed = l.commit(b)
+	}
+	if l.spare = nil; cap(b.buf) <= maxSpare {
+		l.spare = b.buf
+	}
+	l.finish(b, failed)
+}
+
+// finish tells those who wait for b how it went. If not well, so do those learn whose records are
+// pending and may build upon those of b.
+func (l *Log) finish(b *batch, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err != nil && l.failed == nil {
 		l.opts.Log.Error("log not written; writes are refused until it can be", "err", err)
 	}
@@ -380,14 +404,16 @@ func (l *Log) finish(b *batch, err error) (lost *batch) {
 	} else {
 		b.err = fault.Wrap(fault.Unavailable, err, "The record could not be made durable; the server's disk refuses writes.")
 		l.era++
-		if p := l.pending; len(p.buf) > frameHeader {
-			lost, p.err = p, b.err
-			l.pending = newBatch(p.start+Position(align(len(p.buf))), nil)
+		if lost := l.pending; len(lost.buf) > frameHeader {
+			lost.err = b.err
+			l.pending = newBatch(lost.start+Position(align(len(lost.buf))), nil)
+			defer close(lost.done)
 		}
 	}
-	l.mu.Unlock()
 	close(b.done)
-	return lost
+	if l.taken = len(l.pending.buf) > frameHeader; l.taken {
+		l.pending.turn <- struct{}{}
+	}
 }
 
 func align(n int) int { return (n + 7) &^ 7 }
@@ -408,11 +434,34 @@ func (l *Log) commit(b *batch) error {
 	if _, err := l.out.WriteAt(frame, l.end); err != nil {
 		return err
 	}
+	if err := l.zeroAhead(l.end + int64(size)); err != nil {
+		return err
+	}
 	if err := l.out.Sync(); err != nil {
 		return err
 	}
 	l.end += int64(size)
 	l.number++
+	return nil
+}
+
+// zeros is written ahead of the frames, so much at a time. A file's reserved blocks are marked as never
+// written, and to change that mark is a transaction of the file system with each sync: on ext4, syncs of
+// frames that go over zeros took 120 µs where they took 230.
+var zeros [256 << 10]byte
+
+// zeroAhead writes zeros behind the frames, which end at end, if they have come to where those before end.
+func (l *Log) zeroAhead(end int64) error {
+	if end <= l.zeroed {
+		return nil
+	}
+	n := min(int64(len(zeros)), l.size-end)
+	if n > 0 {
+		if _, err := l.out.WriteAt(zeros[:n], end); err != nil {
+			return err
+		}
+	}
+	l.zeroed = end + max(n, 0)
 	return nil
 }
 
@@ -463,11 +512,13 @@ func (l *Log) newFile(base, previous Position, atLeast int64) error {
 	}
 	salt := rand.Uint32()
 	h := header(base, previous, salt)
-	err = l.prepare(f, h, max(l.opts.FileBytes, headerBytes+atLeast))
+	size := max(l.opts.FileBytes, headerBytes+atLeast)
+	err = l.prepare(f, h, size)
 	if errors.Is(err, syscall.ENOSPC) {
 		// A small disk, or a nearly full one: take what this frame or a few need.
 		if err = f.Truncate(0); err == nil {
-			err = l.prepare(f, h, max(l.opts.FileBytes/64, headerBytes+atLeast))
+			size = max(l.opts.FileBytes/64, headerBytes+atLeast)
+			err = l.prepare(f, h, size)
 		}
 	}
 	if err != nil {
@@ -478,7 +529,7 @@ func (l *Log) newFile(base, previous Position, atLeast int64) error {
 	if l.out != nil {
 		l.out.Close()
 	}
-	l.out, l.salt, l.end = f, salt, headerBytes
+	l.out, l.salt, l.end, l.zeroed, l.size = f, salt, headerBytes, headerBytes, size
 	l.mu.Lock()
 	l.files = append(l.files, file{name, base, base})
 	l.mu.Unlock()

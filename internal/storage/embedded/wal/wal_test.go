@@ -421,6 +421,7 @@ func TestARecordIsLostWithThoseItBuildsUpon(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		go first.Wait()
 		<-writing
 		second, err := l.EnqueueIn(era, 7, []byte("second"), nil)
 		if err != nil {
