@@ -4,13 +4,14 @@
 // a slab of columns: one allocation holds the times and all columns of fixed width.
 // A chunk has room to grow by doubling; its rows, once written, never change, so a
 // reader takes the headers under the series' lock and reads without it while rows
-// are appended behind. Rows that come out of order, or replace a stored one, wait in
+// are appended behind. Rows that come out of order by more than a few, or replace a stored one, wait in
 // a small side buffer; the next reader, or the writer when the buffer has become
 // large, merges them into new chunks. Times within a series are unique.
 //
 // The newest few rows of a series that has many are row by row in a tail, until there are enough of
 // them to fill a cache line of each column: gateways write one row of each of many series at a time, and
-// touching every column of all of them for it was a fifth of the work.
+// touching every column of all of them for it was a fifth of the work. In the tail rows also find their order
+// that overtook each other on their way, as those of a gateway with two connections do all the time.
 //
 // One goroutine at a time may write to a [Store] (the engine applies its log in
 // order); any number may read.
@@ -336,20 +337,23 @@ func (s *Store) seriesOf(id uint32) *Series {
 
 const seriesBytes = 104 + 120 // a Series and its first Chunk
 
-// Append adds a row if its time is greater than any of the series, and reports
-// whether it did. cols maps the columns of vals to the table's.
+// Append adds a row if its time is greater than any of the series, or than all but a few, and there is no
+// row of that time, and reports whether it did. cols maps the columns of vals to the table's.
 func (s *Store) Append(id uint32, time, version int64, vals []storage.Val, cols []Col) bool {
 	series := s.seriesOf(id)
 	series.mu.Lock()
 	defer series.mu.Unlock()
-	if time <= series.last || len(series.side) > 0 && time <= series.side[len(series.side)-1].Time {
+	if len(series.side) > 0 && time <= series.side[len(series.side)-1].Time {
 		return false
 	}
-	if series.appendTail(time, version, vals, cols) {
-		series.last = time
+	if series.appendTail(s, time, version, vals, cols) {
+		series.last = max(series.last, time)
 		series.rows++
 		s.counted(time, len(vals))
 		return true
+	}
+	if time <= series.last {
+		return false
 	}
 	series.settleLocked()
 	c := series.ready(s, vals, cols)
@@ -590,19 +594,22 @@ func (s *Series) mergeLocked(st *Store) {
 	for k := range old {
 		c := &old[k]
 		freed += c.bytes()
-		for i := range c.N {
-			for len(side) > 0 && side[0].Time < c.Time(i) {
-				m.add(side[0])
-				side = side[1:]
+		s.rows -= c.N
+		from := 0
+		for from < c.N {
+			to, same := c.N, false
+			if len(side) > 0 {
+				to, same = c.Find(side[0].Time)
 			}
-			if len(side) > 0 && side[0].Time == c.Time(i) {
-				m.add(side[0])
-				side = side[1:]
-				s.rows--
-				continue
+			m.run(c, from, to)
+			if from = to; from == c.N {
+				break // the row of the side buffer may be later than the next chunk's
 			}
-			s.rows--
-			m.add(c.Row(i))
+			m.add(side[0])
+			side = side[1:]
+			if same {
+				from++
+			}
 		}
 	}
 	for _, r := range side {
@@ -619,6 +626,8 @@ func (s *Series) mergeLocked(st *Store) {
 	st.bytes.Add(added - freed)
 }
 
+// unionCols returns a layout of the columns of chunks and of rows: that of the chunks, where it is one
+// and has them all.
 func unionCols(chunks []Chunk, side []Row) *Layout {
 	var cols []Col
 	add := func(c Col) {
@@ -640,26 +649,87 @@ func unionCols(chunks []Chunk, side []Row) *Layout {
 			add(side[i].Cells[k].Col)
 		}
 	}
+	if seen != nil && slices.Equal(cols, seen.Cols) {
+		return seen
+	}
 	return newLayout(cols)
 }
 
-// merger builds chunks from boxed rows in ascending order.
+// merger builds chunks from rows in ascending order.
 type merger struct {
 	cols   *Layout
 	chunks []Chunk
 	n      int
 }
 
+// room returns the chunk that takes the next row, with room for one at least; many more follow, as the
+// caller guesses.
+func (m *merger) room(more int) *Chunk {
+	n := len(m.chunks)
+	if n == 0 || m.chunks[n-1].N == ChunkRows {
+		m.chunks = append(m.chunks, newChunk(m.cols, roomFor(more)))
+		return &m.chunks[n]
+	}
+	c := &m.chunks[n-1]
+	if c.N == c.room {
+		*c = c.regrow(m.cols, max(2*c.room, roomFor(c.N+more)))
+	}
+	return c
+}
+
+// roomFor returns the room of a chunk of so many rows, a power of two.
+func roomFor(rows int) int {
+	room := firstChunkRows
+	for room < min(rows, ChunkRows) {
+		room *= 2
+	}
+	return room
+}
+
+// run adds the rows from up to to of a chunk.
+func (m *merger) run(c *Chunk, from, to int) {
+	if c.Layout != m.cols {
+		for i := from; i < to; i++ {
+			m.add(c.Row(i))
+		}
+		return
+	}
+	for from < to {
+		out := m.room(to - from)
+		n := min(to-from, out.room-out.N)
+		out.copy(c, from, n)
+		m.n += n
+		from += n
+	}
+}
+
+// copy appends n rows of a chunk of the same layout, for which there is room.
+func (c *Chunk) copy(other *Chunk, from, n int) {
+	for k := range c.Layout.bits {
+		copy(c.slab[k*c.room+c.N:][:n], other.slab[k*other.room+from:])
+	}
+	for k := range c.Layout.strs {
+		copy(c.strs[k*c.room+c.N:][:n], other.strs[k*other.room+from:])
+	}
+	if other.nulls != nil && c.nulls == nil {
+		c.nulls = make([]bool, len(c.Layout.Cols)*c.room)
+	}
+	if other.nulls != nil {
+		for k := range c.Layout.Cols {
+			copy(c.nulls[k*c.room+c.N:][:n], other.nulls[k*other.room+from:])
+		}
+	}
+	if other.versions != nil || c.versions != nil {
+		for i := range n {
+			c.setVersion(c.N+i, other.Version(from+i))
+		}
+	}
+	c.N += n
+}
+
 func (m *merger) add(r Row) {
 	m.n++
-	if n := len(m.chunks); n == 0 {
-		m.chunks = append(m.chunks, newChunk(m.cols, firstChunkRows))
-	} else if c := &m.chunks[n-1]; c.N == ChunkRows {
-		m.chunks = append(m.chunks, newChunk(m.cols, ChunkRows))
-	} else if c.N == c.room {
-		*c = c.regrow(m.cols, 2*c.room)
-	}
-	c := &m.chunks[len(m.chunks)-1]
+	c := m.room(1)
 	i := c.N
 	c.slab[i] = uint64(r.Time)
 	if len(r.Cells) < len(m.cols.Cols) {

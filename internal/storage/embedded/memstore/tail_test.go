@@ -23,13 +23,15 @@ func TestRowsOfTheTailAreSeen(t *testing.T) {
 			row := Row{Time: time + 2, Version: 1}
 			vals := []storage.Val{{Column: 0, Bits: r.Uint64()}, {Column: 1, Bits: r.Uint64()}, {Column: 2, Bits: r.Uint64()}}
 			if odd > 0 && r.IntN(odd) == 0 {
-				switch r.IntN(3) {
+				switch r.IntN(4) {
 				case 0:
 					vals = vals[:1+r.IntN(2)]
 				case 1:
 					row.Version = 7
 				case 2:
 					row.Time = 1 + 2*r.Int64N(time+1) // odd: between others
+				case 3:
+					row.Time = max(1, time-1-2*r.Int64N(tailRows)) // likewise, and just overtaken
 				}
 			}
 			if odd > 0 && r.IntN(20*odd) == 0 {
@@ -56,6 +58,36 @@ func TestRowsOfTheTailAreSeen(t *testing.T) {
 		}
 		compare(t, st, want)
 	}
+}
+
+// TestOvertakenRowsNeedNoSideBuffer appends rows as several connections deliver them, each up to a line of
+// others late: all find their place as they come.
+func TestOvertakenRowsNeedNoSideBuffer(t *testing.T) {
+	t.Parallel()
+	cols := []Col{{0, vec.Double}, {1, vec.Double}}
+	st := New()
+	want := map[int64]Row{}
+	add := func(time int64) {
+		row := Row{Time: time, Version: 1, Cells: []Cell{{Col: cols[0], Bits: uint64(time)}, {Col: cols[1], Bits: 1}}}
+		vals := []storage.Val{{Column: 0, Bits: uint64(time)}, {Column: 1, Bits: 1}}
+		if !st.Append(5, time, 1, vals, cols) {
+			t.Fatalf("the row of time %d was refused", time)
+		}
+		if st.Append(5, time, 1, vals, cols) {
+			t.Fatalf("the row of time %d was taken twice", time)
+		}
+		want[time] = row
+	}
+	for time := range int64(tailFrom/2 + lineRows) {
+		add(time)
+	}
+	r := rand.New(rand.NewPCG(4, 2))
+	for at := int64(tailFrom/2 + lineRows); at < ChunkRows-2*lineRows; at += lineRows {
+		for _, i := range r.Perm(lineRows) {
+			add(at + int64(i))
+		}
+	}
+	compare(t, st, want)
 }
 
 func compare(t *testing.T, st *Store, want map[int64]Row) {
