@@ -50,29 +50,23 @@ func (m *meters) count(c *wire.Call, status int, took time.Duration) {
 	s := m.serviceMeter(c, status)
 	s.requests.Add(1)
 	s.seconds.Observe(took.Seconds())
-	observe(s.errors, 1)
+	telemetry.ObserveAll(s.errors, 1)
 	if c.Service.MetricNamespace == "" || status >= 400 && c.Records == 0 && c.BytesMetered == 0 {
 		return
 	}
 	ok := m.successMeter(successKey{c.Service.MetricNamespace, c.Operation, c.Database, c.Table})
 	if status < 400 {
-		observe(ok.latency, float64(took)/float64(time.Millisecond))
-		observe(ok.requests, 1)
+		telemetry.ObserveAll(ok.latency, float64(took)/float64(time.Millisecond))
+		telemetry.ObserveAll(ok.requests, 1)
 		ok.requestsTotal.Add(1)
 	}
 	if c.Records > 0 { // some are stored even when others were rejected
-		observe(ok.records, float64(c.Records))
+		telemetry.ObserveAll(ok.records, float64(c.Records))
 		ok.recordsTotal.Add(c.Records)
 	}
 	if c.BytesMetered > 0 {
-		observe(ok.bytes, float64(c.BytesMetered))
+		telemetry.ObserveAll(ok.bytes, float64(c.BytesMetered))
 		ok.bytesTotal.Add(c.BytesMetered)
-	}
-}
-
-func observe(ms []*telemetry.Metric, v float64) {
-	for _, m := range ms {
-		m.Observe(v)
 	}
 }
 

@@ -25,6 +25,7 @@ type builder struct {
 	lastDims  []storage.Dim
 	lastNames *dimensionNames // of lastDims, or nil
 	lastVals  []storage.Val
+	sameNames bool // the dimensions of the record at hand have the names of lastDims
 	familiar  bool // the record at hand has had no new name so far
 
 	base  base           // see like
@@ -143,10 +144,14 @@ func (b *builder) record(r *Record) error {
 			return err
 		}
 	}
+	names := b.lastNames // of other dimensions by the same names
+	if !b.sameNames {
+		names = nil
+	}
 	b.lastDims, b.lastNames, b.lastVals = row.Dimensions, nil, row.Values
 	if list != nil {
 		if !list.holds(now) {
-			list.learn(now, row.Dimensions)
+			list.learn(now, row.Dimensions, names)
 		}
 		b.lastNames, row.Memo = list.names, list.memo(m.measure)
 	}
@@ -191,7 +196,8 @@ func (b *builder) dimensions(common, own []Dimension, list *DimensionList, now j
 		if len(own) > 0 {
 			b.metered += list.bytes
 		}
-		b.familiar = list.names == b.lastNames || sameDimNames(list.row, b.lastDims)
+		b.sameNames = list.names == b.lastNames || sameDimNames(list.row, b.lastDims)
+		b.familiar = b.sameNames
 		return list.row, nil
 	}
 	n := len(common) + len(own)
@@ -218,7 +224,8 @@ func (b *builder) dimensions(common, own []Dimension, list *DimensionList, now j
 	if size > b.limits.DimensionBytes {
 		return nil, b.invalid("The names and values of a record's dimensions have %d bytes, more than the limit of %d.", size, b.limits.DimensionBytes)
 	}
-	if b.familiar = sameDimNames(dims, b.lastDims); b.familiar {
+	b.sameNames = sameDimNames(dims, b.lastDims)
+	if b.familiar = b.sameNames; b.familiar {
 		return dims, nil
 	}
 	return dims, b.dimensionNames(dims)

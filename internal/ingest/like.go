@@ -65,7 +65,10 @@ func (b *builder) like(r *Record) bool {
 		if !sameDimNames(list.row, other.Dimensions) {
 			return false
 		}
-		s.names = list.names
+		if s.names == nil {
+			s.names = list.names
+		}
+		list.names = s.names
 	}
 	row := storage.Row{Measure: other.Measure, Dimensions: list.row, TimeNs: other.TimeNs, Version: other.Version, Multi: other.Multi}
 	if r.Time != "" {

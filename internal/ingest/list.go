@@ -53,9 +53,12 @@ func (l *DimensionList) holds(now judged) bool { return l != nil && l.judged == 
 func (l *DimensionList) good() bool { return l != nil && l.judged.limits != nil }
 
 // learn notes that the list is good, and the dimensions of rows that have it, the common
-// ones first.
-func (l *DimensionList) learn(now judged, row []storage.Dim) {
-	l.judged, l.names = now, new(dimensionNames)
+// ones first; names is what stands for their names, nil if nothing does yet.
+func (l *DimensionList) learn(now judged, row []storage.Dim, names *dimensionNames) {
+	if names == nil {
+		names = new(dimensionNames)
+	}
+	l.judged, l.names = now, names
 	l.row, l.memos = append(l.row[:0], row...), l.memos[:0]
 	l.bytes = meteredDims(l.Dims)
 }

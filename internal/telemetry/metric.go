@@ -37,6 +37,18 @@ const pointBytes = 64
 // Observe records v in the current minute.
 func (m *Metric) Observe(v float64) { m.ObserveN(m.reg.opt.Now(), v, 1) }
 
+// ObserveAll records v in the current minute of each metric of a list, all of one registry: one
+// happening that several sets of dimensions count.
+func ObserveAll(list []*Metric, v float64) {
+	if len(list) == 0 || !finite(v) {
+		return
+	}
+	s := set{minute: floorDiv(list[0].reg.opt.Now().Unix(), 60), count: 1, sum: v, min: v, max: v, bucket: bucketOf(v)}
+	for _, m := range list {
+		m.add(s)
+	}
+}
+
 // ObserveN records v n times in the minute of at. Values that are not finite and counts
 // that are not positive are ignored.
 func (m *Metric) ObserveN(at time.Time, v, n float64) {
@@ -49,24 +61,37 @@ func (m *Metric) ObserveSet(at time.Time, count, sum, min, max float64) {
 	if m.discard || !(count > 0) || !finite(count) || !finite(sum) || !finite(min) || !finite(max) {
 		return
 	}
-	minute := floorDiv(at.Unix(), 60)
+	m.add(set{floorDiv(at.Unix(), 60), count, sum, min, max, bucketOf(sum / count)})
+}
+
+// set is values that were observed in one minute.
+type set struct {
+	minute               int64
+	count, sum, min, max float64
+	bucket               int16 // of the average
+}
+
+func (m *Metric) add(s set) {
+	if m.discard {
+		return
+	}
 	m.mu.Lock()
 	before := len(m.points)
-	p := m.pointLocked(minute)
+	p := m.pointLocked(s.minute)
 	cells := len(p.sketch)
 	if p.count == 0 {
-		p.min, p.max = min, max
+		p.min, p.max = s.min, s.max
 	}
-	p.count += count
-	p.sum += sum
-	p.min = math.Min(p.min, min)
-	p.max = math.Max(p.max, max)
-	p.sketch.add(sum/count, count)
+	p.count += s.count
+	p.sum += s.sum
+	p.min = math.Min(p.min, s.min)
+	p.max = math.Max(p.max, s.max)
+	p.sketch.add(s.bucket, s.count)
 	grown := (len(m.points)-before)*pointBytes + (len(p.sketch)-cells)*cellBytes
 	m.mu.Unlock()
 	if grown != 0 {
 		m.reg.bytes.Add(int64(grown))
-		m.reg.maybeCompact(minute)
+		m.reg.maybeCompact(s.minute)
 	}
 }
 

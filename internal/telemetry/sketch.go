@@ -36,8 +36,7 @@ func (c cell) value() float64 {
 	return math.Exp((float64(c.bucket) - 0.5) * logGamma)
 }
 
-func (s *sketch) add(v, n float64) {
-	b := bucketOf(v)
+func (s *sketch) add(b int16, n float64) {
 	cells := *s
 	i := sort.Search(len(cells), func(i int) bool { return cells[i].bucket >= b })
 	if i < len(cells) && cells[i].bucket == b {
