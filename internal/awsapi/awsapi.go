@@ -90,9 +90,10 @@ type ObjectDoor interface {
 
 // Authorizer decides whether c.Caller may run c.Operation. A refusal is a fault
 // of kind Denied, worded as AWS does. It sees the call before its input is
-// decoded; operations ask again about the resources they touch.
+// decoded, and sets c.Decoded and c.Allow for what depends on the input. The
+// operation runs with the context that it returns.
 type Authorizer interface {
-	Authorize(ctx context.Context, c *wire.Call) error
+	Authorize(ctx context.Context, c *wire.Call) (context.Context, error)
 }
 
 // Handler is the endpoint; see [New].
@@ -174,8 +175,9 @@ func (h *Handler) run(r *http.Request, c *wire.Call) (resp wire.Response, err er
 	if err := h.inflate(r, c); err != nil {
 		return wire.Response{}, err
 	}
+	ctx := r.Context()
 	if h.opt.Authorize != nil {
-		if err := h.opt.Authorize.Authorize(r.Context(), c); err != nil {
+		if ctx, err = h.opt.Authorize.Authorize(ctx, c); err != nil {
 			return wire.Response{}, err
 		}
 	}
@@ -187,7 +189,7 @@ func (h *Handler) run(r *http.Request, c *wire.Call) (resp wire.Response, err er
 			panic(p)
 		}
 	}()
-	return op(r.Context(), c)
+	return op(ctx, c)
 }
 
 func (h *Handler) fail(w http.ResponseWriter, c *wire.Call, err error, began time.Time) {

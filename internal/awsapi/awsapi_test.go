@@ -343,8 +343,8 @@ func TestUnsignedModeTakesNonsenseSignatures(t *testing.T) {
 
 type denyAll struct{}
 
-func (denyAll) Authorize(_ context.Context, c *wire.Call) error {
-	return fault.New(fault.Denied, "User: %s is not authorized to perform: %s:%s", c.Caller.ARN, c.Service.Name, c.Operation)
+func (denyAll) Authorize(_ context.Context, c *wire.Call) (context.Context, error) {
+	return nil, fault.New(fault.Denied, "User: %s is not authorized to perform: %s:%s", c.Caller.ARN, c.Service.Name, c.Operation)
 }
 
 func TestTheAuthorizerIsAskedBeforeTheOperation(t *testing.T) {

@@ -401,7 +401,7 @@ func (c *Catalog) read(snap *snapshot, tables *[]tableDoc, key string, doc []byt
 func (c *Catalog) openTable(ctx context.Context, doc *tableDoc, held map[storage.TableID]bool) (*Table, error) {
 	t := &Table{
 		ID:  storage.TableID{Database: doc.Database, Table: doc.Name, Incarnation: doc.Incarnation},
-		ARN: c.tableARN(doc.Database, doc.Name), Retention: doc.Retention, Magnetic: doc.Magnetic, Key: doc.Key,
+		ARN: c.TableARN(doc.Database, doc.Name), Retention: doc.Retention, Magnetic: doc.Magnetic, Key: doc.Key,
 		Created: doc.Created, Updated: doc.Updated, tags: doc.Tags,
 	}
 	if !held[t.ID] {

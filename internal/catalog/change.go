@@ -97,7 +97,7 @@ func (c *Catalog) CreateTable(ctx context.Context, n NewTable) (*Table, error) {
 	if err := checkName("table", n.Name); err != nil {
 		return nil, err
 	}
-	t := &Table{ARN: c.tableARN(n.Database, n.Name), Retention: DefaultRetention}
+	t := &Table{ARN: c.TableARN(n.Database, n.Name), Retention: DefaultRetention}
 	var err error
 	if t.tags, err = mergeTags(nil, n.Tags); err != nil {
 		return nil, err
@@ -246,7 +246,8 @@ func (c *Catalog) databaseARN(name string) string {
 	return fmt.Sprintf("arn:aws:timestream:%s:%s:database/%s", c.options.Region, c.options.Account, name)
 }
 
-func (c *Catalog) tableARN(database, name string) string {
+// TableARN returns the ARN that a table has, or would have.
+func (c *Catalog) TableARN(database, name string) string {
 	return c.databaseARN(database) + "/table/" + name
 }
 

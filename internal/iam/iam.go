@@ -4,8 +4,8 @@
 // A [Directory] keeps everything in memory and writes each change through a
 // [Store] before it takes effect, one JSON document per user, role and managed
 // policy, so what a caller was told is done survives a restart. Policies are checked for
-// their form and kept as they were given; whether they allow something is not
-// decided here yet.
+// their form and kept as they were given; [Directory.Allow] decides by them, [Directory.MayAssume]
+// and [Directory.ServiceMayAssume] by the trust policies of roles.
 //
 // Temporary credentials are not stored: the session token carries who it is for and
 // until when, under a key that the store holds, and the secret is derived from the
@@ -159,6 +159,7 @@ type Options struct {
 type Directory struct {
 	opt       Options
 	masterKey []byte // signs session tokens
+	compiled  documents
 
 	mu       sync.RWMutex // guards the fields below; held while the store writes
 	roles    map[string]*Role

@@ -104,7 +104,7 @@ func (d *Directory) DeletePolicy(arn string) error {
 // Attachable returns the name of a managed policy that may be attached: one of
 // this account, or any of AWS's own, whose contents are not checked.
 func (d *Directory) Attachable(arn string) (Attached, error) {
-	if rest, ok := strings.CutPrefix(arn, "arn:aws:iam::aws:policy/"); ok && rest != "" {
+	if rest, ok := strings.CutPrefix(arn, awsPolicies); ok && rest != "" {
 		return Attached{Name: rest[strings.LastIndexByte(rest, '/')+1:], ARN: arn}, nil
 	}
 	p, err := d.Policy(arn)
@@ -237,6 +237,11 @@ func (s *Statement) check(use PolicyUse) error {
 	for _, a := range slices.Concat(s.Action, s.NotAction) {
 		if vendor, name, ok := strings.Cut(a, ":"); a != "*" && (!ok || vendor == "" || name == "") {
 			return malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
+		}
+	}
+	for name := range s.Condition {
+		if _, ok := parseCondition(name); !ok {
+			return malformed("Invalid Condition type : %s.", name)
 		}
 	}
 	hasPrincipal := isSet(s.Principal) || isSet(s.NotPrincipal)

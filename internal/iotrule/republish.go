@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-db/weir/internal/arn"
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/iotrule/iotsql"
 )
@@ -19,6 +20,7 @@ const maxPayload = 128 << 10
 // subscribers.
 type republishAction struct {
 	service *Service
+	role    string // that publishes
 	topic   *iotsql.Template
 	qos     byte
 
@@ -34,7 +36,7 @@ func (s *Service) compileRepublish(c *compiled, p *Republish, at string) (*actio
 	if p.QoS > 1 {
 		return nil, invalid("%s.qos must be 0 or 1, not %d.", at, p.QoS)
 	}
-	a := &republishAction{service: s, qos: p.QoS}
+	a := &republishAction{service: s, role: p.RoleARN, qos: p.QoS}
 	var err error
 	if a.topic, err = template(c.stmt, p.Topic, at+".topic"); err != nil {
 		return nil, err
@@ -84,6 +86,10 @@ func (a *republishAction) prepare(x *execution) (job, error) {
 		return nil, invalid("The topic %s is reserved; write it with a doubled dollar sign.", m.Topic)
 	}
 	if err := CheckTopic(m.Topic); err != nil {
+		return nil, err
+	}
+	topic := arn.New("iot", a.service.opt.Region, a.service.opt.AccountID, "topic/"+m.Topic).String()
+	if err := a.service.authorize(a.role, "iot:Publish", topic); err != nil {
 		return nil, err
 	}
 	if m.Payload, err = payloadOf(x); err != nil {

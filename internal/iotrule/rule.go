@@ -26,6 +26,26 @@ type Rule struct {
 	CreatedAt   time.Time      `json:"createdAt"`
 }
 
+// Roles returns the ARNs of the roles that the actions are done as.
+func (r *Rule) Roles() []string {
+	var roles []string
+	add := func(a *Action) {
+		switch {
+		case a.Timestream != nil:
+			roles = append(roles, a.Timestream.RoleARN)
+		case a.Republish != nil:
+			roles = append(roles, a.Republish.RoleARN)
+		}
+	}
+	for i := range r.Actions {
+		add(&r.Actions[i])
+	}
+	if r.ErrorAction != nil {
+		add(r.ErrorAction)
+	}
+	return roles
+}
+
 // Tag is a key and its value.
 type Tag struct {
 	Key   string `json:"key"`

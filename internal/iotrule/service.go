@@ -45,6 +45,10 @@ type Options struct {
 	// [Service.SetDeliver].
 	Deliver func(ctx context.Context, m *Message) error
 
+	// Authorize says whether a role may be assumed for a rule and do action ("timestream:WriteRecords")
+	// to a resource, by ARN. Its error is the action's failure. nil allows everything.
+	Authorize func(roleARN, action, resource string) error
+
 	MaxRules  int                 // quota; 1000
 	Telemetry *telemetry.Registry // nil: counts go nowhere
 	Log       *slog.Logger        // nil: discard
@@ -134,6 +138,13 @@ func Open(opt Options) (*Service, error) {
 // SetDeliver sets Options.Deliver, for servers whose broker needs the Service first.
 func (s *Service) SetDeliver(deliver func(ctx context.Context, m *Message) error) {
 	s.deliver.Store(&deliver)
+}
+
+func (s *Service) authorize(role, action, resource string) error {
+	if s.opt.Authorize == nil {
+		return nil
+	}
+	return s.opt.Authorize(role, action, resource)
 }
 
 // ARN returns the ARN of the rule of that name.

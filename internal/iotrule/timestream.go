@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-db/weir/internal/arn"
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/ingest"
 	"github.com/weir-db/weir/internal/iotrule/iotsql"
@@ -29,6 +30,8 @@ const (
 // the same millisecond do not collide.
 type timestreamAction struct {
 	writer          Writer
+	service         *Service
+	role            string // that writes
 	database, table *iotsql.Template
 	dimensions      []dimension
 	time            *iotsql.Template // nil: when the rule ran
@@ -51,7 +54,7 @@ func (s *Service) compileTimestream(c *compiled, p *Timestream, at string) (*act
 	if n := len(p.Dimensions); n == 0 || n > maxDimensions {
 		return nil, invalid("%s.dimensions must have 1 to %d entries, not %d.", at, maxDimensions, n)
 	}
-	t := &timestreamAction{writer: s.opt.Writer}
+	t := &timestreamAction{writer: s.opt.Writer, service: s, role: p.RoleARN}
 	var err error
 	if t.database, err = template(c.stmt, p.Database, at+".databaseName"); err != nil {
 		return nil, err
@@ -333,6 +336,9 @@ func (b *measures) err() error {
 var retryAfter = []time.Duration{20 * time.Millisecond, 200 * time.Millisecond}
 
 func (t *timestreamAction) write(ctx context.Context, req *ingest.Request) error {
+	if err := t.service.authorize(t.role, "timestream:WriteRecords", arn.Table(t.service.opt.Region, t.service.opt.AccountID, req.Database, req.Table)); err != nil {
+		return err
+	}
 	for try := 0; ; try++ {
 		_, err := t.writer.Write(ctx, req)
 		busy := fault.Is(err, fault.Throttled) || fault.Is(err, fault.Unavailable)

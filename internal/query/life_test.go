@@ -415,7 +415,7 @@ func TestAuthorizeIsAskedWithActionAndTables(t *testing.T) {
 	if _, err := e.Prepare(t.Context(), "me", "SELECT i FROM d.t"); err != deny {
 		t.Errorf("Prepare: %v", err)
 	}
-	want := []string{"me Select [{d t}]", "me SelectValues []", "me ListDatabases []", "me ListTables []", "me ListMeasures []", "me DescribeTable []", "me Select [{d t}]", "me PrepareQuery [{d t}]"}
+	want := []string{"me Select [{d t}]", "me SelectValues []", "me ListDatabases []", "me ListTables []", "me ListMeasures [{d t}]", "me DescribeTable [{d t}]", "me Select [{d t}]", "me PrepareQuery [{d t}]"}
 	if !slices.Equal(asked, want) {
 		t.Errorf("asked:\n%s\nwant:\n%s", strings.Join(asked, "\n"), strings.Join(want, "\n"))
 	}

@@ -46,6 +46,21 @@ func actionOf(stmt syntax.Statement) string {
 	return "DescribeTable"
 }
 
+// namedBy returns what a metadata statement is about, for [Options.Authorize].
+func namedBy(stmt syntax.Statement) []plan.TableRef {
+	switch stmt := stmt.(type) {
+	case *syntax.ShowTables:
+		if stmt.Database.Name != "" {
+			return []plan.TableRef{{Database: stmt.Database.Name}}
+		}
+	case *syntax.ShowMeasures:
+		return []plan.TableRef{{Database: stmt.Table.Database.Name, Table: stmt.Table.Table.Name}}
+	case *syntax.Describe:
+		return []plan.TableRef{{Database: stmt.Table.Database.Name, Table: stmt.Table.Table.Name}}
+	}
+	return nil
+}
+
 // metadata answers SHOW and DESCRIBE (sql.md section 12), sorted by name.
 func (s *Service) metadata(stmt syntax.Statement) ([]plan.OutputColumn, source, error) {
 	switch stmt := stmt.(type) {

@@ -27,8 +27,13 @@ type Options struct {
 	Objects unload.Objects  // that UNLOAD writes to; nil refuses it
 	Journal *unload.Journal // of UNLOADs; the service cleans it up. nil: none
 
-	// Authorize is asked before a query runs, with the tables it reads; nil allows all.
+	// Authorize is asked before a query runs, with the tables it reads; nil allows all. SHOW TABLES tells a
+	// database alone, if it names one.
 	Authorize func(ctx context.Context, caller string, action string, tables []plan.TableRef) error
+
+	// AuthorizeObject is asked before an UNLOAD runs, with what it does ("s3:PutObject") to which objects, an
+	// ARN that ends in *; nil allows all.
+	AuthorizeObject func(ctx context.Context, caller, action, resource string) error
 
 	// Observe is told of every query that ended, however it did; nil: nobody.
 	Observe func(o Observation)

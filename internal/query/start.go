@@ -75,7 +75,7 @@ func (s *Service) prepare(ctx context.Context, r *result) error {
 	case *syntax.Delete:
 		return s.prepareDelete(ctx, r, stmt)
 	}
-	if err := s.authorize(ctx, r.caller, actionOf(stmt), nil); err != nil {
+	if err := s.authorize(ctx, r.caller, actionOf(stmt), namedBy(stmt)); err != nil {
 		return err
 	}
 	columns, rows, err := s.metadata(stmt)

@@ -32,6 +32,11 @@ func (s *Service) prepareUnload(ctx context.Context, r *result, stmt *syntax.Unl
 			return err
 		}
 	}
+	if s.opts.AuthorizeObject != nil {
+		if err := s.opts.AuthorizeObject(ctx, r.caller, "s3:PutObject", "arn:aws:s3:::"+spec.Bucket+"/"+spec.Prefix+"*"); err != nil {
+			return err
+		}
+	}
 	job, err := unload.New(ctx, s.opts.Objects, spec, r.id, q.Columns)
 	if err != nil {
 		return err

@@ -136,6 +136,9 @@ func (s *Service) analyse(ctx context.Context, d *Definition) (*expression, erro
 	if key := table.Policy().RequiredDimension; key != "" && !slices.Contains(d.Target.Dimensions, key) {
 		return nil, invalid("The target table requires the dimension %s, which the target configuration does not map.", key)
 	}
+	if err := s.mayWrite(caller, d.Target); err != nil {
+		return nil, err
+	}
 	_, err = bind(d.Target, prepared.Columns)
 	return when, err
 }

@@ -118,6 +118,9 @@ func (x *execution) attempt(ctx context.Context, insights bool) error {
 	if err != nil {
 		return err
 	}
+	if err := x.service.mayWrite(caller, x.q.Target); err != nil {
+		return err
+	}
 	stream, err := x.service.opts.Queries.Stream(ctx, query.StreamRequest{
 		Caller: caller, SQL: x.q.SQL, Insights: insights, Params: map[string]vec.Value{parameter: vec.Int(vec.TimestampType, x.run.Invocation.UnixNano())},
 	})

@@ -56,6 +56,10 @@ type Options struct {
 	// the query. nil: the role's own ARN, for any role.
 	AssumeRole func(ctx context.Context, roleARN string) (string, error)
 
+	// Authorize says whether a role may do action ("timestream:WriteRecords") to a resource, by ARN; its
+	// error disables the query. nil allows everything.
+	Authorize func(roleARN, action, resource string) error
+
 	// Watch is told of every write, by whoever writes; nil: late data is not noticed.
 	Watch *Watch
 
@@ -267,6 +271,14 @@ func (s *Service) assume(ctx context.Context, role string) (string, error) {
 		return role, nil
 	}
 	return s.opts.AssumeRole(ctx, role)
+}
+
+// mayWrite asks whether a query's role may write to its target.
+func (s *Service) mayWrite(role string, target *Target) error {
+	if s.opts.Authorize == nil || target == nil {
+		return nil
+	}
+	return s.opts.Authorize(role, "timestream:WriteRecords", arn.Table(s.opts.Region, s.opts.AccountID, target.Database, target.Table))
 }
 
 // Query returns the query of that ARN; the error is fault.NotFound.

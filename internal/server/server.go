@@ -236,14 +236,15 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.late = newLateReports(files, o.Clock, reg, o.Log.With("part", "ingest"))
 	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits.Ingest, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
+	asked := askPolicies(signed, principals, o)
 	s.queries = query.New(query.Options{
 		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Objects: files, Journal: journal, SortUnloads: o.S3Endpoint != "", Limits: o.Limits.Query, Observe: counts.queried,
-		AllowDelete:      o.AllowDelete,
+		Authorize: asked.tables, AuthorizeObject: asked.object, AllowDelete: o.AllowDelete,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Spill: s.spill, Log: o.Log.With("part", "query"),
 	})
 	rules, err := iotrule.Open(iotrule.Options{
 		Writer: records, Documents: s.meta.Bucket("iot.rule"), Clock: o.Clock,
-		Region: o.Region, AccountID: o.AccountID, Telemetry: reg, Log: o.Log.With("part", "rules"),
+		Region: o.Region, AccountID: o.AccountID, Authorize: asked.rule, Telemetry: reg, Log: o.Log.With("part", "rules"),
 	})
 	if err != nil {
 		return nil, err
@@ -251,7 +252,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.broker, err = mqtt.New(mqtt.Options{
 		// Its error means that the server could not store, and keeps the message from being
 		// acknowledged; a rule's own trouble is no error there.
-		OnMessage: rules.Publish, Authenticate: mqttAuth(signed, principals), Telemetry: reg, Log: o.Log.With("part", "mqtt"),
+		OnMessage: rules.Publish, Authenticate: mqttAuth(signed, principals), Authorize: asked.device, Telemetry: reg, Log: o.Log.With("part", "mqtt"),
 	})
 	if err != nil {
 		return nil, err
@@ -274,7 +275,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.scheduled, err = schedule.Open(schedule.Options{
 		Catalog: cat, Queries: s.queries, Ingest: bulk, Documents: s.meta.Bucket("schedule"), Clock: o.Clock,
-		Region: o.Region, AccountID: o.AccountID, Reports: files, Notify: s.messages, Watch: late, MaxQueries: o.Limits.ScheduledQueries, Observe: counts.ran, Log: o.Log.With("part", "schedule"),
+		Region: o.Region, AccountID: o.AccountID, AssumeRole: asked.scheduledRole, Authorize: asked.asRole, Reports: files, Notify: s.messages, Watch: late, MaxQueries: o.Limits.ScheduledQueries, Observe: counts.ran, Log: o.Log.With("part", "schedule"),
 	})
 	if err != nil {
 		return nil, err
@@ -298,13 +299,13 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	services = append(services, iot.New(iot.Options{Rules: rules, Broker: s.broker})...)
 	objects := s3.Options{
-		Buckets: buckets, AccountID: o.AccountID, Region: o.Region, PublicHost: o.PublicHost, Telemetry: reg, Log: o.Log.With("part", "s3"),
+		Buckets: buckets, AccountID: o.AccountID, Region: o.Region, PublicHost: o.PublicHost, Authorize: asked.objects, Telemetry: reg, Log: o.Log.With("part", "s3"),
 	}
 	if signed {
 		objects.Keys = principals
 	}
 	api, err := awsapi.New(awsapi.Options{
-		Services: services, Objects: s3.New(objects), Auth: authenticator(signed, o.AccountID, principals), Region: o.Region, AccountID: o.AccountID,
+		Services: services, Objects: s3.New(objects), Auth: authenticator(signed, o.AccountID, principals), Authorize: asked.api(tagsOf(cat, s.scheduled)), Region: o.Region, AccountID: o.AccountID,
 		MaxBodyBytes: o.MaxBodyBytes, AnyOrigin: signed, Telemetry: reg, Log: o.Log.With("part", "aws"),
 	})
 	if err != nil {

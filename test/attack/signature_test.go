@@ -222,11 +222,16 @@ func TestPresignedRequestsExpire(t *testing.T) {
 	}
 }
 
+const readOnly = "arn:aws:iam::aws:policy/AmazonTimestreamReadOnlyAccess"
+
 func TestKeysThatWereTakenAwayAreRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	c := iam.NewFromConfig(s.config())
 	if _, err := c.CreateUser(t.Context(), &iam.CreateUserInput{UserName: aws.String("eve")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{UserName: aws.String("eve"), PolicyArn: aws.String(readOnly)}); err != nil {
 		t.Fatal(err)
 	}
 	key := func() (aws.Credentials, *string) {
@@ -261,6 +266,9 @@ func TestSessionsCannotBeForged(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	if _, err := iam.NewFromConfig(s.config()).CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("reader"), AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := iam.NewFromConfig(s.config()).AttachRolePolicy(t.Context(), &iam.AttachRolePolicyInput{RoleName: aws.String("reader"), PolicyArn: aws.String(readOnly)}); err != nil {
 		t.Fatal(err)
 	}
 	session := func(name string) aws.Credentials {

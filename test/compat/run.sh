@@ -13,8 +13,8 @@ mkdir -p .e2e/node
 test -x .e2e/venv/bin/aws || { python3 -m venv .e2e/venv && .e2e/venv/bin/pip install -q boto3 awscli; }
 test -d .e2e/wrangler/bin && .e2e/wrangler/bin/python -c 'import awswrangler, duckdb' 2>/dev/null ||
 	{ python3 -m venv .e2e/wrangler && .e2e/wrangler/bin/pip install -q awswrangler duckdb; }
-test -d .e2e/node/node_modules/@aws-sdk/client-sqs || npm install --silent --no-fund --no-audit --prefix .e2e/node \
-	@aws-sdk/client-timestream-write @aws-sdk/client-timestream-query @aws-sdk/client-s3 @aws-sdk/client-sns @aws-sdk/client-sqs
+test -d .e2e/node/node_modules/@aws-sdk/client-iam || npm install --silent --no-fund --no-audit --prefix .e2e/node \
+	@aws-sdk/client-timestream-write @aws-sdk/client-timestream-query @aws-sdk/client-s3 @aws-sdk/client-sns @aws-sdk/client-sqs @aws-sdk/client-iam
 (cd test/compat/gosdk && ${GO:-go} vet ./...)
 (cd test/compat/gosdkold && ${GO:-go} vet ./...)
 CGO_ENABLED=0 ${GO:-go} build -o weir ./cmd/weir

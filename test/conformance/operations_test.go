@@ -17,7 +17,7 @@ type operation struct {
 const modelledEverywhere = `
 | exception | when |
 | --- | --- |
-| ` + "`AccessDeniedException`" + ` | policies are stored and not yet enforced, so never |
+| ` + "`AccessDeniedException`" + ` | where requests are verified: whatever no policy allows (shown for every operation of every service by ` + "`test/attack`" + `); elsewhere never |
 | ` + "`ThrottlingException`" + ` | rates are not limited; only where the table says so |
 | ` + "`InternalServerException`" + ` | a fault of the server or its disk |
 | ` + "`InvalidEndpointException`" + ` | never: every address of the server answers every operation |

@@ -249,6 +249,7 @@ type assumeRoleIn struct {
 	RoleSessionName string
 	DurationSeconds *int
 	Policy          string
+	ExternalID      string `wire:"ExternalId"`
 }
 
 type credentialsOut struct {
@@ -286,6 +287,9 @@ func (d *door) assumeRole(c *wire.Call, in *assumeRoleIn) (any, error) {
 	if in.Policy != "" {
 		if _, err := iam.ParsePolicy(in.Policy, iam.IdentityBased); err != nil {
 			return nil, err
+		}
+		if !d.AnyAccount {
+			return nil, fault.New(fault.Invalid, "Session policies are not supported: give the role itself the narrower policy.")
 		}
 	}
 	s, err := d.Directory.AssumeRole(in.RoleArn, in.RoleSessionName, time.Duration(seconds)*time.Second, c.Caller.ARN, d.AnyAccount)

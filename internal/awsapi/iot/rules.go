@@ -23,6 +23,9 @@ func (s *control) createTopicRule(_ context.Context, c *wire.Call) (wire.Respons
 	if r.Tags, err = headerTags(c.HTTP.Header.Get("X-Amz-Tagging")); err != nil {
 		return wire.Response{}, err
 	}
+	if err := s.mayDefine(c, &r); err != nil {
+		return wire.Response{}, err
+	}
 	return wire.Response{}, s.refine(name, s.Rules.Create(r))
 }
 
@@ -50,7 +53,23 @@ func (s *control) replaceTopicRule(_ context.Context, c *wire.Call) (wire.Respon
 	if err != nil {
 		return wire.Response{}, err
 	}
+	if err := s.mayDefine(c, &r); err != nil {
+		return wire.Response{}, err
+	}
 	return wire.Response{}, s.refine(name, s.Rules.Replace(r))
+}
+
+// mayDefine asks whether the caller may write a rule and hand it the roles that it names.
+func (s *control) mayDefine(c *wire.Call, r *iotrule.Rule) error {
+	if err := c.Check("iot:"+c.Operation, s.Rules.ARN(r.Name)); err != nil {
+		return err
+	}
+	for _, role := range r.Roles() {
+		if err := c.Check("iam:PassRole", role); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *control) deleteTopicRule(_ context.Context, c *wire.Call) (wire.Response, error) {
@@ -143,8 +162,11 @@ func decode(body []byte, into any) error {
 	return nil
 }
 
-// tagged resolves the ARN of a rule; the calls on tags do have a not-found error.
-func (s *control) tagged(resource string) (iotrule.Rule, error) {
+// tagged resolves the ARN of a rule, if the caller may do this to it; the calls on tags do have a not-found error.
+func (s *control) tagged(c *wire.Call, resource string) (iotrule.Rule, error) {
+	if err := c.Check("iot:"+c.Operation, resource); err != nil {
+		return iotrule.Rule{}, err
+	}
 	name, err := s.Rules.NameOf(resource)
 	if err == nil {
 		var r iotrule.Rule
@@ -166,7 +188,7 @@ func (s *control) tagResource(_ context.Context, c *wire.Call) (wire.Response, e
 	if err := decode(c.Body, &in); err != nil {
 		return wire.Response{}, err
 	}
-	r, err := s.tagged(in.ResourceArn)
+	r, err := s.tagged(c, in.ResourceArn)
 	if err != nil {
 		return wire.Response{}, err
 	}
@@ -185,7 +207,7 @@ func (s *control) untagResource(_ context.Context, c *wire.Call) (wire.Response,
 	if err := decode(c.Body, &in); err != nil {
 		return wire.Response{}, err
 	}
-	r, err := s.tagged(in.ResourceArn)
+	r, err := s.tagged(c, in.ResourceArn)
 	if err != nil {
 		return wire.Response{}, err
 	}
@@ -193,7 +215,7 @@ func (s *control) untagResource(_ context.Context, c *wire.Call) (wire.Response,
 }
 
 func (s *control) listTags(_ context.Context, c *wire.Call) (wire.Response, error) {
-	r, err := s.tagged(c.Param("resourceArn"))
+	r, err := s.tagged(c, c.Param("resourceArn"))
 	if err != nil {
 		return wire.Response{}, err
 	}

@@ -134,6 +134,12 @@ func (s *service) createLoad(_ context.Context, c *wire.Call, in *createLoadIn) 
 			Separator: value(csv.ColumnSeparator), Quote: value(csv.QuoteChar), Escape: value(csv.EscapeChar), Null: value(csv.NullValue), Trim: value(csv.TrimWhiteSpace),
 		}
 	}
+	if err := c.Check("s3:GetObject", "arn:aws:s3:::"+config.Source.Bucket+"/"+config.Source.Key+"*"); err != nil {
+		return nil, err
+	}
+	if err := c.Check("s3:PutObject", "arn:aws:s3:::"+config.Report.Bucket+"/"+config.Report.Key+"*"); err != nil {
+		return nil, err
+	}
 	id, err := s.Loads.Create(config, value(in.ClientToken))
 	return taskID{id}, err
 }

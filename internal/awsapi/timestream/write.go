@@ -15,6 +15,11 @@ func (s *service) writeRecords(ctx context.Context, c *wire.Call) (wire.Response
 	if err != nil {
 		return wire.Response{}, err
 	}
+	if c.Allow != nil {
+		if err := c.Allow("timestream:WriteRecords", s.Catalog.TableARN(req.Database, req.Table)); err != nil {
+			return wire.Response{}, err
+		}
+	}
 	s.locate(c, req.Database, req.Table)
 	result, err := s.Ingest.Write(ctx, req)
 	c.Records, c.BytesMetered = int64(result.Total), result.BytesMetered

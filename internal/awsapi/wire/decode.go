@@ -19,16 +19,21 @@ import (
 // Decode reads the request's input into the struct that v points to, whatever
 // the protocol. An empty body is an empty input. The error is a
 // SerializationException that names the member in doubt. Of a REST request only the
-// body is read, not the path and the query string.
+// body is read, not the path and the query string. The error may also be that of c.Decoded.
 func (c *Call) Decode(v any) error {
 	tree, err := c.tree()
 	if err != nil {
 		return err
 	}
-	if tree == nil {
-		return nil
+	if tree != nil {
+		if err := assign(reflect.ValueOf(v).Elem(), tree, ""); err != nil {
+			return err
+		}
 	}
-	return assign(reflect.ValueOf(v).Elem(), tree, "")
+	if c.Decoded != nil {
+		return c.Decoded(v)
+	}
+	return nil
 }
 
 // tree returns the input as nil, bool, string, json.Number, int64, uint64, float64,

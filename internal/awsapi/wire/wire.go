@@ -134,7 +134,21 @@ type Call struct {
 	Records         int64 // NumberOfRecords: records stored
 	BytesMetered    int64 // CumulativeBytesMetered: bytes taken in or scanned
 
+	// Decoded, if set, gets the input that Decode read, before the operation has it, and refuses the
+	// call by an error. Allow, if set, says whether the caller may do action ("iot:CreateTopicRule")
+	// to a resource, for operations that know it otherwise; ask by [Call.Check].
+	Decoded func(in any) error
+	Allow   func(action, resource string) error
+
 	form *form // the decoded form of a Query request
+}
+
+// Check asks whether the caller may do action to a resource; the error is of kind fault.Denied.
+func (c *Call) Check(action, resource string) error {
+	if c.Allow == nil {
+		return nil
+	}
+	return c.Allow(action, resource)
 }
 
 // Param returns the first value of name in the URL's query string, or "".

@@ -7,6 +7,7 @@ import * as q from "@aws-sdk/client-timestream-query";
 import * as s3 from "@aws-sdk/client-s3";
 import * as sns from "@aws-sdk/client-sns";
 import * as sqs from "@aws-sdk/client-sqs";
+import * as iam from "@aws-sdk/client-iam";
 
 const [DatabaseName, endpoint] = process.argv.slice(2);
 const settings = { region: "us-east-1", ...(endpoint ? { endpoint } : {}) };
@@ -15,6 +16,7 @@ const query = new q.TimestreamQueryClient(settings);
 const objects = new s3.S3Client({ ...settings, forcePathStyle: true });
 const topics = new sns.SNSClient(settings);
 const queues = new sqs.SQSClient(settings);
+const identities = new iam.IAMClient(settings);
 const now = Date.now();
 
 // scalars reads a statement to its last page.
@@ -92,6 +94,10 @@ const { TopicArn } = await topics.send(new sns.CreateTopicCommand({ Name: `${Dat
 const { QueueUrl } = await queues.send(new sqs.CreateQueueCommand({ QueueName: `${DatabaseName}.fifo`, Attributes: { FifoQueue: "true" } }));
 const { Attributes } = await queues.send(new sqs.GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] }));
 await topics.send(new sns.SubscribeCommand({ TopicArn, Protocol: "sqs", Endpoint: Attributes.QueueArn }));
+const document = (statement) => JSON.stringify({ Version: "2012-10-17", Statement: [{ Effect: "Allow", ...statement }] });
+const RoleName = `${DatabaseName}_scheduled`;
+const { Role } = await identities.send(new iam.CreateRoleCommand({ RoleName, AssumeRolePolicyDocument: document({ Principal: { Service: "timestream.amazonaws.com" }, Action: "sts:AssumeRole" }) }));
+await identities.send(new iam.PutRolePolicyCommand({ RoleName, PolicyName: "all", PolicyDocument: document({ Action: ["timestream:*", "sns:Publish", "s3:PutObject", "s3:GetBucketAcl"], Resource: "*" }) }));
 async function next(type) {
   const { Messages = [] } = await queues.send(new sqs.ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 1, WaitTimeSeconds: 20 }));
   assert.equal(Messages.length, 1, `no ${type} within 20 s`);
@@ -105,7 +111,7 @@ await table("results");
 async function schedule(Name, QueryString, target) {
   const { Arn } = await query.send(new q.CreateScheduledQueryCommand({
     Name: `${DatabaseName}_${Name}`, QueryString, ScheduleConfiguration: { ScheduleExpression: "rate(1 day)" }, NotificationConfiguration: { SnsConfiguration: { TopicArn } },
-    ErrorReportConfiguration: { S3Configuration: { BucketName: Bucket, ObjectKeyPrefix: "errors" } }, ScheduledQueryExecutionRoleArn: "arn:aws:iam::000000000000:role/sample",
+    ErrorReportConfiguration: { S3Configuration: { BucketName: Bucket, ObjectKeyPrefix: "errors" } }, ScheduledQueryExecutionRoleArn: Role.Arn,
     TargetConfiguration: { TimestreamConfiguration: { DatabaseName, TableName: "results", ...target } },
   }));
   await next("SCHEDULED_QUERY_CREATING");

@@ -5,6 +5,7 @@
 package terraform
 
 import (
+	"context"
 	"errors"
 	"os"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/timestreamquery"
 	qtypes "github.com/aws/aws-sdk-go-v2/service/timestreamquery/types"
 	"github.com/aws/aws-sdk-go-v2/service/timestreamwrite"
@@ -25,6 +27,22 @@ type provider struct {
 	*testing.T
 	write *timestreamwrite.Client
 	query *timestreamquery.Client
+	iam   *iam.Client
+}
+
+// role makes a role with one policy, until the test ends.
+func (p *provider) role(name, trust, policy string) {
+	p.Helper()
+	_, err := p.iam.CreateRole(p.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust})
+	p.ok(err)
+	_, err = p.iam.PutRolePolicy(p.Context(), &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String("all"), PolicyDocument: &policy})
+	p.ok(err)
+	p.Cleanup(func() {
+		_, err := p.iam.DeleteRolePolicy(context.Background(), &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String("all")})
+		p.ok(err)
+		_, err = p.iam.DeleteRole(context.Background(), &iam.DeleteRoleInput{RoleName: &name})
+		p.ok(err)
+	})
 }
 
 // configure makes the clients as the provider does: endpoints from its configuration, or, with
@@ -38,7 +56,7 @@ func configure(t *testing.T, endpoint string) *provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &provider{T: t}
+	p := &provider{T: t, iam: iam.NewFromConfig(cfg)}
 	p.write = timestreamwrite.NewFromConfig(cfg, func(o *timestreamwrite.Options) {
 		if endpoint != "" {
 			o.BaseEndpoint = &endpoint
@@ -212,7 +230,7 @@ func TestScheduledQuery(t *testing.T) {
 			ScheduleConfiguration:          &qtypes.ScheduleConfiguration{ScheduleExpression: aws.String("rate(1 hour)")},
 			NotificationConfiguration:      &qtypes.NotificationConfiguration{SnsConfiguration: &qtypes.SnsConfiguration{TopicArn: aws.String("arn:aws:sns:us-east-1:000000000000:none")}},
 			ErrorReportConfiguration:       &qtypes.ErrorReportConfiguration{S3Configuration: &qtypes.S3Configuration{BucketName: aws.String("tf-none"), ObjectKeyPrefix: aws.String("errors"), EncryptionOption: qtypes.S3EncryptionOptionSseS3}},
-			ScheduledQueryExecutionRoleArn: aws.String("arn:aws:iam::000000000000:role/none"),
+			ScheduledQueryExecutionRoleArn: aws.String("arn:aws:iam::000000000000:role/tf_query"),
 			TargetConfiguration: &qtypes.TargetConfiguration{TimestreamConfiguration: &qtypes.TimestreamConfiguration{
 				DatabaseName: database, TableName: aws.String("results"), TimeColumn: aws.String("binned_timestamp"),
 				DimensionMappings: []qtypes.DimensionMapping{dimension("az"), dimension("region"), dimension("hostname")},
@@ -220,6 +238,8 @@ func TestScheduledQuery(t *testing.T) {
 					{SourceColumn: aws.String("avg_cpu_utilization"), MeasureValueType: qtypes.ScalarMeasureValueTypeDouble}}},
 			}},
 		}
+		p.role("tf_query", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"timestream.amazonaws.com"},"Action":"sts:AssumeRole"}]}`,
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"timestream:*","Resource":"*"}]}`)
 		created, err := p.query.CreateScheduledQuery(ctx, in)
 		p.ok(err)
 		read := func() *qtypes.ScheduledQueryDescription {

@@ -1,0 +1,352 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// user makes a user with one policy, or none, and returns its keys.
+func (s *target) user(name, policy string) aws.Credentials {
+	s.Helper()
+	c := iam.NewFromConfig(s.config())
+	_, err := c.CreateUser(s.Context(), &iam.CreateUserInput{UserName: &name})
+	if err == nil && policy != "" {
+		_, err = c.PutUserPolicy(s.Context(), &iam.PutUserPolicyInput{UserName: &name, PolicyName: aws.String("p"), PolicyDocument: &policy})
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	made, err := c.CreateAccessKey(s.Context(), &iam.CreateAccessKeyInput{UserName: &name})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return aws.Credentials{AccessKeyID: *made.AccessKey.AccessKeyId, SecretAccessKey: *made.AccessKey.SecretAccessKey}
+}
+
+// role makes a role with one policy, or none, and returns its ARN.
+func (s *target) role(name, trust, policy string) string {
+	s.Helper()
+	c := iam.NewFromConfig(s.config())
+	made, err := c.CreateRole(s.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust})
+	if err == nil && policy != "" {
+		_, err = c.PutRolePolicy(s.Context(), &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String("p"), PolicyDocument: &policy})
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	return *made.Role.Arn
+}
+
+// tables makes the tables a and b in the database d, with a row each.
+func (s *target) tables() {
+	s.Helper()
+	s.passes(s.sign(timestream("CreateDatabase", `{"DatabaseName":"d"}`)))
+	for _, name := range []string{"a", "b"} {
+		s.passes(s.sign(timestream("CreateTable", `{"DatabaseName":"d","TableName":"`+name+`"}`)))
+		s.passes(s.sign(timestream("WriteRecords", records(name))))
+	}
+}
+
+func records(table string) string {
+	return fmt.Sprintf(`{"DatabaseName":"d","TableName":%q,"Records":[{"Dimensions":[{"Name":"k","Value":"v"}],"MeasureName":"m","MeasureValue":"1","MeasureValueType":"BIGINT","Time":"%d"}]}`, table, time.Now().UnixMilli())
+}
+
+func query(sql string) request { return timestream("Query", fmt.Sprintf(`{"QueryString":%q}`, sql)) }
+
+func as(keys aws.Credentials, r request) request {
+	r.keys = keys
+	return r
+}
+
+func statement(effect, actions, resources string) string {
+	return fmt.Sprintf(`{"Effect":%q,"Action":[%s],"Resource":[%s]}`, effect, actions, resources)
+}
+
+func policy(statements ...string) string {
+	return `{"Version":"2012-10-17","Statement":[` + strings.Join(statements, ",") + `]}`
+}
+
+const tableA = `"arn:aws:timestream:us-east-1:000000000000:database/d/table/a"`
+
+// leastRequests are all operations that the product has, as requests that say as little as each takes.
+func leastRequests() map[string]request {
+	all := map[string]request{"timestream:Query": query("SELECT 1"), "timestream:PrepareQuery": timestream("PrepareQuery", `{"QueryString":"SELECT 1","ValidateOnly":true}`)}
+	for _, op := range strings.Fields(`DescribeEndpoints TagResource UntagResource ListTagsForResource CreateDatabase DescribeDatabase UpdateDatabase DeleteDatabase ListDatabases CreateTable
+		DescribeTable UpdateTable DeleteTable ListTables WriteRecords CreateBatchLoadTask DescribeBatchLoadTask ListBatchLoadTasks ResumeBatchLoadTask CreateScheduledQuery DescribeScheduledQuery ListScheduledQueries
+		UpdateScheduledQuery DeleteScheduledQuery ExecuteScheduledQuery CancelQuery DescribeAccountSettings UpdateAccountSettings`) {
+		all["timestream:"+op] = timestream(op, `{}`)
+	}
+	forms := map[string]string{
+		"sns 2010-03-31": `CreateTopic DeleteTopic ListTopics GetTopicAttributes SetTopicAttributes Subscribe ConfirmSubscription Unsubscribe ListSubscriptions ListSubscriptionsByTopic GetSubscriptionAttributes
+			SetSubscriptionAttributes Publish PublishBatch TagResource UntagResource ListTagsForResource`,
+		"sqs 2012-11-05": `CreateQueue GetQueueUrl ListQueues DeleteQueue PurgeQueue GetQueueAttributes SetQueueAttributes SendMessage SendMessageBatch ReceiveMessage DeleteMessage DeleteMessageBatch ChangeMessageVisibility
+			ChangeMessageVisibilityBatch TagQueue UntagQueue ListQueueTags`,
+		"iam 2010-05-08": `CreateRole GetRole ListRoles UpdateRole UpdateRoleDescription DeleteRole UpdateAssumeRolePolicy PutRolePolicy GetRolePolicy ListRolePolicies DeleteRolePolicy AttachRolePolicy DetachRolePolicy
+			ListAttachedRolePolicies TagRole UntagRole ListRoleTags ListInstanceProfilesForRole CreateUser GetUser ListUsers DeleteUser PutUserPolicy GetUserPolicy ListUserPolicies DeleteUserPolicy AttachUserPolicy
+			DetachUserPolicy ListAttachedUserPolicies CreateAccessKey ListAccessKeys UpdateAccessKey DeleteAccessKey CreatePolicy GetPolicy GetPolicyVersion ListPolicies DeletePolicy`,
+		"monitoring 2010-08-01": `GetMetricStatistics GetMetricData ListMetrics PutMetricData`,
+	}
+	for service, names := range forms {
+		name, version, _ := strings.Cut(service, " ")
+		for _, op := range strings.Fields(names) {
+			all[name+":"+op] = form(name, url.Values{"Action": {op}, "Version": {version}}.Encode())
+		}
+	}
+	rest := func(name, method, path, body string) {
+		all[name] = request{method: method, path: path, body: body, service: name[:strings.IndexByte(name, ':')], at: time.Now(), keys: root, region: "us-east-1", header: http.Header{}}
+	}
+	const rule = `{"sql":"SELECT * FROM 't'","actions":[{"republish":{"roleArn":"arn:aws:iam::000000000000:role/r","topic":"x"}}]}`
+	rest("iot:CreateTopicRule", "POST", "/rules/r", rule)
+	rest("iot:ReplaceTopicRule", "PATCH", "/rules/r", rule)
+	rest("iot:GetTopicRule", "GET", "/rules/r", "")
+	rest("iot:ListTopicRules", "GET", "/rules", "")
+	rest("iot:DeleteTopicRule", "DELETE", "/rules/r", "")
+	rest("iot:EnableTopicRule", "POST", "/rules/r/enable", "")
+	rest("iot:DisableTopicRule", "POST", "/rules/r/disable", "")
+	rest("iot:TagResource", "POST", "/tags", `{"resourceArn":"arn:aws:iot:us-east-1:000000000000:rule/r","tags":[]}`)
+	rest("iot:UntagResource", "POST", "/untag", `{"resourceArn":"arn:aws:iot:us-east-1:000000000000:rule/r","tagKeys":[]}`)
+	rest("iot:ListTagsForResource", "GET", "/tags?resourceArn=arn%3Aaws%3Aiot%3Aus-east-1%3A000000000000%3Arule%2Fr", "")
+	rest("iot:DescribeEndpoint", "GET", "/endpoint", "")
+	rest("iotdata:Publish", "POST", "/topics/a/b", "{}")
+	rest("iotdata:GetRetainedMessage", "GET", "/retainedMessage/a", "")
+	rest("iotdata:ListRetainedMessages", "GET", "/retainedMessage", "")
+	rest("iotdata:DeleteConnection", "DELETE", "/connections/c", "")
+	all["s3:ListBuckets"] = object("GET", "/", "")
+	all["s3:CreateBucket"] = object("PUT", "/bucket", "")
+	all["s3:PutObject"] = object("PUT", "/bucket/key", "x")
+	all["s3:GetObject"] = object("GET", "/bucket/key", "")
+	all["s3:ListObjects"] = object("GET", "/bucket", "")
+	all["s3:DeleteObject"] = object("DELETE", "/bucket/key", "")
+	all["s3:DeleteBucket"] = object("DELETE", "/bucket", "")
+	return all
+}
+
+// isDenial says whether an answer is the refusal of a policy.
+func isDenial(status int, body string) bool {
+	return (status == 403 || status == 401) && strings.Contains(body, "is not authorized to perform")
+}
+
+func TestAUserWithoutPoliciesMayDoNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	nobody, admin := s.user("nobody", ""), s.user("admin", policy(statement("Allow", `"*"`, `"*"`)))
+	for name, r := range leastRequests() {
+		if status, body := s.send(s.sign(as(nobody, r))); !isDenial(status, body) {
+			t.Errorf("%s without a policy: %d %s", name, status, body)
+		}
+	}
+	for name, r := range leastRequests() {
+		if status, body := s.send(s.sign(as(admin, r))); isDenial(status, body) {
+			t.Errorf("%s of who may do all: %d %s", name, status, body)
+		}
+	}
+	s.passes(s.sign(as(nobody, form("sts", "Action=GetCallerIdentity&Version=2011-06-15"))))
+}
+
+func TestAPolicyOpensWhatItNamesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.tables()
+	writer := s.user("writer", policy(statement("Allow", `"timestream:WriteRecords","timestream:Select"`, tableA), statement("Allow", `"timestream:DescribeEndpoints"`, `"*"`)))
+	s.passes(s.sign(as(writer, timestream("DescribeEndpoints", `{}`))))
+	s.passes(s.sign(as(writer, timestream("WriteRecords", records("a")))))
+	s.passes(s.sign(as(writer, query("SELECT count(*) FROM d.a"))))
+	for what, r := range map[string]request{
+		"another table":                 timestream("WriteRecords", records("b")),
+		"the name in other letters":     timestream("WriteRecords", records("A")),
+		"reading another table":         query("SELECT count(*) FROM d.b"),
+		"a join with it":                query("SELECT count(*) FROM d.a JOIN d.b ON d.a.k = d.b.k"),
+		"it in a subquery":              query("SELECT (SELECT count(*) FROM d.b)"),
+		"it in a WITH that is not used": query("WITH x AS (SELECT * FROM d.b) SELECT 1"),
+		"an explanation of it":          query("EXPLAIN ANALYZE SELECT count(*) FROM d.b"),
+		"its columns":                   query("DESCRIBE d.b"),
+		"its measures":                  query("SHOW MEASURES FROM d.b"),
+		"tables":                        query("SHOW TABLES FROM d"),
+		"databases":                     query("SHOW DATABASES"),
+		"what others asked":             query("SELECT query FROM information_schema.queries"),
+		"no table":                      query("SELECT 1"),
+		"an unload":                     query("UNLOAD (SELECT * FROM d.a) TO 's3://bucket/x'"),
+		"dropping the table":            timestream("DeleteTable", `{"DatabaseName":"d","TableName":"a"}`),
+	} {
+		if status, body := s.send(s.sign(as(writer, r))); !isDenial(status, body) {
+			t.Errorf("%s: %d %s", what, status, body)
+		}
+	}
+	_, body := s.send(s.sign(as(writer, timestream("WriteRecords", records("b")))))
+	const want = `User: arn:aws:iam::000000000000:user/writer is not authorized to perform: timestream:WriteRecords on resource: arn:aws:timestream:us-east-1:000000000000:database/d/table/b because no identity-based policy allows the timestream:WriteRecords action`
+	if !strings.Contains(body, want) || code(body) != "AccessDeniedException" {
+		t.Errorf("the refusal reads %s", body)
+	}
+}
+
+func TestADenialWinsOverWhatAllows(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.tables()
+	keys := s.user("most", policy(statement("Allow", `"timestream:*"`, `"*"`), statement("Deny", `"timestream:Select"`, tableA)))
+	s.passes(s.sign(as(keys, query("SELECT count(*) FROM d.b"))))
+	_, body := s.send(s.sign(as(keys, query("SELECT count(*) FROM d.a"))))
+	if !strings.Contains(body, "with an explicit deny in an identity-based policy") {
+		t.Errorf("got %s", body)
+	}
+}
+
+func TestAnUnloadNeedsLeaveToWriteToItsBucket(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.tables()
+	s.passes(s.sign(object("PUT", "/mine", "")))
+	s.passes(s.sign(object("PUT", "/others", "")))
+	keys := s.user("unloader", policy(statement("Allow", `"timestream:*"`, `"*"`), statement("Allow", `"s3:*"`, `"arn:aws:s3:::mine/*"`)))
+	s.passes(s.sign(as(keys, query("UNLOAD (SELECT * FROM d.a) TO 's3://mine/x'"))))
+	if status, body := s.send(s.sign(as(keys, query("UNLOAD (SELECT * FROM d.a) TO 's3://others/x'")))); !isDenial(status, body) {
+		t.Errorf("into another bucket: %d %s", status, body)
+	}
+	s.refused("reading another bucket", s.sign(as(keys, object("GET", "/others/x", ""))), 403, "AccessDenied")
+}
+
+func TestARoleIsAssumedByThoseItTrustsAlone(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":%q},"Action":"sts:AssumeRole","Condition":{%s}}]}`
+	ann := s.user("ann", "")
+	bob := s.user("bob", policy(statement("Allow", `"sts:AssumeRole"`, `"*"`)))
+	reads := policy(statement("Allow", `"timestream:ListDatabases"`, `"*"`))
+	byName := s.role("by-name", fmt.Sprintf(trust, "arn:aws:iam::000000000000:user/ann", ""), reads)
+	byAccount := s.role("by-account", fmt.Sprintf(trust, "arn:aws:iam::000000000000:root", ""), reads)
+	byID := s.role("by-id", fmt.Sprintf(trust, "000000000000", `"StringEquals":{"sts:ExternalId":"secret"}`), reads)
+	assume := func(keys aws.Credentials, role, external string) (aws.Credentials, error) {
+		cfg := s.config()
+		cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return keys, nil })
+		in := &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: aws.String("me")}
+		if external != "" {
+			in.ExternalId = &external
+		}
+		out, err := sts.NewFromConfig(cfg).AssumeRole(t.Context(), in)
+		if err != nil {
+			return aws.Credentials{}, err
+		}
+		return aws.Credentials{AccessKeyID: *out.Credentials.AccessKeyId, SecretAccessKey: *out.Credentials.SecretAccessKey, SessionToken: *out.Credentials.SessionToken}, nil
+	}
+	for _, c := range []struct {
+		who            aws.Credentials
+		role, external string
+		may            bool
+	}{
+		{ann, byName, "", true}, {bob, byName, "", false},
+		{ann, byAccount, "", false}, {bob, byAccount, "", true},
+		{bob, byID, "", false}, {bob, byID, "guess", false}, {bob, byID, "secret", true},
+	} {
+		got, err := assume(c.who, c.role, c.external)
+		if (err == nil) != c.may {
+			t.Errorf("%s with %q: %v, want %v", c.role, c.external, err, c.may)
+		}
+		if err == nil {
+			s.passes(s.sign(as(got, timestream("ListDatabases", `{}`))))
+			s.refused("what the role may not", s.sign(as(got, timestream("CreateDatabase", `{"DatabaseName":"x"}`))), 403, "AccessDeniedException")
+		}
+	}
+}
+
+func TestRulesAndScheduledQueriesDoWhatTheirRoleMay(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.tables()
+	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":%q},"Action":"sts:AssumeRole"}]}`
+	device := s.role("device", fmt.Sprintf(trust, "iot.amazonaws.com"), policy(statement("Allow", `"timestream:WriteRecords"`, tableA)))
+	untrusting := s.role("untrusting", fmt.Sprintf(trust, "timestream.amazonaws.com"), policy(statement("Allow", `"timestream:*"`, `"*"`)))
+	iot := func(method, path, body string) request {
+		return request{method: method, path: path, body: body, service: "iot", at: time.Now(), keys: root, region: "us-east-1", header: http.Header{}}
+	}
+	rule := func(name, role, table string) {
+		s.passes(s.sign(iot("POST", "/rules/"+name, fmt.Sprintf(`{"sql":"SELECT value FROM '%s'","actions":[{"timestream":{"roleArn":%q,"databaseName":"d","tableName":%q,"dimensions":[{"name":"device","value":"x"}]}}]}`, name, role, table))))
+		publish := iot("POST", "/topics/"+name, `{"value":1}`)
+		publish.service = "iotdata"
+		s.passes(s.sign(publish))
+	}
+	rule("allowed", device, "a")
+	rule("elsewhere", device, "b")
+	rule("nobody", untrusting, "a")
+	if got := s.count("SELECT count(*) FROM d.a WHERE device = 'x'"); got != "1" {
+		t.Errorf("%s rows came through the rules into the one table that a role may write, want 1", got)
+	}
+	if got := s.count("SELECT count(*) FROM d.b"); got != "1" {
+		t.Errorf("%s rows are in the other table, want the 1 from before", got)
+	}
+
+	owner := s.user("owner", policy(statement("Allow", `"iot:*"`, `"*"`), statement("Allow", `"iam:PassRole"`, `"`+device+`"`)))
+	republish := func(role string) request {
+		return as(owner, iot("POST", "/rules/r", fmt.Sprintf(`{"sql":"SELECT * FROM 't'","actions":[{"republish":{"roleArn":%q,"topic":"x"}}]}`, role)))
+	}
+	if status, body := s.send(s.sign(republish(untrusting))); !isDenial(status, body) {
+		t.Errorf("a role that the caller may not pass: %d %s", status, body)
+	}
+	s.passes(s.sign(republish(device)))
+}
+
+// count returns the first value of a query's answer.
+func (s *target) count(sql string) string {
+	s.Helper()
+	_, body := s.send(s.sign(query(sql)))
+	_, rest, _ := strings.Cut(body, `"ScalarValue":"`)
+	value, _, _ := strings.Cut(rest, `"`)
+	return value
+}
+
+func TestDevicesPublishAndSubscribeWherePoliciesSay(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	const topics = `"arn:aws:iot:us-east-1:000000000000:topic/sensors/${aws:username}/*"`
+	keys := s.user("pump-7", policy(statement("Allow", `"iot:Connect"`, `"arn:aws:iot:us-east-1:000000000000:client/pump-*"`), statement("Allow", `"iot:Publish","iot:Receive"`, topics),
+		statement("Allow", `"iot:Subscribe"`, `"arn:aws:iot:us-east-1:000000000000:topicfilter/sensors/${aws:username}/#"`)))
+	connect := func(id string) (mqtt.Client, error) {
+		o := mqtt.NewClientOptions().AddBroker("tcp://" + s.MQTTAddr).SetClientID(id).SetUsername(keys.AccessKeyID).SetPassword(keys.SecretAccessKey).SetAutoReconnect(false).SetConnectRetry(false)
+		c := mqtt.NewClient(o)
+		token := c.Connect()
+		token.WaitTimeout(10 * time.Second)
+		return c, token.Error()
+	}
+	if _, err := connect("other"); err == nil {
+		t.Error("a client id that the policy does not name may connect")
+	}
+	c, err := connect("pump-7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Disconnect(0)
+	wait := func(token mqtt.Token) error {
+		if !token.WaitTimeout(10 * time.Second) {
+			return fmt.Errorf("no answer within 10 s")
+		}
+		return token.Error()
+	}
+	if err := wait(c.Publish("sensors/pump-7/data", 1, false, `{}`)); err != nil {
+		t.Errorf("its own topic: %v", err)
+	}
+	granted := func(filter string) byte {
+		token := c.Subscribe(filter, 1, func(mqtt.Client, mqtt.Message) {})
+		wait(token)
+		return token.(*mqtt.SubscribeToken).Result()[filter]
+	}
+	if got := granted("sensors/pump-7/#"); got != 1 {
+		t.Errorf("its own topics: granted %#x", got)
+	}
+	if got := granted("sensors/+/data"); got != 0x80 {
+		t.Errorf("topics of others: granted %#x", got)
+	}
+	// MQTT 3.1.1 has no refusal of a PUBLISH but the end of the connection.
+	wait(c.Publish("sensors/pump-8/data", 1, false, `{}`))
+	if c.IsConnectionOpen() {
+		t.Error("it may publish as another")
+	}
+}
