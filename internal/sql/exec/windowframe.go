@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"cmp"
 	"math"
 	"sort"
 
@@ -96,10 +97,11 @@ func (w *windowRows) rangeEnd(offset *vec.Vector, dir int64, first bool) ([]int3
 			continue
 		}
 		lo, hi := w.notNull(key, i)
+		bound := shifted(key, i, offset, dir)
 		// Rows lo to hi are in the order of the key. The frame begins at the first row that is
 		// not before the bound, and ends behind the last that is not after it.
 		out[i] = int32(lo + sort.Search(hi-lo, func(k int) bool {
-			c := compareShifted(key, lo+k, i, offset, dir)
+			c := compareKey(key, lo+k, bound)
 			if w.desc[0] {
 				c = -c
 			}
@@ -126,23 +128,52 @@ func (w *windowRows) notNull(key *vec.Vector, i int) (lo, hi int) {
 	return lo, hi
 }
 
-// compareShifted compares the key of row r with that of row i moved by dir * offset.
-func compareShifted(key *vec.Vector, r, i int, offset *vec.Vector, dir int64) int {
-	if key.Type.Kind == vec.Double {
-		return vec.CompareFloats(key.Float(r), key.Float(i)+float64(dir)*offset.Float(i))
+// keyBound is an end of a RANGE frame as a value of the order key; dates as the nanoseconds of their midnight.
+type keyBound struct {
+	float float64
+	int   int64
+}
+
+// shifted returns the key of row i moved by dir * offset. What is out of range lies beyond all keys.
+func shifted(key *vec.Vector, i int, offset *vec.Vector, dir int64) keyBound {
+	switch {
+	case key.Type.Kind == vec.Double:
+		return keyBound{float: key.Float(i) + float64(dir)*offset.Float(i)}
+	case offset.Type.Kind == vec.IntervalYear && key.Type.Kind != vec.IntervalYear:
+		return keyBound{int: shiftedMonths(keyInt(key, i), dir*min(offset.Int(i), maxFrameMonths))}
 	}
-	unit := int64(1)
+	return keyBound{int: addSaturating(keyInt(key, i), dir*offset.Int(i))}
+}
+
+// maxFrameMonths leads out of the range of timestamps from anywhere in it.
+const maxFrameMonths = 12 * 1000
+
+func shiftedMonths(ns, months int64) int64 {
+	days := vec.FloorDiv(ns, vec.Day)
+	out, ok := vec.TimestampOf(vec.AddMonths(days, months), ns-days*vec.Day)
+	switch {
+	case ok:
+		return out
+	case months < 0:
+		return math.MinInt64
+	}
+	return math.MaxInt64
+}
+
+// keyInt is a key that is not a double; a date as the nanoseconds of its midnight.
+func keyInt(key *vec.Vector, r int) int64 {
 	if key.Type.Kind == vec.Date {
-		unit = 86400e9
+		return key.Int(r) * vec.Day
 	}
-	bound := addSaturating(key.Int(i)*unit, dir*offset.Int(i))
-	switch have := key.Int(r) * unit; {
-	case have < bound:
-		return -1
-	case have > bound:
-		return 1
+	return key.Int(r)
+}
+
+// compareKey compares the key of row r with a bound.
+func compareKey(key *vec.Vector, r int, bound keyBound) int {
+	if key.Type.Kind == vec.Double {
+		return vec.CompareFloats(key.Float(r), bound.float)
 	}
-	return 0
+	return cmp.Compare(keyInt(key, r), bound.int)
 }
 
 func addSaturating(a, b int64) int64 {

@@ -245,6 +245,9 @@ func (a *analyser) windowCall(e *syntax.Call, name string) (WindowCall, error) {
 		}
 		out.Name, out.T = name, t
 	} else {
+		if reg.IsScalar(name) && !reg.IsAggregate(name) {
+			return out, errorAt(e.At, "Not a window function: %s", name)
+		}
 		call, err := reg.Aggregate(name, types)
 		if err != nil {
 			return out, resolveError(e.At, err)
@@ -332,8 +335,12 @@ func rangeOffset(key, offset vec.Type) (vec.Type, bool) {
 			want = vec.BigintType
 		}
 		return want, fn.Coercible(offset, want)
-	case vec.Timestamp, vec.Date, vec.Time:
+	case vec.Timestamp, vec.Date:
+		return offset, offset.Kind == vec.IntervalDay || offset.Kind == vec.IntervalYear
+	case vec.Time:
 		return vec.IntervalDayType, offset.Kind == vec.IntervalDay
+	case vec.IntervalDay, vec.IntervalYear:
+		return key, offset.Kind == key.Kind
 	}
 	return vec.Type{}, false
 }

@@ -19,7 +19,7 @@ UNITS = {"h": "hour", "m": "minute", "d": "day"}
 
 
 def connect():
-    con = duckdb.connect()
+    con = duckdb.connect(config={"threads": 1})
     con.execute("CREATE SCHEMA d")
     con.execute(
         "CREATE TABLE d.r (a varchar, b varchar, measure_name varchar, time timestamp, i bigint, f double, s varchar, ok boolean)"
@@ -32,6 +32,7 @@ def connect():
 
 def translate(sql):
     sql = re.sub(r"\b(\d+)([hmd])\b", lambda m: f"INTERVAL '{m[1]} {UNITS[m[2]]}'", sql)
+    sql = re.sub(r"\) (IGNORE|RESPECT) NULLS OVER", r" \1 NULLS) OVER", sql)
     return re.sub(r"\bif\(", "iff(", sql.replace("now()", NOW))
 
 
