@@ -131,7 +131,13 @@ func do(c *http.Client, req *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
+	var answer []byte
+	if resp.ContentLength >= 0 { // io.ReadAll would copy a megabyte several times, for as long as the server took to make it
+		answer = make([]byte, resp.ContentLength)
+		_, err = io.ReadFull(resp.Body, answer)
+	} else {
+		answer, err = io.ReadAll(resp.Body)
+	}
 	if err == nil && resp.StatusCode/100 != 2 {
 		err = fmt.Errorf("%s: %.500s", resp.Status, answer)
 	}

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -21,12 +22,14 @@ type source interface {
 	Close()
 }
 
-// piece is the rows of one page.
+// piece is the rows of one page, or why there are none.
 type piece struct {
 	batches []*vec.Batch
 	rows    int
 	bytes   int64 // as JSON, estimated from above
 	last    bool
+	maxRows int   // that it was cut for
+	failed  error // the query ends with this once somebody asks for the page
 }
 
 // compact copies the rows, so that keeping them does not keep the larger batches that
@@ -52,49 +55,53 @@ func (p *piece) compact() {
 // the last page is known to be the last, and gets no token. It is used by one
 // goroutine at a time.
 type cutter struct {
-	src   source     // nil once exhausted or closed
-	ahead *vec.Batch // read and not cut yet, or nil
-	whole bool       // metadata statements are never cut (clients.md, R10)
+	src   source       // nil once exhausted or closed
+	ahead []*vec.Batch // read and not cut yet, in order
+	whole bool         // metadata statements are never cut (clients.md, R10)
 }
 
 // next cuts a page of at most maxRows rows (0: any number) and maxBytes of JSON. After
 // patience it takes what it has, if that is anything.
 func (c *cutter) next(ctx context.Context, maxRows int, maxBytes int64, patience time.Duration) (*piece, error) {
+	p := &piece{maxRows: maxRows}
 	if maxRows <= 0 {
 		maxRows = math.MaxInt
 	}
 	began := time.Now()
-	p := &piece{}
 	for {
 		if err := c.readAhead(ctx); err != nil {
 			return nil, err
 		}
-		if c.ahead == nil {
+		if len(c.ahead) == 0 {
 			p.last = true
 			return p, nil
 		}
-		n, bytes := c.fit(maxRows-p.rows, maxBytes-p.bytes)
+		b := c.ahead[0]
+		n, bytes := c.fit(b, maxRows-p.rows, maxBytes-p.bytes)
 		if n == 0 && p.rows == 0 {
 			return nil, fault.New(fault.Execution, "Query aborted as max page response size has been exceeded by the output result row")
 		}
 		if n > 0 {
-			p.batches = append(p.batches, c.ahead.Slice(0, n))
+			p.batches = append(p.batches, b.Slice(0, n))
 			p.rows, p.bytes = p.rows+n, p.bytes+bytes
 		}
-		if n < c.ahead.Len {
-			c.ahead = c.ahead.Slice(n, c.ahead.Len)
+		if n < b.Len {
+			c.ahead[0] = b.Slice(n, b.Len)
 			return p, nil
 		}
-		c.ahead = nil
+		c.ahead = c.ahead[1:]
 		if time.Since(began) > patience {
 			return p, nil
 		}
 	}
 }
 
+// putBack undoes the next that gave p, the latest one.
+func (c *cutter) putBack(p *piece) { c.ahead = slices.Concat(p.batches, c.ahead) }
+
 // readAhead makes sure that a batch is ahead if there is one; at the end it closes the source.
 func (c *cutter) readAhead(ctx context.Context) error {
-	if c.ahead != nil || c.src == nil {
+	if len(c.ahead) > 0 || c.src == nil {
 		return nil
 	}
 	b, err := c.src.Next(ctx)
@@ -103,18 +110,18 @@ func (c *cutter) readAhead(ctx context.Context) error {
 	}
 	if b == nil {
 		c.close()
+		return nil
 	}
-	c.ahead = b
+	c.ahead = append(c.ahead[:0], b)
 	return nil
 }
 
-// fit returns how many rows of the batch ahead go on a page with room for rows and
-// bytes more, and their size.
-func (c *cutter) fit(rows int, bytes int64) (int, int64) {
+// fit returns how many rows of b go on a page with room for rows and bytes more, and their size.
+func (c *cutter) fit(b *vec.Batch, rows int, bytes int64) (int, int64) {
 	if c.whole {
-		rows, bytes = c.ahead.Len, math.MaxInt64
+		rows, bytes = b.Len, math.MaxInt64
 	}
-	return fitRows(c.ahead, rows, bytes)
+	return fitRows(b, rows, bytes)
 }
 
 // close releases the source. It may be called twice.

@@ -5,7 +5,7 @@
 // # Pages
 //
 // The first call plans the query and opens its rows. Pages are cut from them when they are
-// asked for, so a result that nobody reads costs what its operators hold and no work. A
+// asked for, and from the second on one ahead, so a result that nobody reads costs what its operators hold and at most a page's work. A
 // page is made by a goroutine of its own: the call that asked may leave and come
 // back. One that is not ready in time is answered by an empty page with a fresh token,
 // as long as no rows were handed out; that is how a caller learns the id of a

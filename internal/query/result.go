@@ -14,8 +14,10 @@ import (
 
 // result is one execution, from its start until it is forgotten.
 //
-// Pages are numbered from 1 and made one at a time, when they are asked for, by a
-// goroutine that outlives the call that asked: a retry waits for the same page. A page
+// Pages are numbered from 1 and made one at a time by a
+// goroutine that outlives the call that asked: a retry waits for the same page. Once a caller has
+// come back for a second page, the following one is made ahead, while he reads; if he then wants another number of
+// rows, it is cut anew. A page
 // made belongs to nobody until a call hands it out under the next number; an
 // empty page, for a caller who waited long enough, takes a number too, because
 // no token may be given twice (api.md, section 11.1). The latest page handed out is
@@ -44,6 +46,7 @@ type result struct {
 	page     *Page         // that page, or nil when it was given up
 	making   chan struct{} // closed when the page in the making is made; nil: none is
 	made     *piece        // made and not handed out yet
+	ahead    bool          // nobody has asked for what is being made or was made; counted in Service.ahead
 	waiting  int           // calls that wait for a page
 	rows     int64         // handed out
 	bytes    int64         // of these, as JSON
@@ -105,10 +108,13 @@ func (s *Service) answer(ctx context.Context, r *result, number, maxRows int) (*
 		case number != r.number+1 || r.ended:
 			s.mu.Unlock()
 			return nil, errToken
-		case r.made != nil:
+		case r.made != nil && (r.made.maxRows == maxRows || r.made.failed != nil):
 			p := r.made
 			r.made = nil
-			return s.handOut(r, p)
+			return s.handOut(r, p, maxRows)
+		case r.made != nil:
+			r.cut.putBack(r.made)
+			r.made = nil
 		case late == nil && r.rows == 0:
 			patience := s.opts.Patience
 			if r.unload {
@@ -119,6 +125,7 @@ func (s *Service) answer(ctx context.Context, r *result, number, maxRows int) (*
 			late = timer.C
 		}
 		s.makeLocked(r, maxRows)
+		s.wantedLocked(r)
 		making := r.making
 		r.waiting++
 		r.idle.Stop()
@@ -138,7 +145,7 @@ func (s *Service) answer(ctx context.Context, r *result, number, maxRows int) (*
 		case left:
 			return nil, s.leave(r)
 		case tired && r.made == nil && r.making != nil && !r.ended && number == r.number+1:
-			return s.handOut(r, &piece{})
+			return s.handOut(r, &piece{}, maxRows)
 		}
 	}
 }
@@ -170,7 +177,11 @@ func (s *Service) abandon(r *result) {
 		s.mu.Unlock()
 		return
 	}
-	o := s.endLocked(r, errToken)
+	cause := error(errToken)
+	if r.made != nil && r.made.failed != nil {
+		cause = r.made.failed
+	}
+	o := s.endLocked(r, cause)
 	s.mu.Unlock()
 	s.observe(&r.account, o)
 }
@@ -186,6 +197,27 @@ func (s *Service) makeLocked(r *result, maxRows int) {
 	s.wg.Go(func() { s.make(r, maxRows, lastKept) })
 }
 
+// aheadLocked has the page after the one that is handed out now made ahead. Its caller came back for
+// that one, so he will for the next. Demanded pages have precedence, and memory is bounded: a page ahead
+// counts as a full one.
+func (s *Service) aheadLocked(r *result, maxRows int) {
+	if r.number < 2 || r.making != nil || r.unload || len(s.slots) > cap(s.slots)/2 ||
+		s.keptBytes+int64(s.ahead+1)*s.opts.PageBytes > s.opts.RetainBytes {
+		return
+	}
+	r.ahead = true
+	s.ahead++
+	s.makeLocked(r, maxRows)
+}
+
+// wantedLocked notes that r has no page ahead any more: it was asked for, or nobody will.
+func (s *Service) wantedLocked(r *result) {
+	if r.ahead {
+		r.ahead = false
+		s.ahead--
+	}
+}
+
 // make makes one page. lastKept says that the last page may be asked for again.
 func (s *Service) make(r *result, maxRows int, lastKept bool) {
 	began := time.Now()
@@ -198,13 +230,16 @@ func (s *Service) make(r *result, maxRows int, lastKept bool) {
 	close(r.making)
 	r.making = nil
 	r.busy += time.Since(began)
+	if err == nil && r.bytes+p.bytes > s.opts.Limits.ResultBytes {
+		err = s.tooLarge()
+	}
 	var o *Observation
 	switch {
 	case r.ended: // meanwhile; nobody else closes what was in use
 		r.cut.close()
-	case err == nil && r.bytes+p.bytes > s.opts.Limits.ResultBytes:
-		ended := s.endLocked(r, s.tooLarge())
-		o = &ended
+	case err != nil && r.ahead: // the page before may be asked for again
+		r.cut.close()
+		r.made = &piece{failed: err}
 	case err != nil:
 		ended := s.endLocked(r, err)
 		o = &ended
@@ -243,7 +278,14 @@ func survive[T any](f func() (T, error)) (v T, err error) {
 }
 
 // handOut gives p as the next page. It is called with the lock held and gives it back.
-func (s *Service) handOut(r *result, p *piece) (*Page, error) {
+func (s *Service) handOut(r *result, p *piece, maxRows int) (*Page, error) {
+	s.wantedLocked(r)
+	if p.failed != nil {
+		o := s.endLocked(r, p.failed)
+		s.mu.Unlock()
+		s.observe(&r.account, o)
+		return nil, p.failed
+	}
 	r.number++
 	r.rows += int64(p.rows)
 	r.bytes += p.bytes
@@ -251,6 +293,7 @@ func (s *Service) handOut(r *result, p *piece) (*Page, error) {
 	if !p.last {
 		r.idle.Reset(s.opts.RetainFor)
 		s.keepLocked(r, page, p.bytes)
+		s.aheadLocked(r, maxRows)
 		s.mu.Unlock()
 		return page, nil
 	}
@@ -288,6 +331,7 @@ func (s *Service) pageLocked(r *result, p *piece) *Page {
 // endLocked ends r, with err or, if that is nil, with its last page, and says what it came to.
 func (s *Service) endLocked(r *result, err error) Observation {
 	r.ended, r.failed, r.made = true, err, nil
+	s.wantedLocked(r)
 	s.open--
 	r.cancel(err) // also wakes those who wait
 	r.limit.Stop()

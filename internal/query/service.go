@@ -56,7 +56,7 @@ type Options struct {
 	MemoryLimitBytes int64         // of one query's operators; default 1 GiB
 	TotalMemoryBytes int64         // of all queries' operators; default 2 GiB
 	Spill            *spill.Space  // where operators put what exceeds these; nil: the query fails
-	RetainBytes      int64         // of pages kept for retries, all queries; default 64 MiB
+	RetainBytes      int64         // of pages kept for retries or made ahead, all queries; default 64 MiB
 	MaxOpen          int           // results with pages left; default 1000
 	Parallel         int           // pages being made at once; default 16 per processor
 	History          int           // queries that ended and are remembered; default 1000
@@ -113,6 +113,7 @@ type Service struct {
 	open      int                   // results that have not ended
 	kept      *list.List            // of *result that hold a page or an ending, least recently used first
 	keptBytes int64                 // of their pages
+	ahead     int                   // pages made, or in the making, that nobody has asked for yet
 	closed    bool
 
 	cancel context.CancelFunc // ends the cleaning up
