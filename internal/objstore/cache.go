@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"net/url"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ import (
 // Cache keeps pieces of objects of a slow store in a folder, up to a limit, the ones least recently
 // used leaving first. Objects never change under their keys, so a piece that is there is right: each
 // file ends with the CRC-32C of what is before, which is verified once per process, and a file that is damaged
-// is fetched anew. The folder survives restarts; losing it costs time only, so nothing in it is synced.
+// is fetched anew, also one that a reader with checksums of its own finds damaged later ([Copy]). The folder survives restarts; losing it costs time only, so nothing in it is synced.
 //
 //	<folder>/<key, escaped>.<number of the piece>
 //
@@ -30,6 +31,7 @@ type Cache struct {
 	fs    vfs.FS
 	dir   string
 	limit int64
+	hurt  func(file string) // told of a damaged file
 
 	mu      sync.Mutex // guards the fields below, and those of pieces that say so
 	pieces  map[pieceKey]*list.Element
@@ -37,7 +39,7 @@ type Cache struct {
 	bytes   int64
 	flights map[pieceKey]*flight
 
-	hits, misses, fetched atomic.Int64
+	hits, misses, fetched, damaged atomic.Int64
 }
 
 // PieceBytes is how much of an object is fetched at least: about what a distant store sends in the time that
@@ -68,14 +70,19 @@ type CacheStats struct {
 	Bytes, LimitBytes, Pieces int64
 	Hits, Misses              int64 // pieces asked for that were there, and not
 	FetchedBytes              int64
+	Damaged                   int64 // pieces whose files were damaged, and fetched again
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // NewCache opens a cache of slow in a folder of fsys, which is made. What a damaged folder keeps from
-// being used is an error; single files that are not the cache's are removed.
-func NewCache(slow Store, fsys vfs.FS, dir string, limitBytes int64) (*Cache, error) {
-	c := &Cache{slow: slow, fs: fsys, dir: dir, limit: limitBytes, pieces: map[pieceKey]*list.Element{}, order: list.New(), flights: map[pieceKey]*flight{}}
+// being used is an error; single files that are not the cache's are removed. Damaged is told of each file that was found
+// damaged; nil: nobody is.
+func NewCache(slow Store, fsys vfs.FS, dir string, limitBytes int64, damaged func(file string)) (*Cache, error) {
+	if damaged == nil {
+		damaged = func(string) {}
+	}
+	c := &Cache{slow: slow, fs: fsys, dir: dir, limit: limitBytes, hurt: damaged, pieces: map[pieceKey]*list.Element{}, order: list.New(), flights: map[pieceKey]*flight{}}
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -115,7 +122,7 @@ func parsePiece(name string) (k pieceKey, ok bool) {
 func (c *Cache) Stats() CacheStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return CacheStats{c.bytes, c.limit, int64(len(c.pieces)), c.hits.Load(), c.misses.Load(), c.fetched.Load()}
+	return CacheStats{c.bytes, c.limit, int64(len(c.pieces)), c.hits.Load(), c.misses.Load(), c.fetched.Load(), c.damaged.Load()}
 }
 
 // Object returns an object of that size, which is there: the store is not asked before it is read.
@@ -137,6 +144,13 @@ type cachedObject struct {
 func (o *cachedObject) SizeBytes() int64 { return o.size }
 
 func (o *cachedObject) Close() error { return nil }
+
+// Refetch implements [Copy].
+func (o *cachedObject) Refetch(off, length int64) {
+	for n := off / PieceBytes; n*PieceBytes < off+length; n++ {
+		o.c.distrust(pieceKey{o.key, n})
+	}
+}
 
 // ReadAt implements [Object].
 func (o *cachedObject) ReadAt(p []byte, off int64) (n int, err error) {
@@ -170,7 +184,11 @@ func (c *Cache) read(p []byte, k pieceKey, from, length int64) error {
 	verified := e.Value.(*piece).verified
 	c.mu.Unlock()
 	if err := c.readFile(p, k, from, length, verified); err != nil {
-		c.drop(k) // damaged, or just thrown out
+		if errors.Is(err, fs.ErrNotExist) { // just thrown out
+			c.drop(k)
+		} else {
+			c.distrust(k)
+		}
 		return c.fetch(p, k, from, length)
 	}
 	c.hits.Add(1)
@@ -306,7 +324,16 @@ func (c *Cache) makeRoom(size int64) {
 	}
 }
 
-func (c *Cache) drop(k pieceKey) {
+// distrust drops a piece that is damaged, if it is there.
+func (c *Cache) distrust(k pieceKey) {
+	if c.drop(k) {
+		c.damaged.Add(1)
+		c.hurt(c.name(k))
+	}
+}
+
+// drop reports whether the piece was there.
+func (c *Cache) drop(k pieceKey) bool {
 	c.mu.Lock()
 	e := c.pieces[k]
 	if e != nil {
@@ -318,4 +345,5 @@ func (c *Cache) drop(k pieceKey) {
 	if e != nil {
 		c.fs.Remove(c.name(k)) // one that stays is found at the next start
 	}
+	return e != nil
 }

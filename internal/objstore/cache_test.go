@@ -43,7 +43,7 @@ func newCounted(t *testing.T, size int) (*counted, []byte) {
 
 func newCache(t *testing.T, s Store, fsys vfs.FS, limit int64) *Cache {
 	t.Helper()
-	c, err := NewCache(s, fsys, "cache", limit)
+	c, err := NewCache(s, fsys, "cache", limit, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,13 @@ type Object interface {
 	Close() error
 }
 
+// Copy is an Object that is read from a copy of what the store has.
+type Copy interface {
+	Object
+	// Refetch throws the copy of a range away: whoever read it found it damaged.
+	Refetch(off, length int64)
+}
+
 // Local returns a store in a folder of fsys. Each object is a file; unfinished ones are
 // named ".part" and removed when the store opens.
 func Local(fsys vfs.FS, dir string) (Store, error) {

@@ -69,6 +69,7 @@ func (c *counts) magneticStore(status func() embedded.RemoteStatus) {
 	gauge("weir_magnetic_cache_bytes", "Bytes of the bucket's segments kept on this disk.", func(s embedded.RemoteStatus) int64 { return s.Cache.Bytes })
 	gauge("weir_magnetic_cache_hits", "Pieces of segments read from the cache, since the start.", func(s embedded.RemoteStatus) int64 { return s.Cache.Hits })
 	gauge("weir_magnetic_cache_misses", "Pieces of segments fetched from the bucket, since the start.", func(s embedded.RemoteStatus) int64 { return s.Cache.Misses })
+	gauge("weir_magnetic_cache_damaged", "Damaged files of the cache that were fetched again, since the start.", func(s embedded.RemoteStatus) int64 { return s.Cache.Damaged })
 	gauge("weir_magnetic_fetched_bytes", "Bytes fetched from the bucket, since the start.", func(s embedded.RemoteStatus) int64 { return s.Cache.FetchedBytes })
 }
 

@@ -211,7 +211,9 @@ func (s *Store) openRemote(ctx context.Context) error {
 		limit = 1 << 30
 	}
 	g := &guarded{store: o.Store, id: s.manifest.StoreID, name: o.Name, log: s.opts.Log}
-	cache, err := objstore.NewCache(g, s.fs, "cache", limit)
+	cache, err := objstore.NewCache(g, s.fs, "cache", limit, func(file string) {
+		s.opts.Log.Warn("a file of the cache is damaged: what it holds is fetched again", "file", file)
+	})
 	if err != nil {
 		return err
 	}

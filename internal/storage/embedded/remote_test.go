@@ -466,3 +466,72 @@ func TestTwoCopiesOfAFolderDoNotShareABucket(t *testing.T) {
 		t.Errorf("%d objects, %d before", n, keys)
 	}
 }
+
+// TestADamagedFileOfTheCacheIsFetchedAgain flips bits in the cache's files, before a start and after they were verified.
+func TestADamagedFileOfTheCacheIsFetchedAgain(t *testing.T) {
+	t.Parallel()
+	away, clk, mem := newFaraway(), clock.Manual(benchStart), vfs.NewMem()
+	options := func() Options {
+		o := away.options(mem, clk)
+		o.CacheBytes = 1 // blocks come from the files
+		return o
+	}
+	s := open(t, options())
+	fill(t, s)
+	want := everything(t, s)
+	clk.Set(benchStart.Add(7 * 24 * time.Hour))
+	offloadNow(t, s)
+	everything(t, s)
+	flip := func(at func(size int64) int64) (n int64) {
+		for _, name := range files(t, mem, "cache") {
+			info, err := mem.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := mem.OpenReadWrite(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b [1]byte
+			f.ReadAt(b[:], at(info.Size()))
+			b[0] ^= 4
+			f.WriteAt(b[:], at(info.Size()))
+			f.Close()
+			n++
+		}
+		return n
+	}
+	damaged := int64(0)
+	for name, at := range map[string]func(size int64) int64{
+		"data":     func(int64) int64 { return 3 },
+		"series":   func(size int64) int64 { return size / 2 },
+		"index":    func(size int64) int64 { return size - 100 },
+		"trailer":  func(size int64) int64 { return size - 4 - 2 },
+		"checksum": func(size int64) int64 { return size - 1 },
+	} {
+		for _, f := range s.lookup(benchID).view.Load().segments {
+			f.close()
+		}
+		if flip(at) == 0 {
+			t.Fatal("the cache has no files")
+		}
+		if got, err := all(s); err != nil || got != want {
+			t.Errorf("%s damaged while it runs: %v, other rows: %v", name, err, got != want)
+		}
+		if n := s.RemoteStatus().Cache.Damaged; n == damaged && name != "checksum" { // nobody looks at that one again
+			t.Errorf("%s: nobody has seen it", name)
+		} else {
+			damaged = n
+		}
+	}
+	closed(t, s)
+	n := flip(func(size int64) int64 { return size / 3 })
+	s = open(t, options())
+	defer s.Close()
+	if got, err := all(s); err != nil || got != want {
+		t.Errorf("damaged before the start: %v, other rows: %v", err, got != want)
+	}
+	if got := s.RemoteStatus().Cache.Damaged; got != n {
+		t.Errorf("%d files were found damaged, %d are", got, n)
+	}
+}

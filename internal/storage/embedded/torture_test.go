@@ -18,6 +18,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/storagetest"
+	"github.com/weir-db/weir/internal/vec"
 	"github.com/weir-db/weir/internal/vfs"
 )
 
@@ -241,10 +242,24 @@ func TestAFlippedBitInAnyFileIsFound(t *testing.T) {
 	mem := vfs.NewMem()
 	s := open(t, Options{FS: mem, Clock: clk, LogFileBytes: 8 << 10})
 	table := fill(t, s)
+	s.stop() // or the background would purge
+	s.workers.Wait()
+	forget := func(sensor string) {
+		t.Helper()
+		d := storage.Deletion{From: storage.AllTime.From, To: storage.AllTime.To, Where: []storage.Predicate{{Column: "sensor", Op: storage.Eq, Values: []vec.Value{vec.Str(sensor)}}}}
+		if _, err := table.Delete(context.Background(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget("3")
+	flushNow(t, s) // it is in the manifest now
 	var before string
 	for i := range 20 { // in the log only
 		if i == 19 {
 			before = everything(t, s)
+		}
+		if i == 9 {
+			forget("5")
 		}
 		if _, err := table.Write(context.Background(), sensorRows(0, 5, benchStart.Add(time.Duration(i)*time.Second), 4)); err != nil {
 			t.Fatal(err)
@@ -252,6 +267,9 @@ func TestAFlippedBitInAnyFileIsFound(t *testing.T) {
 	}
 	want := everything(t, s)
 	left := mem.Crash(nil)
+	if m, err := readManifest(left); err != nil || len(m.Tables[0].Deletes) == 0 {
+		t.Fatalf("the manifest has no deletion: %v", err)
+	}
 	s.Close()
 	r := rand.New(rand.NewPCG(seeds(t, 1)[0], 8))
 	for _, name := range files(t, left, ".") {

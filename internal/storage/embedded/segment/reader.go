@@ -53,7 +53,12 @@ func Open(ctx context.Context, store objstore.Store, key string, cache *Cache) (
 		return nil, err
 	}
 	r := &Reader{key: key, object: o, cache: cache}
-	if err := r.readFooter(); err != nil {
+	err = r.readFooter()
+	if err != nil && r.refetch(err, o.SizeBytes()-trailerBytes, trailerBytes) {
+		*r = Reader{key: key, object: o, cache: cache}
+		err = r.readFooter()
+	}
+	if err != nil {
 		o.Close()
 		return nil, err
 	}
@@ -247,7 +252,27 @@ func ended(err error) bool {
 	return err == nil || errors.Is(err, io.EOF) && !fault.Is(err, fault.Unavailable)
 }
 
+// readInto reads bytes and checks them. Those of a copy that are not right are fetched again, once.
 func (r *Reader) readInto(b []byte, at int64, crc uint32) error {
+	err := r.readOnce(b, at, crc)
+	if err != nil && r.refetch(err, at, int64(len(b))) {
+		err = r.readOnce(b, at, crc)
+	}
+	return err
+}
+
+// refetch reports whether to read again after an error: it is damage, and the object was read from a copy, which is
+// thrown away.
+func (r *Reader) refetch(err error, at, length int64) bool {
+	copied, ok := r.object.(objstore.Copy)
+	if !ok || !errors.As(err, new(*CorruptError)) {
+		return false
+	}
+	copied.Refetch(at, length)
+	return true
+}
+
+func (r *Reader) readOnce(b []byte, at int64, crc uint32) error {
 	if n, err := r.object.ReadAt(b, at); n < len(b) {
 		if ended(err) {
 			return r.corrupt(at, errors.New("the file ends early"))
@@ -440,7 +465,10 @@ func (r *Reader) chunkBytes(buf *buffers, block, c int) ([]byte, int64, error) {
 	u := &r.units[r.unitOf[i]]
 	if b := r.unitBytesOf(u); b != nil {
 		b = b[r.offsets[i]-u.at:][:ch.length]
-		return b, r.offsets[i], r.verify(b, r.offsets[i], ch.crc)
+		if r.verify(b, r.offsets[i], ch.crc) == nil {
+			return b, r.offsets[i], nil
+		}
+		r.cache.drop(&u.cached) // the file may be right, and if not, tells what is wrong
 	}
 	buf.raw = slices.Grow(buf.raw[:0], int(ch.length))[:ch.length]
 	return buf.raw, r.offsets[i], r.readInto(buf.raw, r.offsets[i], ch.crc)
