@@ -36,6 +36,12 @@ func newCounts(reg *telemetry.Registry) *counts {
 	}
 }
 
+// troubled shows whether somebody must act.
+func (c *counts) troubled(trouble func() []string, panics func() int64) {
+	c.reg.GaugeFunc("weir_store_trouble", "What works no more until somebody acts; /health says what.", func() float64 { return float64(len(trouble())) })
+	c.reg.GaugeFunc("weir_store_panics", "Defects that ended work on a table, since the start.", func() float64 { return float64(panics()) })
+}
+
 // cached feeds telemetry with what the store's cache of blocks does.
 func (c *counts) cached(stats func() embedded.CacheStats) {
 	c.reg.GaugeFunc("weir_goroutines", "Goroutines of the server.", func() float64 { return float64(runtime.NumGoroutine()) })

@@ -38,9 +38,12 @@ func (s *Server) handler(api *awsapi.Handler, reg *telemetry.Registry) http.Hand
 }
 
 // health answers 200 once requests are answered, also while the magnetic store's bucket cannot be
-// reached: most requests do not need it. The text says so.
+// reached or a table takes no records because of a defect: most requests do not need it. The text says so.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "ok\n")
+	for _, line := range s.store.Trouble() {
+		fmt.Fprintln(w, line)
+	}
 	if m := s.store.RemoteStatus(); fault.Is(m.Err, fault.Conflict) {
 		fmt.Fprintln(w, fault.MessageOf(m.Err))
 	} else if m.Err != nil {

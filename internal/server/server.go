@@ -230,6 +230,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		counts.magneticStore(s.store.RemoteStatus)
 	}
 	counts.cached(s.store.CacheStats)
+	counts.troubled(s.store.Trouble, s.store.Panics)
 	observe := func(o *ingest.Observation) {
 		counts.ingested(o)
 		late.Observe(o)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -131,7 +132,7 @@ func (t *table) Delete(ctx context.Context, d storage.Deletion) (int64, error) {
 	if t.dropped.Load() {
 		return 0, t.gone()
 	}
-	if err := t.sure(); err != nil {
+	if err := errors.Join(t.takes(), t.sure()); err != nil {
 		return 0, err
 	}
 	if err := d.Check(t.Schema()); err != nil {
@@ -153,10 +154,10 @@ func (t *table) Delete(ctx context.Context, d storage.Deletion) (int64, error) {
 		t.withdraw(r)
 		return 0, err
 	}
-	t.applyMu.Lock()
-	t.applyDurableLocked(r.ticket.Position)
-	grown := t.countLocked()
-	t.applyMu.Unlock()
+	grown, err := t.apply(r.ticket.Position)
+	if err != nil {
+		return 0, err
+	}
 	t.store.written(grown)
 	return t.countDeleted(ctx, r), nil
 }
@@ -577,12 +578,13 @@ func (w *worker) cutRun(r run, gone []timeRange) error {
 
 // purgeDue rewrites segments that hold deleted rows, and notes in the others that they hold none.
 func (s *Store) purgeDue(ctx context.Context) error {
+	var errs []error
 	for _, t := range s.all() {
-		if err := s.purge(ctx, t); err != nil && !fault.Is(err, fault.NotFound) {
-			return err
+		if err := t.keep(func() error { return s.purge(ctx, t) }); err != nil && !fault.Is(err, fault.NotFound) {
+			errs = append(errs, err)
 		}
 	}
-	return ctx.Err()
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
 func (s *Store) purge(ctx context.Context, t *table) error {
@@ -670,9 +672,9 @@ func (s *Store) clear(t *table, files []*segmentFile, upTo wal.Position) error {
 		f.deletedTo.Store(uint64(upTo))
 	}
 	t.applyMu.Lock()
+	defer t.applyMu.Unlock()
 	v := *t.view.Load()
 	v.prune()
 	t.view.Store(&v)
-	t.applyMu.Unlock()
 	return nil
 }

@@ -53,5 +53,5 @@
 // rows that cannot be flushed stay in memory and log, and when memory is full writes
 // wait and then are refused (fault.Throttled). Damage of a segment is an error of the
 // scans that touch it, with name and offset; damage of the log or the manifest keeps
-// the store from opening.
+// the store from opening. A bug that panics ends what it happened in and not the process (contain.go).
 package embedded

@@ -69,6 +69,10 @@ func closed(t *testing.T, s *Store) vfs.FS {
 }
 
 func crashed(t *testing.T, s *Store) vfs.FS {
+	if s.remote != nil { // what it deletes there after the crash would be missing
+		s.stop()
+		s.workers.Wait()
+	}
 	left := s.fs.(*vfs.Mem).Crash(nil)
 	s.Close()
 	return left

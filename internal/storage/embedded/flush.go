@@ -63,16 +63,18 @@ func (t *table) needed(until wal.Position) wal.Position {
 func (s *Store) flush(ctx context.Context, t *table) error {
 	s.flushMu.Lock()
 	defer s.flushMu.Unlock()
-	t.freeze()
-	for {
-		v := t.view.Load()
-		if len(v.frozen) == 0 {
-			return nil
+	return t.unstuck(func() error {
+		t.freeze()
+		for {
+			v := t.view.Load()
+			if len(v.frozen) == 0 {
+				return nil
+			}
+			if err := s.flushFrozen(ctx, t, v.frozen[0]); err != nil {
+				return fmt.Errorf("flush table %s.%s: %w", t.id.Database, t.id.Table, err)
+			}
 		}
-		if err := s.flushFrozen(ctx, t, v.frozen[0]); err != nil {
-			return fmt.Errorf("flush table %s.%s: %w", t.id.Database, t.id.Table, err)
-		}
-	}
+	})
 }
 
 func (s *Store) flushFrozen(ctx context.Context, t *table, f *frozenStore) error {
@@ -115,16 +117,21 @@ func (s *Store) adopt(t *table, f *frozenStore, metas []segmentMeta) error {
 	}); err != nil {
 		return err
 	}
+	t.thaw(f, files, flushed)
+	s.freed(f.Bytes())
+	return nil
+}
+
+// thaw puts segments in the place of a frozen store for readers.
+func (t *table) thaw(f *frozenStore, files []*segmentFile, flushed []int64) {
 	t.applyMu.Lock()
+	defer t.applyMu.Unlock()
 	v := *t.view.Load()
 	v.frozen = slices.DeleteFunc(slices.Clone(v.frozen), func(x *frozenStore) bool { return x == f })
 	v.segments = append(slices.Clip(v.segments), files...)
 	v.prune()
 	t.view.Store(&v)
 	t.flushed = flushed
-	t.applyMu.Unlock()
-	s.freed(f.Bytes())
-	return nil
 }
 
 // flushedWith returns t.flushed with a frozen store's times added. Only flushes
@@ -171,11 +178,11 @@ func (s *Store) flushAll(ctx context.Context) error {
 
 // flushDue flushes what the limits of memory and log ask for.
 func (s *Store) flushDue(ctx context.Context) error {
-	if s.log.SizeBytes() > s.opts.LogLimitBytes {
+	if s.longLog() {
 		return s.flushAll(ctx)
 	}
 	over := func(part int64) bool {
-		return s.memory.Load() > s.opts.MemoryLimitBytes/part || s.active.Load() > 2*s.opts.ReplayLimitValues/part
+		return s.memory.Load()-s.jammed() > s.opts.MemoryLimitBytes/part || s.active.Load() > 2*s.opts.ReplayLimitValues/part
 	}
 	if !over(2) {
 		return nil
@@ -187,6 +194,9 @@ func (s *Store) flushDue(ctx context.Context) error {
 	for _, t := range tables {
 		if !over(4) {
 			break
+		}
+		if t.stuck.err() != nil {
+			continue
 		}
 		if err := s.flush(ctx, t); err != nil && !fault.Is(err, fault.NotFound) {
 			return err

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -20,10 +21,15 @@ func (s *Store) start(ctx context.Context) {
 
 // written is called after each write with the bytes that memory grew by.
 func (s *Store) written(grown int64) {
-	memory := s.memory.Add(grown)
-	if memory > s.opts.MemoryLimitBytes/2 || s.active.Load() > s.opts.ReplayLimitValues || s.log.SizeBytes() > s.opts.LogLimitBytes {
+	memory := s.memory.Add(grown) - s.jammed()
+	if memory > s.opts.MemoryLimitBytes/2 || s.active.Load() > s.opts.ReplayLimitValues || s.longLog() {
 		signal(s.flushWanted)
 	}
+}
+
+// longLog reports whether flushes are to shorten the log. They cannot while a table is stuck.
+func (s *Store) longLog() bool {
+	return s.log.SizeBytes() > s.opts.LogLimitBytes && s.stuck.Load() == 0
 }
 
 // freed is called when rows have left memory.
@@ -128,19 +134,19 @@ func (s *Store) maintainLoop(ctx context.Context) {
 	}
 }
 
+// maintain does all that is due. What fails for one table keeps no other from it.
 func (s *Store) maintain(ctx context.Context) error {
-	if err := s.expire(); err != nil {
-		return err
+	var errs []error
+	for _, t := range s.all() {
+		errs = append(errs, t.keep(func() error { return s.expire(t) }))
 	}
 	for _, t := range s.all() {
-		if err := s.flushCold(ctx, t); err != nil {
-			return err
+		if t.stuck.err() == nil {
+			errs = append(errs, s.flushCold(ctx, t))
 		}
 	}
-	if err := s.purgeDue(ctx); err != nil {
-		return err
-	}
-	return s.mergeDue(ctx)
+	errs = append(errs, s.purgeDue(ctx), s.mergeDue(ctx))
+	return errors.Join(errs...)
 }
 
 // replayed keeps memory bounded while the log is replayed.
@@ -162,28 +168,25 @@ func (t *table) low() int64 {
 	return max(r.low, r.policy.Expiry(t.store.clock.Now()))
 }
 
-// expire deletes segments whose rows are all gone. What is left in others is hidden
+// expire deletes a table's segments whose rows are all gone. What is left in others is hidden
 // from scans and leaves with the next merge.
-func (s *Store) expire() error {
+func (s *Store) expire(t *table) error {
 	s.segmentsMu.Lock()
 	defer s.segmentsMu.Unlock()
-	for _, t := range s.all() {
-		low := t.low()
-		expired := func(name int64) bool { return name < low }
-		var gone []*segmentFile
-		for _, seg := range t.view.Load().segments {
-			if expired(seg.meta.MaxTime) {
-				gone = append(gone, seg)
-			}
+	low := t.low()
+	var gone []*segmentFile
+	for _, seg := range t.view.Load().segments {
+		if seg.meta.MaxTime < low {
+			gone = append(gone, seg)
 		}
-		if len(gone) == 0 {
-			continue
-		}
-		if err := s.replace(t, gone, nil); err != nil {
-			return err
-		}
-		s.opts.Log.Info("retention deleted segments", "db", t.id.Database, "table", t.id.Table, "segments", len(gone))
 	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := s.replace(t, gone, nil); err != nil {
+		return err
+	}
+	s.opts.Log.Info("retention deleted segments", "db", t.id.Database, "table", t.id.Table, "segments", len(gone))
 	return nil
 }
 
@@ -234,7 +237,17 @@ func (s *Store) replace(t *table, old []*segmentFile, metas []segmentMeta) error
 	}); err != nil {
 		return err
 	}
+	t.swap(old, files)
+	for _, seg := range old {
+		seg.retire()
+	}
+	return nil
+}
+
+// swap puts new segments in the place of old ones for readers.
+func (t *table) swap(old, files []*segmentFile) {
 	t.applyMu.Lock()
+	defer t.applyMu.Unlock()
 	v := *t.view.Load()
 	at := slices.Index(v.segments, old[0])
 	kept := append(slices.Clone(v.segments[:at]), files...)
@@ -246,9 +259,4 @@ func (s *Store) replace(t *table, old []*segmentFile, metas []segmentMeta) error
 	v.segments = kept
 	v.prune()
 	t.view.Store(&v)
-	t.applyMu.Unlock()
-	for _, seg := range old {
-		seg.retire()
-	}
-	return nil
 }

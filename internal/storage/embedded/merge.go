@@ -35,21 +35,23 @@ func dayOf(t int64) int64 {
 
 // mergeDue merges what is due, one merge at a time.
 func (s *Store) mergeDue(ctx context.Context) error {
+	var errs []error
 	for _, t := range s.all() {
-		for {
-			done, err := s.mergeNext(ctx, t)
-			if fault.Is(err, fault.Unavailable) && s.remote != nil && s.remote.down() {
-				break // it has said so; other tables can go on
+		err := t.keep(func() error {
+			for done := false; !done && ctx.Err() == nil; {
+				var err error
+				if done, err = s.mergeNext(ctx, t); err != nil {
+					return err
+				}
 			}
-			if err != nil && !fault.Is(err, fault.NotFound) {
-				return err
-			}
-			if done || err != nil || ctx.Err() != nil {
-				break
-			}
+			return nil
+		})
+		away := fault.Is(err, fault.Unavailable) && s.remote != nil && s.remote.down() // it has said so
+		if err != nil && !away && !fault.Is(err, fault.NotFound) {
+			errs = append(errs, err)
 		}
 	}
-	return ctx.Err()
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
 // mergeNext does one merge, if one is due.

@@ -2,8 +2,6 @@ package embedded
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -73,16 +71,6 @@ func (p *pool) start() {
 		p.wg.Wait()
 		close(p.out)
 	}()
-}
-
-// surviving calls f, and makes an error of a bug that panics: it is to end the scan, and not the server.
-func surviving(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("bug: a scan panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f()
 }
 
 func (p *pool) next(ctx context.Context) (*vec.Batch, error) {

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -330,15 +331,19 @@ func (s *Store) offloadLoop(ctx context.Context) {
 			continue
 		case <-s.remote.wanted:
 		}
-		err := s.claim(ctx)
-		if err == nil && !swept { // before anything is put there: what is there now and has no name is garbage
-			err = s.sweepRemote(ctx)
-			swept = err == nil
-		}
-		if err == nil {
-			err = s.offload(ctx)
-		}
-		if fault.Is(err, fault.Conflict) {
+		err := surviving(func() error {
+			if err := s.claim(ctx); err != nil {
+				return err
+			}
+			if !swept { // before anything is put there: what is there now and has no name is garbage
+				if err := s.sweepRemote(ctx); err != nil {
+					return err
+				}
+				swept = true
+			}
+			return s.offload(ctx)
+		})
+		if fault.Is(err, fault.Conflict) || errors.As(err, new(*panicked)) {
 			s.remote.lost.Store(&err)
 			s.opts.Log.Error("nothing is moved to the magnetic store or deleted there any more", "err", err)
 			return

@@ -128,7 +128,7 @@ func TestRetentionDeletesSegmentsWhenTheClockMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	clk.Advance(400 * 24 * time.Hour)
-	if err := s.expire(); err != nil {
+	if err := s.expire(s.lookup(benchID)); err != nil {
 		t.Fatal(err)
 	}
 	if got := segmentKeys(t, s); fmt.Sprint(got) != fmt.Sprint(before) {

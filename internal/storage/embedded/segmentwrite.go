@@ -113,7 +113,7 @@ func (w *segmentWriter) write(ctx context.Context) (segmentMeta, error) {
 		put = make(chan error, 1)
 		w.w = segment.NewWriter(pipe, columns)
 		go func() {
-			err := w.store.objects.Put(ctx, w.name, reader)
+			err := surviving(func() error { return w.store.objects.Put(ctx, w.name, reader) })
 			reader.CloseWithError(err) // or the writer would wait for ever
 			put <- err
 		}()

@@ -105,6 +105,9 @@ type Store struct {
 	memory atomic.Int64 // bytes in all tables' memory stores
 	active atomic.Int64 // values in all tables' active stores
 
+	panics atomic.Int64 // see contain.go
+	stuck  atomic.Int64 // tables that are
+
 	flushWanted, maintainWanted chan struct{} // of one slot: see signal
 
 	roomMu sync.Mutex    // guards room
@@ -320,6 +323,9 @@ func (t *table) drop() {
 	t.store.memory.Add(-t.bytes - frozenBytes(v))
 	t.store.active.Add(-t.values)
 	t.bytes, t.values, t.uncounted = 0, 0, true
+	if t.stuck.err() != nil {
+		t.store.stuck.Add(-1)
+	}
 	t.applyMu.Unlock()
 	for _, seg := range v.segments {
 		seg.retire()

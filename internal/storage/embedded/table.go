@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -37,6 +38,8 @@ type table struct {
 	registry *series.Registry
 	dropped  atomic.Bool
 	doubt    doubt
+	stuck    halt // applying and flushing rows: see contain.go
+	kept     halt // merging, purging and expiring segments
 
 	submitMu sync.Mutex // guards the fields below, and keeps the order of pending that of the log
 	pending  []*request
@@ -151,7 +154,7 @@ func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt,
 	if t.dropped.Load() {
 		return storage.Receipt{}, t.gone()
 	}
-	if err := t.sure(); err != nil {
+	if err := errors.Join(t.takes(), t.sure()); err != nil {
 		return storage.Receipt{}, err
 	}
 	if err := t.store.admit(ctx); err != nil {
@@ -243,12 +246,25 @@ func (t *table) log(r *request) error {
 		t.withdraw(r)
 		return err
 	}
-	t.applyMu.Lock()
-	t.applyDurableLocked(r.ticket.Position)
-	grown := t.countLocked()
-	t.applyMu.Unlock()
+	grown, err := t.apply(r.ticket.Position)
+	if err != nil {
+		return err
+	}
 	t.store.written(grown)
 	return nil
+}
+
+// apply applies all queued requests up to a durable position, and returns by how much memory grew. If a bug panics, the table is stuck:
+// what is in memory is not what the log says any more.
+func (t *table) apply(upTo wal.Position) (grown int64, err error) {
+	err = t.unstuck(func() error {
+		t.applyMu.Lock()
+		defer t.applyMu.Unlock()
+		t.applyDurableLocked(upTo)
+		grown = t.countLocked()
+		return nil
+	})
+	return grown, err
 }
 
 // submit gives the record to the log, with the numbers of its series that the log does not

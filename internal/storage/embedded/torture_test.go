@@ -82,6 +82,10 @@ func TestRandomOperationsUnderRandomOptions(t *testing.T) {
 					if r.IntN(2) == 0 {
 						return open(t, with(closed(t, s), clk))
 					}
+					if s.remote != nil { // what it deletes there after the crash would be missing
+						s.stop()
+						s.workers.Wait()
+					}
 					left := s.fs.(*vfs.Mem).Crash(rand.New(rand.NewPCG(r.Uint64(), 0)))
 					s.Close()
 					return open(t, with(left, clk))

@@ -35,7 +35,8 @@
 // (see [Log.EnqueueIn]). Once a second
 // the log then tries to cut the file back to what was acknowledged and to begin a new one;
 // when that works (the disk has space again) it goes on. A log that finds no space when it is
-// opened begins in that state: what is there is replayed, writes are refused.
+// opened begins in that state: what is there is replayed, writes are refused. After a bug that panics it is not tried: writes are
+// refused until the log is opened again.
 package wal
 
 import (
@@ -47,6 +48,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -126,6 +128,7 @@ type Log struct {
 	number  uint64
 	spare   []byte // of the batch written last, for the one after next
 	retried time.Time
+	broken  bool // by a bug: nothing is written any more
 }
 
 // file is one file of the log.
@@ -343,6 +346,9 @@ func (l *Log) Close() error {
 	if l.out == nil {
 		return nil
 	}
+	if l.broken {
+		return l.out.Close()
+	}
 	err := l.dropUnused()
 	// The preallocated rest goes, for the sake of the disk; a crash before is harmless.
 	return errors.Join(err, l.out.Truncate(l.end), l.out.Close())
@@ -378,16 +384,30 @@ func (l *Log) write(b *batch) {
 	failed := l.failed
 	l.writing, l.pending = b, newBatch(b.start+Position(align(len(b.buf))), l.spare)
 	l.mu.Unlock()
-	if failed != nil {
-		failed = l.repair(b.start, failed)
-	}
-	if failed == nil {
-		failed = l.commit(b)
-	}
+	failed = l.save(b, failed)
 	if l.spare = nil; cap(b.buf) <= maxSpare {
 		l.spare = b.buf
 	}
 	l.finish(b, failed)
+}
+
+// save makes a batch durable, after a repair if the one before it was not. A bug that panics is an error too, and the
+// last thing that is written: what it left in the file is cut off at the next start, like a write that a crash tore.
+func (l *Log) save(b *batch, failed error) (err error) {
+	if l.broken {
+		return failed
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			l.broken, err = true, fmt.Errorf("bug: panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if failed != nil {
+		if failed = l.repair(b.start, failed); failed != nil {
+			return failed
+		}
+	}
+	return l.commit(b)
 }
 
 // finish tells those who wait for b how it went. If not well, so do those learn whose records are
