@@ -141,7 +141,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer body.release()
-	c.Body = body.bytes
+	c.Body = body
 	resp, err := h.run(r, c)
 	if err != nil {
 		h.fail(w, c, err, began)

@@ -7,25 +7,42 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/weir-db/weir/internal/awsapi/wire"
 )
 
-// body is a request's bytes in a pooled buffer.
-type body struct {
-	bytes  []byte
-	buffer *bytes.Buffer
+// body is a request's bytes in a buffer that is used again.
+type body []byte
+
+// bodies are buffers at rest. Not a sync.Pool, which forgets them with every collection: to make and clear
+// a buffer costs more than to read a request into it.
+var bodies = make(chan body, 2*runtime.GOMAXPROCS(0))
+
+// maxKeptBody is the largest buffer that is kept for a later request.
+const maxKeptBody = 1 << 20
+
+// takeBody returns an empty buffer with room for at least size bytes.
+func takeBody(size int) body {
+	select {
+	case b := <-bodies:
+		if cap(b) >= size {
+			return b[:0]
+		}
+	default:
+	}
+	return make(body, 0, max(32<<10, size+size/8))
 }
 
-var bodies = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 32<<10)) }}
-
 func (b body) release() {
-	if b.buffer != nil {
-		b.buffer.Reset()
-		bodies.Put(b.buffer)
+	if cap(b) == 0 || cap(b) > maxKeptBody {
+		return
+	}
+	select {
+	case bodies <- b:
+	default:
 	}
 }
 
@@ -41,7 +58,7 @@ func tooLarge(limit int64) error {
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (body, error) {
 	limit := h.opt.MaxBodyBytes
 	if r.ContentLength == 0 || r.Body == nil {
-		return body{}, nil
+		return nil, nil
 	}
 	rc := http.NewResponseController(w)
 	if r.ContentLength > limit {
@@ -50,21 +67,17 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (body, error)
 			drain(r.Body)
 		}
 		w.Header().Set("Connection", "close")
-		return body{}, tooLarge(limit)
-	}
-	buf := bodies.Get().(*bytes.Buffer)
-	if r.ContentLength > 0 {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+		return nil, tooLarge(limit)
 	}
 	// A client that stops half-way must not hold the buffer for ever. Not every
 	// ResponseWriter has deadlines; those of tests do not need them.
 	_ = rc.SetReadDeadline(time.Now().Add(h.opt.BodyTimeout))
-	_, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
-	if err == nil && int64(buf.Len()) <= limit {
+	b, err := h.receive(r)
+	if err == nil && int64(len(b)) <= limit {
 		_ = rc.SetReadDeadline(time.Time{}) // else it also ends what net/http reads of the rest
+		return b, nil
 	}
-	b := body{bytes: buf.Bytes(), buffer: buf}
-	if err == nil && int64(buf.Len()) > limit {
+	if err == nil {
 		drain(r.Body)
 		w.Header().Set("Connection", "close")
 		err = tooLarge(limit)
@@ -72,14 +85,23 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (body, error)
 		w.Header().Set("Connection", "close")
 		e := wire.Newf(wire.Shape{Name: "RequestTimeoutException", Status: http.StatusRequestTimeout}, "The request body did not arrive in time.")
 		e.Namespace, err = wire.NamespaceCoral, e
-	} else if err != nil {
+	} else {
 		err = wire.Serialization("The request body ended early: %v.", err)
 	}
-	if err != nil {
-		b.release()
-		return body{}, err
+	b.release()
+	return nil, err
+}
+
+// receive reads a body: all that was announced, or of one of unknown length at most a byte more than the limit.
+func (h *Handler) receive(r *http.Request) (body, error) {
+	if n := r.ContentLength; n > 0 {
+		b := takeBody(int(n))[:n]
+		_, err := io.ReadFull(r.Body, b)
+		return b, err
 	}
-	return b, nil
+	buf := bytes.NewBuffer(takeBody(0))
+	_, err := buf.ReadFrom(io.LimitReader(r.Body, h.opt.MaxBodyBytes+1))
+	return buf.Bytes(), err
 }
 
 // inflate undoes Content-Encoding: gzip, which newer SDKs use for large

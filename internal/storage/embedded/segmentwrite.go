@@ -98,11 +98,12 @@ type segmentWriter struct {
 	begun           bool // rows of it were written
 	times, versions []int64
 	data            []segment.Data
+	joined          []values // columns that are of several runs
 }
 
 // write makes the segment an object as it is written, without holding all of it.
 func (w *segmentWriter) write(ctx context.Context) (segmentMeta, error) {
-	w.data = make([]segment.Data, len(w.p.columns))
+	w.data, w.joined = make([]segment.Data, len(w.p.columns)), make([]values, len(w.p.columns))
 	reader, pipe := io.Pipe()
 	columns := make([]storage.Column, len(w.p.columns))
 	for i := range columns {
@@ -233,11 +234,10 @@ func (w *segmentWriter) one(reader *worker, id series.ID, runs []run, begin func
 		begin()
 	}
 	for i := range w.p.columns {
-		v, err := joinColumn(spans, &w.p.columns[i])
-		if err != nil {
+		var err error
+		if w.data[i], err = w.column(spans, i); err != nil {
 			return err
 		}
-		w.data[i] = v.data()
 	}
 	if w.begun {
 		return w.w.More(w.times, w.versions, w.data)
@@ -269,23 +269,28 @@ func (w *segmentWriter) stamps(s *span) error {
 	return nil
 }
 
-// joinColumn returns a column of all spans; of one span without a copy.
-func joinColumn(spans []span, c *scanColumn) (out values, err error) {
+// column returns a column of all spans, of one span without a copy. It is valid until the next call for it.
+func (w *segmentWriter) column(spans []span, i int) (segment.Data, error) {
+	c := &w.p.columns[i]
 	if len(spans) == 1 {
-		err = spans[0].values(c, &out)
-		return out, err
-	}
-	have := 0
-	for i := range spans {
 		var v values
-		if err := spans[i].values(c, &v); err != nil {
-			return out, err
+		err := spans[0].values(c, &v)
+		return v.data(), err
+	}
+	out := &w.joined[i]
+	clear(out.strs)
+	*out = values{ints: out.ints[:0], floats: out.floats[:0], bools: out.bools[:0], strs: out.strs[:0]}
+	have := 0
+	for k := range spans {
+		var v values
+		if err := spans[k].values(c, &v); err != nil {
+			return segment.Data{}, err
 		}
-		n := spans[i].rows()
+		n := spans[k].rows()
 		out.append(&v, have, n)
 		have += n
 	}
-	return out, nil
+	return out.data(), nil
 }
 
 // data returns the column as a segment's writer takes it.

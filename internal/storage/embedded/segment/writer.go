@@ -37,6 +37,7 @@ type Writer struct {
 	oldest   bool // all versions so far are 1
 	runs     []Run
 	pending  []Data
+	lent     bool // pending is the caller's
 
 	buf []byte
 }
@@ -100,7 +101,13 @@ func (w *Writer) add(index int32, times, versions []int64, data []Data) error {
 		if len(times)-to < BlockRows/8 || len(times) < ownRows {
 			to = min(len(times), from+MaxBlockRows-len(w.times)) // no crumbs
 		}
-		w.append(index, times, versions, data, from, to)
+		if len(w.times) == 0 && (to-from >= BlockRows || to == len(times) && to-from >= ownRows) {
+			w.lend(data, from, to)
+			w.begin(index, times, versions, from, to)
+			w.flush()
+		} else {
+			w.append(index, times, versions, data, from, to)
+		}
 		if len(w.times) >= BlockRows {
 			w.flush()
 		}
@@ -112,8 +119,45 @@ func (w *Writer) add(index int32, times, versions []int64, data []Data) error {
 	return w.err
 }
 
+// lend makes rows of the caller's the columns of a block that is written at once: most blocks of a series
+// with many rows are, and need no copy.
+func (w *Writer) lend(data []Data, from, to int) {
+	w.lent = true
+	for c := range w.columns {
+		w.pending[c] = data[c].slice(from, to)
+	}
+}
+
+// slice returns the rows from <= i < to.
+func (d *Data) slice(from, to int) (s Data) {
+	if d.Ints != nil {
+		s.Ints = d.Ints[from:to]
+	}
+	if d.Floats != nil {
+		s.Floats = d.Floats[from:to]
+	}
+	if d.Bools != nil {
+		s.Bools = d.Bools[from:to]
+	}
+	if d.Strs != nil {
+		s.Strs = d.Strs[from:to]
+	}
+	if d.Nulls != nil {
+		s.Nulls = d.Nulls[from:to]
+	}
+	return s
+}
+
 func (w *Writer) append(series int32, times, versions []int64, data []Data, from, to int) {
 	before := len(w.times)
+	w.begin(series, times, versions, from, to)
+	for c := range w.columns {
+		w.pending[c].append(w.columns[c].Type.Kind, &data[c], before, from, to)
+	}
+}
+
+// begin adds rows to the block without their columns.
+func (w *Writer) begin(series int32, times, versions []int64, from, to int) {
 	w.times = append(w.times, times[from:to]...)
 	if versions == nil {
 		for range to - from {
@@ -129,9 +173,6 @@ func (w *Writer) append(series int32, times, versions []int64, data []Data, from
 		w.runs[n-1].Rows += int32(to - from)
 	} else {
 		w.runs = append(w.runs, Run{series, int32(to - from)})
-	}
-	for c := range w.columns {
-		w.pending[c].append(w.columns[c].Type.Kind, &data[c], before, from, to)
 	}
 }
 
@@ -221,8 +262,13 @@ func (w *Writer) flush() {
 		} else {
 			w.chunk(b, stats)
 		}
-		d.reset()
+		if w.lent {
+			*d = Data{}
+		} else {
+			d.reset()
+		}
 	}
+	w.lent = false
 	w.times, w.versions, w.runs, w.oldest = w.times[:0], w.versions[:0], w.runs[:0], true
 }
 
