@@ -536,3 +536,17 @@ func retype(v *vec.Vector, t vec.Type) *vec.Vector {
 	}
 	return v.Retype(t)
 }
+
+// reserve makes room for n values in an empty column.
+func (c *column) reserve(n int) {
+	switch c.t.Kind.Storage() {
+	case vec.StoreInts:
+		c.ints = make([]int64, 0, n)
+	case vec.StoreFloats:
+		c.floats = make([]float64, 0, n)
+	case vec.StoreBools:
+		c.bools = make([]bool, 0, n)
+	case vec.StoreStrs:
+		c.strs = make([]string, 0, n)
+	}
+}

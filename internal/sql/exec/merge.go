@@ -3,6 +3,7 @@ package exec
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -176,13 +177,38 @@ func (m *merge) load(ctx context.Context, in *mergeInput) error {
 
 // numbersOf returns numbers that compare as v does, also with those of other vectors.
 func numbersOf(v *vec.Vector, desc bool) mergeKey {
-	key := mergeKey{nums: make([]uint64, v.Len())}
-	x := keyNumbers{desc: desc}
-	key.exact = x.numbers(v, key.nums)
-	if v.HasNulls() {
-		key.nulls = make([]bool, v.Len())
-		for i := range key.nulls {
-			key.nulls[i] = v.IsNull(i)
+	v = v.Flat()
+	key := mergeKey{nums: make([]uint64, v.Len()), nulls: v.Nulls, exact: true}
+	switch v.Type.Kind.Storage() {
+	case vec.StoreInts:
+		for i, n := range v.Ints {
+			key.nums[i] = uint64(n) ^ 1<<63
+		}
+	case vec.StoreFloats:
+		for i, f := range v.Floats {
+			key.nums[i] = floatOrder(f)
+		}
+	case vec.StoreBools:
+		for i, b := range v.Bools {
+			if b {
+				key.nums[i] = 1
+			}
+		}
+	case vec.StoreStrs:
+		for i, s := range v.Strs {
+			var all bool
+			key.nums[i], all = stringOrder(s)
+			key.exact = key.exact && all
+		}
+	case vec.StoreNone:
+		key.nulls = slices.Repeat([]bool{true}, v.Len())
+	default:
+		key.exact = false // the values decide
+		return key
+	}
+	if desc {
+		for i := range key.nums {
+			key.nums[i] = ^key.nums[i]
 		}
 	}
 	return key

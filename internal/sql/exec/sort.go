@@ -29,35 +29,6 @@ const (
 // fewRows are sorted by comparing.
 const fewRows = 256
 
-// keyVectors is key columns in chunks of sortChunk rows, of which the last may have fewer:
-// row r of key k is row r%sortChunk of chunks[r/sortChunk][k].
-type keyVectors struct {
-	n      int
-	chunks [][]*vec.Vector
-}
-
-// inChunks cuts vectors of n rows.
-func inChunks(keys []*vec.Vector, n int) keyVectors {
-	kv := keyVectors{n: n}
-	for from := 0; from < n; from += sortChunk {
-		kv.chunks = append(kv.chunks, (&vec.Batch{Len: n, Columns: keys}).Slice(from, min(from+sortChunk, n)).Columns)
-	}
-	return kv
-}
-
-func (kv *keyVectors) at(k int, row int32) (*vec.Vector, int) {
-	return kv.chunks[row>>chunkShift][k], int(row & (sortChunk - 1))
-}
-
-// column returns the chunks of key k.
-func (kv *keyVectors) column(k int) []*vec.Vector {
-	out := make([]*vec.Vector, len(kv.chunks))
-	for c := range out {
-		out[c] = kv.chunks[c][k]
-	}
-	return out
-}
-
 // sortBytes is what sorting n rows by keys needs beside them.
 func (s *sortSpec) sortBytes(n int) int64 {
 	if len(s.desc) > 1 {
@@ -79,38 +50,55 @@ func sortWorkers(n, most int) int {
 
 // order returns the rows 0 to n-1 in order; equal rows keep theirs.
 func (s *sortSpec) order(ctx context.Context, keys []*vec.Vector, n int) ([]int32, error) {
-	return s.orderChunks(ctx, inChunks(keys, n), sortWorkers(n, 0))
+	if n <= fewRows {
+		rows := allRows(n)
+		slices.SortFunc(rows, func(a, b int32) int {
+			return cmp.Or(s.compare(keys, int(a), keys, int(b)), cmp.Compare(a, b))
+		})
+		return rows, ctx.Err()
+	}
+	types := make([]vec.Type, len(keys))
+	for k, v := range keys {
+		types[k] = v.Type
+	}
+	store := newRowStore(types)
+	store.append(&vec.Batch{Len: n, Columns: keys})
+	return s.orderStore(ctx, store, firstInts(len(keys)), sortWorkers(n, 0))
 }
 
-// orderChunks is order on so many goroutines.
-func (s *sortSpec) orderChunks(ctx context.Context, kv keyVectors, workers int) ([]int32, error) {
+// orderStore is order for rows of a store, whose columns at are the keys, on so many goroutines.
+func (s *sortSpec) orderStore(ctx context.Context, store *rowStore, at []int, workers int) ([]int32, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if kv.n <= fewRows {
-		rows := allRows(kv.n)
-		slices.SortFunc(rows, s.comparer(&kv, 0))
+	o := &ordering{ctx: ctx, spec: s, rows: store, workers: workers}
+	for _, c := range at {
+		o.keys = append(o.keys, store.cols[c])
+	}
+	n := store.n
+	if n <= fewRows {
+		rows := allRows(n)
+		slices.SortFunc(rows, o.comparer(0))
 		return rows, nil
 	}
-	o := &ordering{ctx: ctx, spec: s, keys: kv, workers: workers}
 	if err := o.number(); err != nil {
 		return nil, err
 	}
 	inOrder, err := o.inOrder()
 	if err != nil || inOrder {
-		return allRows(kv.n), err
+		return allRows(n), err
 	}
 	if o.diff != 0 {
-		if err := (radix{ctx, o.workers}).sort(o.items, make([]sortItem, kv.n), o.diff); err != nil {
+		if err := (radix{ctx, o.workers}).sort(o.items, make([]sortItem, n), o.diff); err != nil {
 			return nil, err
 		}
 	}
 	if o.left < len(s.desc) {
-		if err := o.breakTies(); err != nil {
+		if err := o.breakTies(at); err != nil {
 			return nil, err
 		}
 	}
-	out := make([]int32, kv.n)
+	out := make([]int32, n)
 	for i, item := range o.items {
 		out[i] = item.row
 	}
@@ -118,12 +106,10 @@ func (s *sortSpec) orderChunks(ctx context.Context, kv keyVectors, workers int) 
 }
 
 // comparer orders rows by the keys from the given one on, and at last by their place.
-func (s *sortSpec) comparer(kv *keyVectors, from int) func(a, b int32) int {
+func (o *ordering) comparer(from int) func(a, b int32) int {
 	return func(a, b int32) int {
-		for k := from; k < len(s.desc); k++ {
-			va, i := kv.at(k, a)
-			vb, j := kv.at(k, b)
-			if c := s.compareKey(k, va, i, vb, j); c != 0 {
+		for k := from; k < len(o.keys); k++ {
+			if c := o.compareKey(k, a, b); c != 0 {
 				return c
 			}
 		}
@@ -131,20 +117,51 @@ func (s *sortSpec) comparer(kv *keyVectors, from int) func(a, b int32) int {
 	}
 }
 
-// ordering is the work of orderChunks.
+func (o *ordering) compareKey(k int, a, b int32) int {
+	key, s := o.keys[k], o.spec
+	an, bn := key.isNull(a), key.isNull(b)
+	switch {
+	case an && bn:
+		return 0
+	case an || bn:
+		if an == s.first[k] {
+			return -1
+		}
+		return 1
+	}
+	c := o.rows.compare(key, a, b)
+	if s.desc[k] {
+		return -c
+	}
+	return c
+}
+
+// ordering is the work of orderStore.
 type ordering struct {
 	ctx     context.Context
 	spec    *sortSpec
-	keys    keyVectors
+	rows    *rowStore
+	keys    []*storedColumn
 	workers int
 	items   []sortItem
 	diff    uint64 // the bits in which items may differ
 	left    int    // the first key that the numbers do not hold entirely
 }
 
+// keyBlock is how many numbers are made at a time: few enough for the stack and the nearest cache.
+const keyBlock = 1024
+
+// chunks calls f on several goroutines with the rows of each chunk.
+func (o *ordering) chunks(f func(from, to int)) error {
+	return inParallel(o.ctx, o.workers, len(o.rows.chunks), func(c int) error {
+		f(c<<chunkShift, min((c+1)<<chunkShift, o.rows.n))
+		return nil
+	})
+}
+
 // number sets items.
 func (o *ordering) number() error {
-	numbers := make([]*keyNumbers, len(o.spec.desc))
+	numbers := make([]*keyNumbers, len(o.keys))
 	for k := range numbers {
 		var err error
 		if numbers[k], err = o.describe(k); err != nil {
@@ -165,26 +182,28 @@ func (o *ordering) number() error {
 	if taken := 64 - room; taken > 0 {
 		o.diff = math.MaxUint64 << room
 	}
-	o.items = make([]sortItem, o.keys.n)
-	return inParallel(o.ctx, o.workers, len(o.keys.chunks), func(c int) error {
-		items := o.items[c<<chunkShift:]
-		items = items[:min(sortChunk, len(items))]
-		vals, nums := make([]uint64, len(items)), make([]uint64, len(items))
-		for k, x := range numbers {
-			if x.taken > 0 {
-				x.add(nums, o.keys.chunks[c][k], vals)
+	o.items = make([]sortItem, o.rows.n)
+	return o.chunks(func(from, to int) {
+		var block [keyBlock]uint64
+		for ; from < to; from += keyBlock {
+			nums := block[:min(keyBlock, to-from)]
+			clear(nums)
+			for _, x := range numbers {
+				if x.taken > 0 {
+					x.add(nums, from)
+				}
+			}
+			items := o.items[from : from+len(nums)]
+			for i, num := range nums {
+				items[i] = sortItem{num, int32(from + i)}
 			}
 		}
-		for i, num := range nums {
-			items[i] = sortItem{num, int32(c<<chunkShift + i)}
-		}
-		return nil
 	})
 }
 
 // inOrder reports whether the rows are in order as they stand, as those of a table often are.
 func (o *ordering) inOrder() (bool, error) {
-	compare := o.spec.comparer(&o.keys, o.left)
+	compare := o.comparer(o.left)
 	for i := 1; i < len(o.items); i++ {
 		if i%sortChunk == 0 {
 			if err := o.ctx.Err(); err != nil {
@@ -201,18 +220,14 @@ func (o *ordering) inOrder() (bool, error) {
 
 // describe finds out what the numbers of a key have in common.
 func (o *ordering) describe(k int) (*keyNumbers, error) {
-	x := &keyNumbers{desc: o.spec.desc[k], first: o.spec.first[k], exact: true}
-	column := o.keys.column(k)
-	if column[0].Type.Kind.Storage() == vec.StoreStrs {
-		if err := x.prepareStrings(o.ctx, column, o.keys.n); err != nil {
+	x := &keyNumbers{desc: o.spec.desc[k], first: o.spec.first[k], exact: true, rows: o.rows, key: o.keys[k]}
+	if x.key.t.Kind.Storage() == vec.StoreStrs {
+		if err := o.prepareTexts(x); err != nil {
 			return nil, err
 		}
 	}
-	seen := make([]commonBits, len(column))
-	err := inParallel(o.ctx, o.workers, len(column), func(c int) error {
-		seen[c] = x.inspect(column[c])
-		return nil
-	})
+	seen := make([]commonBits, len(o.rows.chunks))
+	err := o.chunks(func(from, to int) { seen[from>>chunkShift] = x.inspect(from, to) })
 	if err != nil {
 		return nil, err
 	}
@@ -228,6 +243,26 @@ func (o *ordering) describe(k int) (*keyNumbers, error) {
 		x.width = bits.Len64((all.most - all.least) >> x.low)
 	}
 	return x, nil
+}
+
+// prepareTexts ranks the texts of a key if they have codes; otherwise it finds the bytes they all begin with.
+func (o *ordering) prepareTexts(x *keyNumbers) (err error) {
+	if c := x.key.codes; c != nil {
+		return c.rank(o.ctx)
+	}
+	prefixes := make([]*string, len(o.rows.chunks))
+	err = o.chunks(func(from, to int) { prefixes[from>>chunkShift] = x.prefix(from, to) })
+	if err != nil {
+		return err
+	}
+	var all *string
+	for _, p := range prefixes {
+		all = commonPrefix(all, p)
+	}
+	if all != nil {
+		x.skip = len(*all)
+	}
+	return nil
 }
 
 // commonBits is what the numbers of some rows, without the null ones, have in common.
@@ -258,10 +293,9 @@ type keyNumbers struct {
 	exact       bool // equal numbers mean equal keys
 	nulls       bool // there are some: they take a bit above the rest
 
-	// Strings: either all are entries of dictionaries, whose ranks are known, or they are cut after skip
-	// bytes that all have in common.
-	ranks map[*vec.Vector][]uint64
-	skip  int
+	rows *rowStore
+	key  *storedColumn
+	skip int // bytes that all texts begin with, if they have no codes
 
 	base  uint64 // the least number
 	low   int    // low bits that are the same in all
@@ -283,9 +317,11 @@ func (x *keyNumbers) place(room int) {
 	x.cut = x.taken < need
 }
 
-// add puts the numbers of v where they belong in nums; vals is scratch. Both have a number per row.
-func (x *keyNumbers) add(nums []uint64, v *vec.Vector, vals []uint64) {
-	x.numbers(v, vals)
+// add puts the numbers of the rows from the given one on, at most keyBlock in one chunk, where they belong in nums.
+func (x *keyNumbers) add(nums []uint64, from int) {
+	var block [keyBlock]uint64
+	vals := block[:len(nums)]
+	x.numbers(from, vals)
 	lost := 0
 	if x.cut {
 		lost = x.width - x.taken
@@ -304,7 +340,7 @@ func (x *keyNumbers) add(nums []uint64, v *vec.Vector, vals []uint64) {
 		nullBit, otherBit = otherBit, nullBit
 	}
 	for i, val := range vals {
-		if v.IsNull(i) {
+		if x.key.isNull(int32(from + i)) {
 			nums[i] |= nullBit
 		} else {
 			nums[i] |= (val-x.base)>>x.low>>lost<<x.shift | otherBit
@@ -312,91 +348,62 @@ func (x *keyNumbers) add(nums []uint64, v *vec.Vector, vals []uint64) {
 	}
 }
 
-// inspect describes a chunk.
-func (x *keyNumbers) inspect(v *vec.Vector) commonBits {
+// inspect describes the rows of a chunk.
+func (x *keyNumbers) inspect(from, to int) commonBits {
 	c := noBits
 	c.most = 0
-	vals := make([]uint64, v.Len())
-	c.inexact = !x.numbers(v, vals)
-	if !v.HasNulls() {
-		for _, val := range vals {
+	nulls := x.key.hasNulls()
+	var block [keyBlock]uint64
+	for ; from < to; from += keyBlock {
+		vals := block[:min(keyBlock, to-from)]
+		if !x.numbers(from, vals) {
+			c.inexact = true
+		}
+		for i, val := range vals {
+			if nulls && x.key.isNull(int32(from+i)) {
+				c.nulls = true
+				continue
+			}
 			c.least, c.most, c.some, c.all = min(c.least, val), max(c.most, val), c.some|val, c.all&val
 		}
-		return c
-	}
-	for i, val := range vals {
-		if v.IsNull(i) {
-			c.nulls = true
-			continue
-		}
-		c.least, c.most, c.some, c.all = min(c.least, val), max(c.most, val), c.some|val, c.all&val
 	}
 	return c
 }
 
-// numbers sets vals to the number of each row of v; those of nulls are unspecified. It reports whether
-// equal numbers mean equal values.
-func (x *keyNumbers) numbers(v *vec.Vector, vals []uint64) (exact bool) {
-	switch v.Form {
-	case vec.Constant:
-		var one [1]uint64
-		exact = x.slots(v.Slice(0, 1).Flat(), one[:])
-		for i := range vals {
-			vals[i] = one[0]
-		}
-		return exact
-	case vec.Dictionary:
-		if ranks, ok := x.ranks[v.Dict]; ok {
-			for i, at := range v.Index {
-				vals[i] = ranks[at]
-			}
-			return true
-		}
-		if v.Dict.Len() > 2*len(vals) {
-			return x.slots(v.Flat(), vals)
-		}
-		entries := make([]uint64, v.Dict.Len())
-		exact = x.slots(v.Dict.Flat(), entries)
-		for i, at := range v.Index {
-			vals[i] = entries[at]
-		}
-		return exact
+// numbers sets vals to the number of each of the rows from the given one on, which are in one chunk; those of
+// nulls are unspecified. It reports whether equal numbers mean equal values.
+func (x *keyNumbers) numbers(from int, vals []uint64) (exact bool) {
+	if x.key.whole != nil {
+		clear(vals) // the values decide
+		return x.key.t.Kind == vec.Unknown
 	}
-	return x.slots(v, vals)
-}
-
-// slots is numbers of a flat vector.
-func (x *keyNumbers) slots(v *vec.Vector, vals []uint64) (exact bool) {
 	exact = true
-	switch v.Type.Kind.Storage() {
+	x.rows.words(x.key.word, from, vals)
+	switch x.key.t.Kind.Storage() {
 	case vec.StoreInts:
-		for i, n := range v.Ints[:len(vals)] {
-			vals[i] = uint64(n) ^ 1<<63
+		for i := range vals {
+			vals[i] ^= 1 << 63
 		}
 	case vec.StoreFloats:
-		for i, f := range v.Floats[:len(vals)] {
-			vals[i] = floatOrder(f)
-		}
-	case vec.StoreBools:
-		for i, b := range v.Bools[:len(vals)] {
-			vals[i] = 0
-			if b {
-				vals[i] = 1
-			}
+		for i, bits := range vals {
+			vals[i] = floatOrder(math.Float64frombits(bits))
 		}
 	case vec.StoreStrs:
-		for i, s := range v.Strs[:len(vals)] {
-			if v.Nulls != nil && v.Nulls[i] {
+		if x.key.codes != nil {
+			for i, code := range vals {
+				vals[i] = uint64(x.key.codes.ranks[code])
+			}
+			break
+		}
+		nulls := x.key.hasNulls()
+		for i, ref := range vals {
+			if nulls && x.key.isNull(int32(from+i)) {
 				continue
 			}
 			var all bool
-			vals[i], all = stringOrder(s[x.skip:])
+			vals[i], all = stringOrder(x.key.heap.at(ref)[x.skip:])
 			exact = exact && all
 		}
-	case vec.StoreNone:
-	default:
-		clear(vals) // the values decide
-		return false
 	}
 	if x.desc {
 		for i := range vals {
@@ -406,96 +413,42 @@ func (x *keyNumbers) slots(v *vec.Vector, vals []uint64) (exact bool) {
 	return exact
 }
 
-// mostRanks is how many entries of dictionaries are ranked at most, which takes some milliseconds.
-const mostRanks = 1 << 14
-
-// prepareStrings ranks the strings of a key if they are entries of dictionaries, and fewer than rows;
-// otherwise it finds the bytes they all begin with.
-func (x *keyNumbers) prepareStrings(ctx context.Context, column []*vec.Vector, n int) (err error) {
-	dicts := map[*vec.Vector]bool{}
-	entries := 0
-	for _, v := range column {
-		if v.Form != vec.Dictionary || v.Dict.Form != vec.Flat {
-			entries = n + 1
-			break
-		}
-		if !dicts[v.Dict] {
-			dicts[v.Dict] = true
-			entries += v.Dict.Len()
-		}
-	}
-	if entries <= min(n, mostRanks) {
-		x.rank(dicts, entries)
-		return nil
-	}
-	x.skip, err = commonPrefix(ctx, column)
-	return err
-}
-
-// rank numbers the entries of dictionaries by their order.
-func (x *keyNumbers) rank(dicts map[*vec.Vector]bool, n int) {
-	type entry struct {
-		text string
-		dict *vec.Vector
-		at   int
-	}
-	all := make([]entry, 0, n)
-	x.ranks = make(map[*vec.Vector][]uint64, len(dicts))
-	for d := range dicts {
-		x.ranks[d] = make([]uint64, d.Len())
-		for i, s := range d.Strs {
-			all = append(all, entry{s, d, i})
-		}
-	}
-	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.text, b.text) })
-	rank := uint64(0)
-	for i, e := range all {
-		if i > 0 && all[i-1].text != e.text {
-			rank++
-		}
-		val := rank
-		if x.desc {
-			val = ^rank
-		}
-		x.ranks[e.dict][e.at] = val
-	}
-}
-
-// commonPrefix returns how many bytes all strings that are not null begin with.
-func commonPrefix(ctx context.Context, column []*vec.Vector) (int, error) {
-	first, have := "", false
-	for _, v := range column {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		take := func(u *vec.Vector) {
-			for i, s := range u.Strs {
-				switch {
-				case u.Nulls != nil && u.Nulls[i]:
-				case !have:
-					first, have = s, true
-				case !strings.HasPrefix(s, first):
-					n := 0
-					for n < len(s) && n < len(first) && s[n] == first[n] {
-						n++
-					}
-					first = first[:n]
-				}
+// prefix returns what the texts of the rows from the given one on begin with, or nil if all are null.
+func (x *keyNumbers) prefix(from, to int) (all *string) {
+	var block [keyBlock]uint64
+	for ; from < to; from += keyBlock {
+		refs := block[:min(keyBlock, to-from)]
+		x.rows.words(x.key.word, from, refs)
+		for i, ref := range refs {
+			if x.key.isNull(int32(from + i)) {
+				continue
+			}
+			text := x.key.heap.at(ref)
+			if all != nil && strings.HasPrefix(text, *all) {
+				continue
+			}
+			if all = commonPrefix(all, &text); *all == "" {
+				return all
 			}
 		}
-		switch {
-		case v.Form == vec.Constant:
-			take(v.Slice(0, 1).Flat())
-		case v.Form == vec.Dictionary && v.Dict.Len() <= 2*v.Len():
-			take(v.Dict.Flat())
-		default:
-			take(v.Flat())
-		}
-		if have && first == "" {
-			break
-		}
 	}
-	return len(first), nil
+	return all
+}
+
+// commonPrefix returns what a and b begin with; nil stands for no text.
+func commonPrefix(a, b *string) *string {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	n := 0
+	for n < len(*a) && n < len(*b) && (*a)[n] == (*b)[n] {
+		n++
+	}
+	prefix := (*a)[:n]
+	return &prefix
 }
 
 // floatOrder maps doubles to numbers of the same order, NaN last and -0.0 as 0.0.
@@ -528,7 +481,7 @@ func stringOrder(s string) (val uint64, exact bool) {
 }
 
 // breakTies orders runs of items with equal numbers by the keys from left on.
-func (o *ordering) breakTies() error {
+func (o *ordering) breakTies(at []int) error {
 	var runs [][2]int
 	tied := 0
 	for from := 0; from < len(o.items); {
@@ -550,13 +503,13 @@ func (o *ordering) breakTies() error {
 		}
 	}
 	const together = 64
-	compare := o.spec.comparer(&o.keys, o.left)
+	compare := o.comparer(o.left)
 	return inParallel(o.ctx, o.workers, (len(runs)+together-1)/together, func(i int) error {
 		for _, run := range runs[i*together : min((i+1)*together, len(runs))] {
 			items := o.items[run[0]:run[1]]
 			switch {
 			case len(items) > fewRows:
-				if err := o.orderRun(items); err != nil {
+				if err := o.orderRun(items, at[o.left:]); err != nil {
 					return err
 				}
 			case t != nil:
@@ -586,16 +539,15 @@ func (o *ordering) tieNumbers() (*tieNumbers, error) {
 	if x.place(64); x.taken == 0 || x.cut {
 		return nil, nil
 	}
-	t := &tieNumbers{nums: make([]uint64, o.keys.n), compare: o.spec.comparer(&o.keys, o.left)}
+	t := &tieNumbers{nums: make([]uint64, o.rows.n), compare: o.comparer(o.left)}
 	if x.exact {
-		t.compare = o.spec.comparer(&o.keys, o.left+1)
-		t.done = o.left+1 == len(o.spec.desc)
+		t.compare = o.comparer(o.left + 1)
+		t.done = o.left+1 == len(o.keys)
 	}
-	return t, inParallel(o.ctx, o.workers, len(o.keys.chunks), func(c int) error {
-		nums := t.nums[c<<chunkShift:]
-		nums = nums[:min(sortChunk, len(nums))]
-		x.add(nums, o.keys.chunks[c][o.left], make([]uint64, len(nums)))
-		return nil
+	return t, o.chunks(func(from, to int) {
+		for ; from < to; from += keyBlock {
+			x.add(t.nums[from:min(from+keyBlock, to)], from)
+		}
 	})
 }
 
@@ -617,30 +569,22 @@ func (t *tieNumbers) order(items []sortItem) {
 	})
 }
 
-// orderRun orders a long run as rows of their own.
-func (o *ordering) orderRun(items []sortItem) error {
+// orderRun orders a long run as rows of their own, by the keys from left on, which are columns at.
+func (o *ordering) orderRun(items []sortItem, at []int) error {
 	rows := make([]int32, len(items))
 	for i, item := range items {
 		rows[i] = item.row
 	}
-	if o.keys.chunks[0][o.left].Type.Kind.Storage() == vec.StoreNested {
+	if o.keys[o.left].t.Kind.Storage() == vec.StoreNested {
 		// They have nothing more in common than before.
-		sorted, err := mergeSort(o.ctx, rows, o.spec.comparer(&o.keys, o.left))
+		sorted, err := mergeSort(o.ctx, rows, o.comparer(o.left))
 		for i, r := range sorted {
 			items[i].row = r
 		}
 		return err
 	}
 	rest := &sortSpec{desc: o.spec.desc[o.left:], first: o.spec.first[o.left:]}
-	keys := make([]*vec.Vector, len(rest.desc))
-	for k := range keys {
-		v, err := gatherChunks(o.ctx, o.keys.column(o.left+k), rows)
-		if err != nil {
-			return err
-		}
-		keys[k] = v.Flat() // a dictionary may hold more than these rows do
-	}
-	order, err := rest.order(o.ctx, keys, len(rows))
+	order, err := rest.orderStore(o.ctx, o.rows.pick(at, rows), firstInts(len(at)), sortWorkers(len(rows), o.workers))
 	if err != nil {
 		return err
 	}
@@ -650,26 +594,13 @@ func (o *ordering) orderRun(items []sortItem) error {
 	return nil
 }
 
-// gatherChunks returns the given rows of a column in chunks of sortChunk rows.
-func gatherChunks(ctx context.Context, chunks []*vec.Vector, rows []int32) (*vec.Vector, error) {
-	c := newColumn(chunks[0].Type)
-	for len(rows) > 0 {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		// Rows come in runs of the same chunk as a rule: ties keep their order.
-		at, n := rows[0]>>chunkShift, 1
-		for n < len(rows) && rows[n]>>chunkShift == at {
-			n++
-		}
-		local := make([]int32, n)
-		for i, r := range rows[:n] {
-			local[i] = r & (sortChunk - 1)
-		}
-		c.append(chunks[at].Gather(local))
-		rows = rows[n:]
+// firstInts returns 0, 1, …, n-1.
+func firstInts(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
 	}
-	return c.vector(), nil
+	return out
 }
 
 // mergeSort sorts rows by comparing, in chunks that are merged.

@@ -90,11 +90,11 @@ const maxStored = 1<<31 - 1<<20
 // sorted returns what is in memory in order.
 func (s *sorter) sorted(ctx context.Context) (*storedRows, error) {
 	workers := sortWorkers(s.store.n, s.f.run.opt.Workers)
-	order, err := s.keys.orderChunks(ctx, s.store.keys(s.at), workers)
+	s.store.settle()
+	order, err := s.keys.orderStore(ctx, s.store, s.at, workers)
 	if err != nil {
 		return nil, err
 	}
-	s.store.settle()
 	if inPlace(order) {
 		return &storedRows{rows: s.store, most: s.most, workers: 1}, nil
 	}
@@ -318,6 +318,7 @@ type storedRows struct {
 	at      int
 	ahead   []*vec.Batch
 	rounds  int
+	inPlace []int32 // scratch
 }
 
 func (o *storedRows) next(ctx context.Context) (*vec.Batch, error) {
@@ -355,20 +356,16 @@ func (o *storedRows) next(ctx context.Context) (*vec.Batch, error) {
 	return b, nil
 }
 
-// slice returns the next rows as they stand in the store, without copying.
+// slice returns the next rows as they stand in the store.
 func (o *storedRows) slice() *vec.Batch {
 	if o.rows == nil || o.at == o.rows.n {
 		return nil
 	}
-	chunk, from := o.at>>chunkShift, o.at&(sortChunk-1)
-	size := min(sortChunk, o.rows.n-chunk<<chunkShift)
-	to := min(size, from+o.most)
-	b := &vec.Batch{Len: to - from, Columns: make([]*vec.Vector, len(o.rows.cols))}
-	for i, c := range o.rows.cols {
-		b.Columns[i] = c.chunk(chunk, size).Slice(from, to)
+	o.inPlace = o.inPlace[:0]
+	for to := min(o.rows.n, o.at+o.most); o.at < to; o.at++ {
+		o.inPlace = append(o.inPlace, int32(o.at))
 	}
-	o.at += b.Len
-	return b
+	return o.rows.gather(o.inPlace)
 }
 
 func (o *storedRows) close() { o.rows, o.order, o.ahead = nil, nil, nil }
