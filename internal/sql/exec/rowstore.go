@@ -19,13 +19,14 @@ import (
 //   - integer-like values, doubles and booleans are their bits;
 //   - texts are codes into one dictionary for as long as all that comes is dictionaries and constants,
 //     else references into a heap of texts;
-//   - nulls are bits beside the rows, if a column has any; what their words say means nothing;
-//   - nested values have no word: they stand in a column that grows.
+//   - of nested values it is the number in a column that grows;
+//   - nulls are flags in words at the end of a row, if there are any; what the null's own word says means nothing.
 //
 // One goroutine appends. After settle, and with no append following, any number may read.
 type rowStore struct {
 	cols   []*storedColumn
 	width  int        // words of a row
+	nulls  int        // the first word of null flags; 0: there are none
 	chunks [][]uint64 // of sortChunk rows, the last may have fewer
 	n      int
 }
@@ -33,38 +34,42 @@ type rowStore struct {
 // storedColumn is a column of a rowStore.
 type storedColumn struct {
 	t     vec.Type
-	word  int // of the row
-	nulls bitmap
+	flag  int        // of nulls: its number
+	word  int        // of the row
 	codes *textCodes // of texts: words are codes of it; nil: references into heap
 	heap  *textHeap
-	whole *column // of nested values and those of no type
+	whole *column // of nested values
 }
 
 func newRowStore(types []vec.Type) *rowStore {
-	s := &rowStore{cols: make([]*storedColumn, len(types))}
-	for i, t := range types {
-		s.cols[i] = s.place(&storedColumn{t: t})
+	s := &rowStore{}
+	for _, t := range types {
+		c := &storedColumn{t: t}
 		switch t.Kind.Storage() {
 		case vec.StoreStrs:
-			s.cols[i].codes = newTextCodes()
-		case vec.StoreNested, vec.StoreNone:
-			s.cols[i].whole = newColumn(t)
+			c.codes = newTextCodes()
+		case vec.StoreNested:
+			c.whole = newColumn(t)
 		}
+		s.add(c)
 	}
 	return s
 }
 
-// place gives a column its word.
-func (s *rowStore) place(c *storedColumn) *storedColumn {
-	if k := c.t.Kind.Storage(); k != vec.StoreNested && k != vec.StoreNone {
-		c.word = s.width
-		s.width++
-	}
-	return c
+// add makes c the last column, before the first row.
+func (s *rowStore) add(c *storedColumn) {
+	c.flag, c.word = len(s.cols), s.width
+	s.width++
+	s.cols = append(s.cols, c)
 }
 
 // append adds all rows of b, and keeps nothing of it.
 func (s *rowStore) append(b *vec.Batch) {
+	for i, c := range s.cols {
+		if s.nulls == 0 && c.t.Kind != vec.Unknown && b.Columns[i].HasNulls() {
+			s.flagNulls()
+		}
+	}
 	for from := 0; from < b.Len; {
 		to := from + min(b.Len-from, sortChunk-s.n&(sortChunk-1))
 		dst := s.room(to - from)
@@ -73,20 +78,14 @@ func (s *rowStore) append(b *vec.Batch) {
 			if from > 0 || to < b.Len {
 				v = v.Slice(from, to)
 			}
-			if c.whole != nil {
-				c.whole.append(v)
-				continue
+			if s.nulls > 0 && v.HasNulls() {
+				s.putNulls(c, dst, v)
 			}
-			if v.HasNulls() {
-				for k := range v.Len() {
-					if v.IsNull(k) {
-						c.nulls.set(s.n + k)
-					}
-				}
-			}
-			if c.t.Kind == vec.Varchar {
+			switch {
+			case c.t.Kind == vec.Unknown:
+			case c.t.Kind == vec.Varchar:
 				s.putTexts(c, dst, v)
-			} else {
+			default:
 				s.putNumbers(c, dst, v)
 			}
 		}
@@ -95,10 +94,34 @@ func (s *rowStore) append(b *vec.Batch) {
 	}
 }
 
+// flagNulls gives rows flags of nulls, also those that are here.
+func (s *rowStore) flagNulls() {
+	narrow := s.width
+	s.nulls, s.width = narrow, narrow+(len(s.cols)+63)/64
+	for k, chunk := range s.chunks {
+		wide := make([]uint64, len(chunk)/narrow*s.width, cap(chunk)/narrow*s.width)
+		for from, to := 0, 0; from < len(chunk); from, to = from+narrow, to+s.width {
+			copy(wide[to:to+narrow], chunk[from:])
+		}
+		s.chunks[k] = wide
+	}
+}
+
+// putNulls sets the flags of null rows.
+func (s *rowStore) putNulls(c *storedColumn, dst []uint64, v *vec.Vector) {
+	at := s.nulls + c.flag>>6
+	for k := range v.Len() {
+		if v.IsNull(k) {
+			dst[at] |= 1 << (c.flag & 63)
+		}
+		at += s.width
+	}
+}
+
 // room returns the words of the next n rows, which end at most where the chunk does.
 func (s *rowStore) room(n int) []uint64 {
 	have, words := s.n&(sortChunk-1)*s.width, n*s.width
-	if have == 0 {
+	if s.n&(sortChunk-1) == 0 {
 		var chunk []uint64
 		if s.n > 0 {
 			chunk = make([]uint64, 0, sortChunk*s.width)
@@ -107,16 +130,28 @@ func (s *rowStore) room(n int) []uint64 {
 	}
 	last := &s.chunks[len(s.chunks)-1]
 	*last = slices.Grow(*last, words)[:have+words]
-	return (*last)[have:]
+	dst := (*last)[have:]
+	if s.nulls > 0 {
+		clear(dst)
+	}
+	return dst
 }
 
 // putNumbers writes the words of a column that has no texts.
 func (s *rowStore) putNumbers(c *storedColumn, dst []uint64, v *vec.Vector) {
-	if v.Type.Kind == vec.Unknown {
+	if v.Type.Kind == vec.Unknown && c.whole == nil {
+		return
+	}
+	at := c.word
+	if c.whole != nil {
+		for k := range v.Len() {
+			dst[at] = uint64(c.whole.n + k)
+			at += s.width
+		}
+		c.whole.append(v)
 		return
 	}
 	v = v.Flat()
-	at := c.word
 	switch c.t.Kind.Storage() {
 	case vec.StoreInts:
 		for _, x := range v.Ints {
@@ -181,7 +216,6 @@ func (s *rowStore) sizeBytes() int64 {
 		size = 8 * (int64(cap(s.chunks[k-1])) + int64(k-1)*int64(s.width)*sortChunk)
 	}
 	for _, c := range s.cols {
-		size += 8 * int64(cap(c.nulls))
 		switch {
 		case c.codes != nil:
 			size += c.codes.size
@@ -207,14 +241,18 @@ func (s *rowStore) gather(rows []int32) *vec.Batch {
 func (s *rowStore) column(i int, rows []int32) *vec.Vector {
 	c := s.cols[i]
 	switch {
+	case c.t.Kind == vec.Unknown:
+		return vec.NullsOf(c.t, len(rows))
 	case c.whole != nil:
-		return (&vec.Batch{Len: s.n, Columns: []*vec.Vector{c.whole.vector()}}).Gather(rows).Columns[0]
+		index := make([]int32, len(rows))
+		fetch(s, c.word, rows, index)
+		return (&vec.Batch{Len: c.whole.n, Columns: []*vec.Vector{c.whole.vector()}}).Gather(index).Columns[0]
 	case c.codes != nil:
 		index := make([]int32, len(rows))
 		fetch(s, c.word, rows, index)
 		return vec.OfDict(index, c.codes.vector())
 	}
-	nulls := c.nullsOf(rows)
+	nulls := s.nullsOf(c, rows)
 	switch c.t.Kind.Storage() {
 	case vec.StoreInts:
 		out := make([]int64, len(rows))
@@ -243,13 +281,13 @@ func (s *rowStore) column(i int, rows []int32) *vec.Vector {
 }
 
 // nullsOf returns which of the rows are null, or nil if none is.
-func (c *storedColumn) nullsOf(rows []int32) []bool {
-	if c.nulls == nil {
+func (s *rowStore) nullsOf(c *storedColumn, rows []int32) []bool {
+	if s.nulls == 0 {
 		return nil
 	}
 	var nulls []bool
 	for k, r := range rows {
-		if c.nulls.has(int(r)) {
+		if s.isNull(c, r) {
 			if nulls == nil {
 				nulls = make([]bool, len(rows))
 			}
@@ -271,10 +309,29 @@ func fetch[T int64 | int32](s *rowStore, word int, rows []int32, dst []T) {
 	}
 }
 
-// words reads a word of the rows from the given one on, which are in one chunk.
-func (s *rowStore) words(word, from int, dst []uint64) {
-	chunk := s.chunks[from>>chunkShift]
-	at := from&(sortChunk-1)*s.width + word
+// someRows is a few rows: those of the list, or if it is nil those from the given one on, in one chunk.
+type someRows struct {
+	from int
+	list []int32
+}
+
+func (r *someRows) at(i int) int32 {
+	if r.list != nil {
+		return r.list[i]
+	}
+	return int32(r.from + i)
+}
+
+// words reads a word of rows.
+func (s *rowStore) words(word int, rows *someRows, dst []uint64) {
+	if rows.list != nil {
+		for i := range dst {
+			dst[i] = s.at(word, rows.list[i])
+		}
+		return
+	}
+	chunk := s.chunks[rows.from>>chunkShift]
+	at := rows.from&(sortChunk-1)*s.width + word
 	for i := range dst {
 		dst[i] = chunk[at]
 		at += s.width
@@ -283,19 +340,15 @@ func (s *rowStore) words(word, from int, dst []uint64) {
 
 // compare orders two rows, which are not null, by a column.
 func (s *rowStore) compare(c *storedColumn, a, b int32) int {
-	switch c.t.Kind.Storage() {
-	case vec.StoreNested:
-		v := c.whole.vector()
-		return vec.Compare(v, int(a), v, int(b))
-	case vec.StoreNone:
-		return 0
-	}
 	x, y := s.at(c.word, a), s.at(c.word, b)
 	switch c.t.Kind.Storage() {
 	case vec.StoreFloats:
 		return vec.CompareFloats(math.Float64frombits(x), math.Float64frombits(y))
 	case vec.StoreStrs:
 		return strings.Compare(c.text(x), c.text(y))
+	case vec.StoreNested:
+		v := c.whole.vector()
+		return vec.Compare(v, int(x), v, int(y))
 	}
 	return cmp.Compare(int64(x), int64(y))
 }
@@ -309,59 +362,33 @@ func (c *storedColumn) text(word uint64) string {
 }
 
 // isNull reports whether a row of a column is null.
-func (c *storedColumn) isNull(row int32) bool {
-	return c.nulls.has(int(row)) || c.t.Kind == vec.Unknown || c.t.Kind.Storage() == vec.StoreNested && c.whole.nulls != nil && c.whole.nulls[row]
+func (s *rowStore) isNull(c *storedColumn, row int32) bool {
+	return s.nulls > 0 && s.at(s.nulls+c.flag>>6, row)>>(c.flag&63)&1 != 0 || c.t.Kind == vec.Unknown
 }
 
-// hasNulls reports whether some row of a column may be null.
-func (c *storedColumn) hasNulls() bool {
-	return c.nulls != nil || c.t.Kind == vec.Unknown || c.whole != nil && c.whole.nulls != nil
-}
-
-// pick returns a store of the given rows of some columns. The two share texts.
+// pick returns a store of the given rows of some columns. The two share texts and nested values.
 func (s *rowStore) pick(cols []int, rows []int32) *rowStore {
-	out := &rowStore{cols: make([]*storedColumn, len(cols))}
-	for i, at := range cols {
+	out := &rowStore{}
+	for _, at := range cols {
 		from := s.cols[at]
-		c := out.place(&storedColumn{t: from.t, codes: from.codes, heap: from.heap})
-		if from.whole != nil {
-			c.whole = newColumn(from.t)
-			c.whole.append(from.whole.vector().Gather(rows))
-		}
-		for k, r := range rows {
-			if from.nulls.has(int(r)) {
-				c.nulls.set(k)
-			}
-		}
-		out.cols[i] = c
+		out.add(&storedColumn{t: from.t, codes: from.codes, heap: from.heap, whole: from.whole})
+	}
+	if s.nulls > 0 {
+		out.flagNulls()
 	}
 	for out.n < len(rows) {
 		n := min(sortChunk, len(rows)-out.n)
 		dst := out.room(n)
 		for i, at := range cols {
-			if from := s.cols[at]; from.whole == nil {
-				to := out.cols[i].word
-				for _, r := range rows[out.n : out.n+n] {
-					dst[to] = s.at(from.word, r)
-					to += out.width
+			from, to := s.cols[at], out.cols[i]
+			for k, r := range rows[out.n : out.n+n] {
+				dst[k*out.width+to.word] = s.at(from.word, r)
+				if s.nulls > 0 && s.isNull(from, r) {
+					dst[k*out.width+out.nulls+to.flag>>6] |= 1 << (to.flag & 63)
 				}
 			}
 		}
 		out.n += n
 	}
 	return out
-}
-
-// bitmap is a set of rows; nil is none.
-type bitmap []uint64
-
-func (m bitmap) has(row int) bool {
-	return row>>6 < len(m) && m[row>>6]>>(row&63)&1 != 0
-}
-
-func (m *bitmap) set(row int) {
-	if need := row>>6 + 1; need > len(*m) {
-		*m = append(*m, make([]uint64, need-len(*m))...)
-	}
-	(*m)[row>>6] |= 1 << (row & 63)
 }

@@ -18,6 +18,8 @@ import (
 // sorted by that number (see [radix]). Where it says all there is to say, that is the order. Otherwise
 // runs of equal numbers are ordered by the keys that were cut off: short runs by comparing, long ones
 // as rows of their own, which have more in common.
+//
+// Many rows are dealt into buckets by the leading bits of their numbers first, see buckets.go.
 
 // sortChunk is how many rows stand in one vector, and are handled between two looks at the context: less than a
 // millisecond of work.
@@ -28,14 +30,6 @@ const (
 
 // fewRows are sorted by comparing.
 const fewRows = 256
-
-// sortBytes is what sorting n rows by keys needs beside them.
-func (s *sortSpec) sortBytes(n int) int64 {
-	if len(s.desc) > 1 {
-		return 44 * int64(n)
-	}
-	return 36 * int64(n)
-}
 
 // sortWorkers is on how many goroutines n rows are worth sorting; most is a limit, or 0.
 func sortWorkers(n, most int) int {
@@ -68,38 +62,100 @@ func (s *sortSpec) order(ctx context.Context, keys []*vec.Vector, n int) ([]int3
 
 // orderStore is order for rows of a store, whose columns at are the keys, on so many goroutines.
 func (s *sortSpec) orderStore(ctx context.Context, store *rowStore, at []int, workers int) ([]int32, error) {
-	if err := ctx.Err(); err != nil {
+	o := newOrdering(ctx, s, store, at, workers)
+	if err := o.prepare(); err != nil {
 		return nil, err
 	}
-	o := &ordering{ctx: ctx, spec: s, rows: store, workers: workers}
+	return o.sorted(store.all(), workers)
+}
+
+// ordering is the work of a sort.
+type ordering struct {
+	ctx     context.Context
+	spec    *sortSpec
+	rows    *rowStore
+	at      []int // columns of the keys
+	keys    []*storedColumn
+	workers int
+
+	// After prepare:
+	numbers []*keyNumbers // of each key
+	used    int           // how many of them are in a row's number
+	diff    uint64        // the bits in which those may differ
+	left    int           // the first key that they do not hold entirely
+}
+
+func newOrdering(ctx context.Context, s *sortSpec, store *rowStore, at []int, workers int) *ordering {
+	o := &ordering{ctx: ctx, spec: s, rows: store, at: at, workers: workers}
 	for _, c := range at {
 		o.keys = append(o.keys, store.cols[c])
 	}
-	n := store.n
-	if n <= fewRows {
-		rows := allRows(n)
+	return o
+}
+
+// prepare decides what the numbers of rows are made of.
+func (o *ordering) prepare() error {
+	if err := o.ctx.Err(); err != nil || o.rows.n <= fewRows {
+		return err
+	}
+	o.numbers = make([]*keyNumbers, len(o.keys))
+	for k := range o.numbers {
+		var err error
+		if o.numbers[k], err = o.describe(k); err != nil {
+			return err
+		}
+	}
+	room := 64
+	for o.used < len(o.numbers) {
+		x := o.numbers[o.used]
+		x.place(room)
+		room -= x.taken
+		o.used++
+		if x.cut || !x.exact {
+			break
+		}
+		o.left++
+	}
+	if taken := 64 - room; taken > 0 {
+		o.diff = math.MaxUint64 << room
+	}
+	return nil
+}
+
+// decided reports whether equal numbers mean equal rows.
+func (o *ordering) decided() bool { return o.left == len(o.keys) }
+
+// sorted returns the rows of ranges in order.
+func (o *ordering) sorted(ranges []rowRange, workers int) ([]int32, error) {
+	n := rowsOf(ranges)
+	if o.rows.n <= fewRows {
+		rows := rowList(ranges, n)
 		slices.SortFunc(rows, o.comparer(0))
 		return rows, nil
 	}
-	if err := o.number(); err != nil {
+	items := make([]sortItem, n)
+	if err := o.number(items, ranges, workers); err != nil {
 		return nil, err
 	}
-	inOrder, err := o.inOrder()
-	if err != nil || inOrder {
-		return allRows(n), err
+	inOrder, err := o.inOrder(items)
+	if err != nil {
+		return nil, err
 	}
-	if o.diff != 0 {
-		if err := (radix{ctx, o.workers}).sort(o.items, make([]sortItem, n), o.diff); err != nil {
+	if inOrder {
+		return rowList(ranges, n), nil
+	}
+	if diff := fromLeast(items); diff != 0 {
+		if err := (radix{o.ctx, workers}).sort(items, make([]sortItem, n), diff); err != nil {
 			return nil, err
 		}
 	}
-	if o.left < len(s.desc) {
-		if err := o.breakTies(at); err != nil {
+	if !o.decided() {
+		if err := o.breakTies(items, workers); err != nil {
 			return nil, err
 		}
 	}
 	out := make([]int32, n)
-	for i, item := range o.items {
+	for i, item := range items {
 		out[i] = item.row
 	}
 	return out, nil
@@ -119,7 +175,7 @@ func (o *ordering) comparer(from int) func(a, b int32) int {
 
 func (o *ordering) compareKey(k int, a, b int32) int {
 	key, s := o.keys[k], o.spec
-	an, bn := key.isNull(a), key.isNull(b)
+	an, bn := o.rows.isNull(key, a), o.rows.isNull(key, b)
 	switch {
 	case an && bn:
 		return 0
@@ -136,16 +192,16 @@ func (o *ordering) compareKey(k int, a, b int32) int {
 	return c
 }
 
-// ordering is the work of orderStore.
-type ordering struct {
-	ctx     context.Context
-	spec    *sortSpec
-	rows    *rowStore
-	keys    []*storedColumn
-	workers int
-	items   []sortItem
-	diff    uint64 // the bits in which items may differ
-	left    int    // the first key that the numbers do not hold entirely
+// fromLeast subtracts the least number from all, and returns the bits in which they may differ then.
+func fromLeast(items []sortItem) uint64 {
+	least, most := items[0].val, items[0].val
+	for _, item := range items {
+		least, most = min(least, item.val), max(most, item.val)
+	}
+	for i := range items {
+		items[i].val -= least
+	}
+	return 1<<bits.Len64(most-least) - 1
 }
 
 // keyBlock is how many numbers are made at a time: few enough for the stack and the nearest cache.
@@ -159,59 +215,60 @@ func (o *ordering) chunks(f func(from, to int)) error {
 	})
 }
 
-// number sets items.
-func (o *ordering) number() error {
-	numbers := make([]*keyNumbers, len(o.keys))
-	for k := range numbers {
-		var err error
-		if numbers[k], err = o.describe(k); err != nil {
-			return err
-		}
+// number sets items to the rows of ranges.
+func (o *ordering) number(items []sortItem, ranges []rowRange, workers int) error {
+	starts, n := make([]int, len(ranges)), 0
+	for i, r := range ranges {
+		starts[i] = n
+		n += r.rows()
 	}
-	room := 64
-	o.left = len(numbers)
-	for k, x := range numbers {
-		x.place(room)
-		room -= x.taken
-		if x.cut || !x.exact {
-			o.left = k
-			numbers = numbers[:k+1]
-			break
-		}
+	tasks := 1
+	if n >= manyItems {
+		tasks = len(ranges)
 	}
-	if taken := 64 - room; taken > 0 {
-		o.diff = math.MaxUint64 << room
-	}
-	o.items = make([]sortItem, o.rows.n)
-	return o.chunks(func(from, to int) {
-		var block [keyBlock]uint64
-		for ; from < to; from += keyBlock {
-			nums := block[:min(keyBlock, to-from)]
-			clear(nums)
-			for _, x := range numbers {
-				if x.taken > 0 {
-					x.add(nums, from)
+	return inParallel(o.ctx, workers, tasks, func(t int) error {
+		var m numberMaker
+		for i := len(ranges) * t / tasks; i < len(ranges)*(t+1)/tasks; i++ {
+			at := starts[i]
+			m.each(o, ranges[i], func(from int, nums []uint64) {
+				for k, num := range nums {
+					items[at+k] = sortItem{num, int32(from + k)}
 				}
-			}
-			items := o.items[from : from+len(nums)]
-			for i, num := range nums {
-				items[i] = sortItem{num, int32(from + i)}
-			}
+				at += len(nums)
+			})
 		}
+		return nil
 	})
 }
 
-// inOrder reports whether the rows are in order as they stand, as those of a table often are.
-func (o *ordering) inOrder() (bool, error) {
+// numberMaker makes numbers of rows by blocks.
+type numberMaker struct{ nums, vals [keyBlock]uint64 }
+
+// each calls f with the numbers of the rows of a range, block by block.
+func (m *numberMaker) each(o *ordering, r rowRange, f func(from int, nums []uint64)) {
+	for from := int(r.from); from < int(r.to); from += keyBlock {
+		nums := m.nums[:min(keyBlock, int(r.to)-from)]
+		clear(nums)
+		for _, x := range o.numbers[:o.used] {
+			if x.taken > 0 {
+				x.add(nums, m.vals[:len(nums)], &someRows{from: from})
+			}
+		}
+		f(from, nums)
+	}
+}
+
+// inOrder reports whether items are in order as they stand, as the rows of a table often are.
+func (o *ordering) inOrder(items []sortItem) (bool, error) {
 	compare := o.comparer(o.left)
-	for i := 1; i < len(o.items); i++ {
+	for i := 1; i < len(items); i++ {
 		if i%sortChunk == 0 {
 			if err := o.ctx.Err(); err != nil {
 				return false, err
 			}
 		}
-		a, b := o.items[i-1].val, o.items[i].val
-		if a > b || a == b && o.left < len(o.spec.desc) && compare(int32(i-1), int32(i)) > 0 {
+		a, b := items[i-1], items[i]
+		if a.val > b.val || a.val == b.val && !o.decided() && compare(a.row, b.row) > 0 {
 			return false, nil
 		}
 	}
@@ -317,11 +374,9 @@ func (x *keyNumbers) place(room int) {
 	x.cut = x.taken < need
 }
 
-// add puts the numbers of the rows from the given one on, at most keyBlock in one chunk, where they belong in nums.
-func (x *keyNumbers) add(nums []uint64, from int) {
-	var block [keyBlock]uint64
-	vals := block[:len(nums)]
-	x.numbers(from, vals)
+// add puts the numbers of rows where they belong in nums; vals is scratch of the same length.
+func (x *keyNumbers) add(nums, vals []uint64, rows *someRows) {
+	x.numberRows(vals, rows)
 	lost := 0
 	if x.cut {
 		lost = x.width - x.taken
@@ -340,7 +395,7 @@ func (x *keyNumbers) add(nums []uint64, from int) {
 		nullBit, otherBit = otherBit, nullBit
 	}
 	for i, val := range vals {
-		if x.key.isNull(int32(from + i)) {
+		if x.rows.isNull(x.key, rows.at(i)) {
 			nums[i] |= nullBit
 		} else {
 			nums[i] |= (val-x.base)>>x.low>>lost<<x.shift | otherBit
@@ -348,19 +403,22 @@ func (x *keyNumbers) add(nums []uint64, from int) {
 	}
 }
 
+// mayBeNull reports whether some row may be null.
+func (x *keyNumbers) mayBeNull() bool { return x.rows.nulls > 0 || x.key.t.Kind == vec.Unknown }
+
 // inspect describes the rows of a chunk.
 func (x *keyNumbers) inspect(from, to int) commonBits {
 	c := noBits
 	c.most = 0
-	nulls := x.key.hasNulls()
+	nulls := x.mayBeNull()
 	var block [keyBlock]uint64
 	for ; from < to; from += keyBlock {
 		vals := block[:min(keyBlock, to-from)]
-		if !x.numbers(from, vals) {
+		if !x.numberRows(vals, &someRows{from: from}) {
 			c.inexact = true
 		}
 		for i, val := range vals {
-			if nulls && x.key.isNull(int32(from+i)) {
+			if nulls && x.rows.isNull(x.key, int32(from+i)) {
 				c.nulls = true
 				continue
 			}
@@ -370,15 +428,11 @@ func (x *keyNumbers) inspect(from, to int) commonBits {
 	return c
 }
 
-// numbers sets vals to the number of each of the rows from the given one on, which are in one chunk; those of
-// nulls are unspecified. It reports whether equal numbers mean equal values.
-func (x *keyNumbers) numbers(from int, vals []uint64) (exact bool) {
-	if x.key.whole != nil {
-		clear(vals) // the values decide
-		return x.key.t.Kind == vec.Unknown
-	}
+// numberRows sets vals to the numbers of rows; those of nulls are unspecified. It reports whether equal
+// numbers mean equal values.
+func (x *keyNumbers) numberRows(vals []uint64, rows *someRows) (exact bool) {
 	exact = true
-	x.rows.words(x.key.word, from, vals)
+	x.rows.words(x.key.word, rows, vals)
 	switch x.key.t.Kind.Storage() {
 	case vec.StoreInts:
 		for i := range vals {
@@ -395,15 +449,18 @@ func (x *keyNumbers) numbers(from int, vals []uint64) (exact bool) {
 			}
 			break
 		}
-		nulls := x.key.hasNulls()
+		nulls := x.mayBeNull()
 		for i, ref := range vals {
-			if nulls && x.key.isNull(int32(from+i)) {
+			if nulls && x.rows.isNull(x.key, rows.at(i)) {
 				continue
 			}
 			var all bool
 			vals[i], all = stringOrder(x.key.heap.at(ref)[x.skip:])
 			exact = exact && all
 		}
+	case vec.StoreNested:
+		clear(vals) // the values decide
+		return false
 	}
 	if x.desc {
 		for i := range vals {
@@ -418,9 +475,9 @@ func (x *keyNumbers) prefix(from, to int) (all *string) {
 	var block [keyBlock]uint64
 	for ; from < to; from += keyBlock {
 		refs := block[:min(keyBlock, to-from)]
-		x.rows.words(x.key.word, from, refs)
+		x.rows.words(x.key.word, &someRows{from: from}, refs)
 		for i, ref := range refs {
-			if x.key.isNull(int32(from + i)) {
+			if x.rows.isNull(x.key, int32(from+i)) {
 				continue
 			}
 			text := x.key.heap.at(ref)
@@ -481,80 +538,68 @@ func stringOrder(s string) (val uint64, exact bool) {
 }
 
 // breakTies orders runs of items with equal numbers by the keys from left on.
-func (o *ordering) breakTies(at []int) error {
+func (o *ordering) breakTies(items []sortItem, workers int) error {
 	var runs [][2]int
-	tied := 0
-	for from := 0; from < len(o.items); {
+	for from := 0; from < len(items); {
 		to := from + 1
-		for to < len(o.items) && o.items[to].val == o.items[from].val {
+		for to < len(items) && items[to].val == items[from].val {
 			to++
 		}
 		if to-from > 1 {
 			runs = append(runs, [2]int{from, to})
-			tied += to - from
 		}
 		from = to
 	}
-	var t *tieNumbers
-	if tied > len(o.items)/16 {
-		var err error
-		if t, err = o.tieNumbers(); err != nil {
-			return err
-		}
-	}
 	const together = 64
-	compare := o.comparer(o.left)
-	return inParallel(o.ctx, o.workers, (len(runs)+together-1)/together, func(i int) error {
+	return inParallel(o.ctx, workers, (len(runs)+together-1)/together, func(i int) error {
+		t := o.newTieBreaker()
 		for _, run := range runs[i*together : min((i+1)*together, len(runs))] {
-			items := o.items[run[0]:run[1]]
-			switch {
-			case len(items) > fewRows:
-				if err := o.orderRun(items, at[o.left:]); err != nil {
-					return err
-				}
-			case t != nil:
-				t.order(items)
-			default:
-				slices.SortFunc(items, func(a, b sortItem) int { return compare(a.row, b.row) })
+			if run := items[run[0]:run[1]]; len(run) <= fewRows {
+				t.order(run)
+			} else if err := o.orderRun(run); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
 }
 
-// tieNumbers is the numbers of the first key that items do not hold entirely, for all rows. Comparing them first is
-// much quicker than comparing values.
-type tieNumbers struct {
-	nums    []uint64
-	done    bool // they decide
-	compare func(a, b int32) int
+// tieBreaker orders short runs by the numbers of the first key that items do not hold entirely, and by values where
+// those are equal: comparing numbers is much quicker.
+type tieBreaker struct {
+	x          *keyNumbers // nil: the key has no such numbers
+	compare    func(a, b int32) int
+	rows       []int32
+	nums, vals []uint64
 }
 
-// tieNumbers returns nil if the key has no such numbers.
-func (o *ordering) tieNumbers() (*tieNumbers, error) {
-	x, err := o.describe(o.left)
-	if err != nil {
-		return nil, err
-	}
+func (o *ordering) newTieBreaker() *tieBreaker {
+	t := &tieBreaker{compare: o.comparer(o.left)}
+	x := *o.numbers[o.left]
 	if x.place(64); x.taken == 0 || x.cut {
-		return nil, nil
+		return t
 	}
-	t := &tieNumbers{nums: make([]uint64, o.rows.n), compare: o.comparer(o.left)}
+	t.x, t.rows, t.nums, t.vals = &x, make([]int32, fewRows), make([]uint64, fewRows), make([]uint64, fewRows)
 	if x.exact {
 		t.compare = o.comparer(o.left + 1)
-		t.done = o.left+1 == len(o.keys)
 	}
-	return t, o.chunks(func(from, to int) {
-		for ; from < to; from += keyBlock {
-			x.add(t.nums[from:min(from+keyBlock, to)], from)
-		}
-	})
+	return t
 }
 
-// order sorts a short run.
-func (t *tieNumbers) order(items []sortItem) {
+// order sorts a run of at most fewRows items.
+func (t *tieBreaker) order(items []sortItem) {
+	if t.x == nil {
+		slices.SortFunc(items, func(a, b sortItem) int { return t.compare(a.row, b.row) })
+		return
+	}
+	n := len(items)
+	for i, item := range items {
+		t.rows[i] = item.row
+	}
+	clear(t.nums[:n])
+	t.x.add(t.nums[:n], t.vals[:n], &someRows{list: t.rows[:n]})
 	for i := range items {
-		items[i].val = t.nums[items[i].row]
+		items[i].val = t.nums[i]
 	}
 	slices.SortFunc(items, func(a, b sortItem) int {
 		switch {
@@ -562,15 +607,13 @@ func (t *tieNumbers) order(items []sortItem) {
 			return -1
 		case a.val > b.val:
 			return 1
-		case t.done:
-			return cmp.Compare(a.row, b.row)
 		}
 		return t.compare(a.row, b.row)
 	})
 }
 
-// orderRun orders a long run as rows of their own, by the keys from left on, which are columns at.
-func (o *ordering) orderRun(items []sortItem, at []int) error {
+// orderRun orders a long run as rows of their own, by the keys from left on.
+func (o *ordering) orderRun(items []sortItem) error {
 	rows := make([]int32, len(items))
 	for i, item := range items {
 		rows[i] = item.row
@@ -584,6 +627,7 @@ func (o *ordering) orderRun(items []sortItem, at []int) error {
 		return err
 	}
 	rest := &sortSpec{desc: o.spec.desc[o.left:], first: o.spec.first[o.left:]}
+	at := o.at[o.left:]
 	order, err := rest.orderStore(o.ctx, o.rows.pick(at, rows), firstInts(len(at)), sortWorkers(len(rows), o.workers))
 	if err != nil {
 		return err

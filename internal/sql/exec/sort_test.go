@@ -102,3 +102,85 @@ func TestOrderOfManyRowsIsThatOfFew(t *testing.T) {
 		}
 	}
 }
+
+// TestBucketsFollowEachOther sorts enough rows for buckets, of which some are dealt out again, and checks that what
+// comes out is in order, with equal rows in theirs and every row once and whole.
+func TestBucketsFollowEachOther(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(5, 1))
+	const n = largeBucket + largeBucket/4 + 777
+	floats, crowded, few := make([]float64, n), make([]int64, n), make([]int64, n)
+	texts, nulls, codes := make([]string, n), make([]bool, n), make([]int32, n)
+	lists := vec.NewBuilder(vec.ArrayOf(vec.BigintType), n)
+	for i := range n {
+		floats[i] = []float64{rng.NormFloat64(), math.NaN(), math.Copysign(0, -1), 0}[max(0, rng.IntN(20)-16)]
+		if crowded[i] = rng.Int64N(5000); i%1000 == 0 {
+			crowded[i] = int64(rng.Uint64()) // so that nearly all have the same leading bits
+		}
+		few[i] = rng.Int64N(3)
+		texts[i] = fmt.Sprintf("a text with %d", rng.IntN(5000)*1e9)
+		nulls[i] = rng.IntN(3) == 0
+		codes[i] = int32(rng.IntN(4))
+		lists.Append(vec.Value{Type: vec.ArrayOf(vec.BigintType), List: []vec.Value{vec.Int(vec.BigintType, few[i])}})
+	}
+	f, c, w := vec.OfFloats(floats, nil), vec.OfInts(vec.BigintType, crowded, nil), vec.OfInts(vec.BigintType, few, nulls)
+	s := vec.OfStrs(texts, nil)
+	d := vec.OfDict(codes, vec.OfStrs([]string{"b", "a", "", "c"}, []bool{false, false, true, false}))
+	rows := make([]int64, n)
+	for i := range rows {
+		rows[i] = int64(i)
+	}
+	for _, keys := range [][]*vec.Vector{{f}, {c}, {w}, {d}, {d, c}, {w, f, d}, {s, f}, {w, lists.Vector()}, {vec.OfInts(vec.BigintType, rows, nil)}} {
+		spec := &sortSpec{desc: []bool{true, false, true}[:len(keys)], first: []bool{true, false, false}[:len(keys)]}
+		if len(keys) == 1 {
+			spec.desc = []bool{false}
+		}
+		types := []vec.Type{vec.BigintType}
+		for _, k := range keys {
+			types = append(types, k.Type)
+		}
+		store := newRowStore(types)
+		in := &vec.Batch{Len: n, Columns: append([]*vec.Vector{vec.OfInts(vec.BigintType, rows, nil)}, keys...)}
+		for from := 0; from < n; from += 5000 {
+			store.append(in.Slice(from, min(from+5000, n)))
+		}
+		store.settle()
+		o := newOrdering(context.Background(), spec, store, []int{1, 2, 3}[:len(keys)], 2)
+		if err := o.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		buckets, err := o.buckets()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := &storedRows{o: o, buckets: buckets, most: 3000, workers: 2}
+		last, count := int64(-1), 0
+		for {
+			b, err := out.next(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b == nil {
+				break
+			}
+			for i := range b.Len {
+				r := b.Columns[0].Ints[i]
+				if last >= 0 {
+					if c := spec.compare(keys, int(last), keys, int(r)); c > 0 || c == 0 && last >= r {
+						t.Fatalf("%d keys of %v: row %d comes before row %d", len(keys), types[1], last, r)
+					}
+				}
+				for k, v := range b.Columns[1:] {
+					if !vec.Equal(v, i, keys[k], int(r)) {
+						t.Fatalf("key %d of row %d is %v, want %v", k, r, v.Value(i), keys[k].Value(int(r)))
+					}
+				}
+				last = r
+			}
+			count += b.Len
+		}
+		if count != n {
+			t.Errorf("%d keys of %v: %d rows, want %d", len(keys), types[1], count, n)
+		}
+	}
+}

@@ -74,7 +74,7 @@ func (s *sorter) put(ctx context.Context, b *vec.Batch) error {
 		b = &vec.Batch{Len: b.Len, Columns: columns}
 	}
 	s.store.append(b)
-	size := s.store.sizeBytes() + s.keys.sortBytes(s.store.n)
+	size := s.store.sizeBytes() + s.sortBytes()
 	if s.mem.full(size) || s.store.n > maxStored {
 		return s.spill(ctx)
 	}
@@ -87,28 +87,42 @@ func (s *sorter) put(ctx context.Context, b *vec.Batch) error {
 // maxStored keeps row numbers within their type.
 const maxStored = 1<<31 - 1<<20
 
+// sortBytes is what sorting the rows in memory takes beside them.
+func (s *sorter) sortBytes() int64 {
+	n := int64(s.store.n)
+	key := s.store.cols[s.at[0]]
+	switch {
+	case len(s.at) > 1:
+		return 44 * n // there may be long runs of rows whose numbers are equal
+	case n < manyItems || key.heap != nil || key.whole != nil:
+		return 36 * n
+	}
+	return 2*n + s.bucketBytes()
+}
+
+// storeBytes is what the rows in memory take while they are given out.
+func (s *sorter) storeBytes() int64 {
+	return s.store.sizeBytes() + min(4*int64(s.store.n), s.bucketBytes())
+}
+
+// bucketBytes is what the buckets take that are sorted at a time, of many rows, and the batches made of them.
+func (s *sorter) bucketBytes() int64 {
+	return int64(sortWorkers(manyItems, s.f.run.opt.Workers)) * (36*largeBucket + 8*4*bucketRows*int64(s.store.width))
+}
+
 // sorted returns what is in memory in order.
 func (s *sorter) sorted(ctx context.Context) (*storedRows, error) {
 	workers := sortWorkers(s.store.n, s.f.run.opt.Workers)
 	s.store.settle()
-	order, err := s.keys.orderStore(ctx, s.store, s.at, workers)
+	o := newOrdering(ctx, s.keys, s.store, s.at, workers)
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	buckets, err := o.buckets()
 	if err != nil {
 		return nil, err
 	}
-	if inPlace(order) {
-		return &storedRows{rows: s.store, most: s.most, workers: 1}, nil
-	}
-	return &storedRows{rows: s.store, order: order, most: s.most, workers: workers}, nil
-}
-
-// inPlace reports whether order is 0, 1, …; where it is not, that shows early as a rule.
-func inPlace(order []int32) bool {
-	for i, r := range order {
-		if int(r) != i {
-			return false
-		}
-	}
-	return true
+	return &storedRows{o: o, buckets: buckets, most: s.most, workers: workers}, nil
 }
 
 // spill writes what is in memory to a run.
@@ -148,7 +162,7 @@ func (s *sorter) finish(ctx context.Context) (batches, error) {
 			return nil, err
 		}
 		s.out = rows
-		if err := s.mem.set(s.store.sizeBytes() + 4*int64(s.store.n)); err != nil {
+		if err := s.mem.set(s.storeBytes()); err != nil {
 			return nil, err
 		}
 		return s.trimmed(), nil
@@ -162,7 +176,7 @@ func (s *sorter) finish(ctx context.Context) (batches, error) {
 		inputs = append(inputs, &runRows{run: r, reader: r.Read()})
 		buffers += 2 * r.BatchBytes()
 	}
-	size := s.store.sizeBytes() + 4*int64(s.store.n) + buffers
+	size := s.storeBytes() + buffers
 	if s.store.n > 0 && s.mem.full(size) {
 		if err := s.spill(ctx); err != nil {
 			return nil, err
@@ -308,67 +322,6 @@ func (o *firstColumns) next(ctx context.Context) (*vec.Batch, error) {
 	}
 	return b, err
 }
-
-// storedRows gives rows of a store in an order. Several workers gather a few batches ahead.
-type storedRows struct {
-	rows    *rowStore
-	order   []int32 // nil: as they stand
-	most    int     // rows in a batch
-	workers int
-	at      int
-	ahead   []*vec.Batch
-	rounds  int
-	inPlace []int32 // scratch
-}
-
-func (o *storedRows) next(ctx context.Context) (*vec.Batch, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if o.order == nil {
-		return o.slice(), nil
-	}
-	if len(o.ahead) == 0 {
-		left := (len(o.order) - o.at + o.most - 1) / o.most
-		if left <= 0 {
-			return nil, nil
-		}
-		// Whoever wants a few rows only should not pay for many.
-		n := min(1<<min(o.rounds, 3)*o.workers, left)
-		if o.workers == 1 {
-			n = 1
-		}
-		o.rounds++
-		o.ahead = make([]*vec.Batch, n)
-		from := o.at
-		err := inParallel(ctx, o.workers, n, func(i int) error {
-			begin := from + i*o.most
-			o.ahead[i] = o.rows.gather(o.order[begin:min(begin+o.most, len(o.order))])
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		o.at = min(from+n*o.most, len(o.order))
-	}
-	b := o.ahead[0]
-	o.ahead = o.ahead[1:]
-	return b, nil
-}
-
-// slice returns the next rows as they stand in the store.
-func (o *storedRows) slice() *vec.Batch {
-	if o.rows == nil || o.at == o.rows.n {
-		return nil
-	}
-	o.inPlace = o.inPlace[:0]
-	for to := min(o.rows.n, o.at+o.most); o.at < to; o.at++ {
-		o.inPlace = append(o.inPlace, int32(o.at))
-	}
-	return o.rows.gather(o.inPlace)
-}
-
-func (o *storedRows) close() { o.rows, o.order, o.ahead = nil, nil, nil }
 
 // runRows gives the rows of a run and removes it at the end.
 type runRows struct {
