@@ -361,6 +361,9 @@ func (c *storedColumn) text(word uint64) string {
 	return c.heap.at(word)
 }
 
+// short reports whether 64 bits tell a column's values apart.
+func (c *storedColumn) short() bool { return c.heap == nil && c.whole == nil }
+
 // isNull reports whether a row of a column is null.
 func (s *rowStore) isNull(c *storedColumn, row int32) bool {
 	return s.nulls > 0 && s.at(s.nulls+c.flag>>6, row)>>(c.flag&63)&1 != 0 || c.t.Kind == vec.Unknown

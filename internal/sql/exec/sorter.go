@@ -90,11 +90,10 @@ const maxStored = 1<<31 - 1<<20
 // sortBytes is what sorting the rows in memory takes beside them.
 func (s *sorter) sortBytes() int64 {
 	n := int64(s.store.n)
-	key := s.store.cols[s.at[0]]
 	switch {
 	case len(s.at) > 1:
 		return 44 * n // there may be long runs of rows whose numbers are equal
-	case n < manyItems || key.heap != nil || key.whole != nil:
+	case n < manyItems || len(s.at) == 1 && !s.store.cols[s.at[0]].short():
 		return 36 * n
 	}
 	return 2*n + s.bucketBytes()
