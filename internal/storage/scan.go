@@ -34,6 +34,10 @@ type ScanSpec struct {
 	// NewestFirst asks for rows by time descending across all series, for ORDER BY
 	// time DESC LIMIT n; honoured only together with Limit, see Applied.
 	NewestFirst bool
+
+	// Reuse says that the caller is done with a batch when it asks for the next one, or closes the scanner, and
+	// keeps nothing of it but strings and the dictionaries of its vectors: then the scanner may use its memory again.
+	Reuse bool
 }
 
 // AllTime is the widest time range of a scan, [AllTime.From, AllTime.To).
@@ -136,13 +140,32 @@ type Scanner interface {
 	// Next returns the next batch, not empty, or nil at the end. Rows come in the
 	// order (series, time), series in no particular order but each in one run, one
 	// row per (series, time): the highest version. Dimensions and measure_name come
-	// as dictionary or constant vectors. The batch stays valid after later calls.
+	// as dictionary or constant vectors. The batch stays valid after later calls, unless
+	// the spec says Reuse: then until the next call of Next or Close.
 	// Next returns soon after ctx is done.
 	Next(ctx context.Context) (*vec.Batch, error)
 	// Stats may be called at any time, also after Close.
 	Stats() ScanStats
 	// Close releases what the scan holds. It may be called twice.
 	Close()
+}
+
+// Divided is a Scanner that several goroutines can read together, each decoding what it reads.
+type Divided interface {
+	Scanner
+	// Readers is how many goroutines are worth their start, at least 1.
+	Readers() int
+	// Divide returns n readers that give the rows of the scan together, each row once. A reader takes a piece of
+	// the work whenever it needs one, so that all of them end at about the same time, and gives the rows of a
+	// piece as Scanner.Next does; a series is in one piece. It is called at most once, and in place of Next.
+	Divide(n int) []Reader
+}
+
+// Reader is one of the readers of a divided scan, for one goroutine. The scanner is closed when none of them is
+// in use any more.
+type Reader interface {
+	// Next is like Scanner.Next; the batch is valid until the next call of the same reader, as with Reuse.
+	Next(ctx context.Context) (*vec.Batch, error)
 }
 
 // ScanStats is what a scan cost.

@@ -45,6 +45,22 @@ func (o *measured) next(ctx context.Context) (*vec.Batch, error) {
 	return b, err
 }
 
+// measuredReader measures one of the readers of a source.
+type measuredReader struct {
+	reader
+	m *measure
+}
+
+func (o measuredReader) next(ctx context.Context) (*vec.Batch, error) {
+	began := time.Now()
+	b, err := o.reader.next(ctx)
+	o.m.took.Add(int64(time.Since(began)))
+	if b != nil {
+		o.m.gave(b)
+	}
+	return b, err
+}
+
 // gave counts a batch that the operator gives.
 func (m *measure) gave(b *vec.Batch) {
 	m.rows.Add(int64(b.Len))

@@ -145,6 +145,7 @@ func (o *joinOp) ready(ctx context.Context) error {
 		return nil
 	}
 	o.hashed = true
+	borrow(o.build)
 	kept := newRows(o.buildTypes)
 	for {
 		b, err := o.build.next(ctx)

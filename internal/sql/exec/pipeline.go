@@ -14,11 +14,14 @@ import (
 
 // Operators that keep their input (grouping, DISTINCT, the sides of a join that spills) take it in parallel:
 // the operators between them and the next one below that keeps state or reads a table are stages, through
-// which any number of workers push batches at the same time. Batches come from one source, one at a time; tables
-// decode ahead on their own workers.
+// which any number of workers push batches at the same time. A table is read by the workers themselves, each of
+// which decodes what it goes on with; other sources give batches one at a time.
 //
 // A query begins with one worker, the caller's goroutine, so that small ones pay nothing and give their
-// rows in the order of the input. The others join once parallelRows rows were read.
+// rows in the order of the input. How many work on a table is known from its size; otherwise the others join
+// once parallelRows rows were read.
+//
+// What comes out of a pipeline is valid only during the call of the sink.
 
 // parallelRows is how many rows are read before other workers join in.
 const parallelRows = 1 << 16
@@ -96,8 +99,11 @@ func (p *pipeline) run(ctx context.Context, sink func(w int) emitFunc) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	src := &sharedSource{in: p.source}
-	work := func(w int, more func(rows int)) (err error) {
+	readers, err := p.readers(ctx, all)
+	if err != nil {
+		return err
+	}
+	work := func(w int, src reader, more func(rows int)) (err error) {
 		defer survive(&err)
 		push := p.chain(sink(w))
 		for {
@@ -115,21 +121,30 @@ func (p *pipeline) run(ctx context.Context, sink func(w int) emitFunc) error {
 	}
 	var wg sync.WaitGroup
 	errs := make([]error, all)
-	rows, running := 0, 1
-	after := parallelRows
-	if p.f.run.opt.ParallelRows > 0 {
-		after = p.f.run.opt.ParallelRows
+	other := func(w int, src reader) {
+		wg.Go(func() {
+			if errs[w] = work(w, src, nil); errs[w] != nil {
+				cancel(errs[w])
+			}
+		})
 	}
-	errs[0] = work(0, func(n int) {
-		for rows += n; rows >= after && running < all; running++ {
-			w := running
-			wg.Go(func() {
-				if errs[w] = work(w, nil); errs[w] != nil {
-					cancel(errs[w])
-				}
-			})
+	if len(readers) > 0 {
+		for w := 1; w < len(readers); w++ {
+			other(w, readers[w])
 		}
-	})
+		errs[0] = work(0, readers[0], nil)
+	} else {
+		src := &sharedSource{in: p.source}
+		rows, running, after := 0, 1, parallelRows
+		if p.f.run.opt.ParallelRows > 0 {
+			after = p.f.run.opt.ParallelRows
+		}
+		errs[0] = work(0, src, func(n int) {
+			for rows += n; rows >= after && running < all; running++ {
+				other(running, src)
+			}
+		})
+	}
 	if errs[0] != nil {
 		cancel(errs[0])
 	}
@@ -137,9 +152,45 @@ func (p *pipeline) run(ctx context.Context, sink func(w int) emitFunc) error {
 	if err := firstCause(errs); err != nil {
 		return err
 	}
-	err := p.rest(ctx, sink(0))
+	err = p.rest(ctx, sink(0))
 	p.addTimes()
 	return err
+}
+
+// reader gives batches to one goroutine.
+type reader interface {
+	next(ctx context.Context) (*vec.Batch, error)
+}
+
+// dividedSource is an operator whose rows several goroutines may take at the same time.
+type dividedSource interface {
+	operator
+	// readers returns what gives the rows together: at most so many, as many if forced, else as are worth it; or none
+	// if the operator has to be pulled. A batch is valid until the next call of its reader.
+	readers(ctx context.Context, most int, forced bool) ([]reader, error)
+}
+
+// readers divides the source, if it can be and several workers may run.
+func (p *pipeline) readers(ctx context.Context, most int) ([]reader, error) {
+	if most == 1 {
+		return nil, nil
+	}
+	op := p.source
+	m, isMeasured := op.(*measured)
+	if isMeasured {
+		op = m.operator
+	}
+	src, ok := op.(dividedSource)
+	if !ok {
+		return nil, nil
+	}
+	list, err := src.readers(ctx, most, p.f.run.opt.ParallelRows > 0)
+	if isMeasured {
+		for i := range list {
+			list[i] = measuredReader{list[i], m.m}
+		}
+	}
+	return list, err
 }
 
 // survive makes an error of a bug that panics: it is to end the query, and not the server, which a panic on

@@ -25,10 +25,19 @@ type scanOp struct {
 	failed  []atomic.Bool // per filter: its Match could not be evaluated for some value
 	open    storage.Scanner
 	applied storage.Applied
-	columns []int // indexes into n.Spec.Columns of the scanner's columns
-	todo    *vec.Batch
-	at      int
+	columns []int       // indexes into n.Spec.Columns of the scanner's columns
+	reuse   bool        // see borrow
+	rows    *scanReader // of next, once that was called
 	done    bool
+}
+
+// scanReader gives the rows of a scan, or of a part of it, to one goroutine.
+type scanReader struct {
+	s    *scanOp
+	in   storage.Reader
+	todo *vec.Batch // placed, and given up to row at
+	at   int
+	lent lender // of a reader whose batches are valid until the next call
 }
 
 func newScan(f *frame, n *plan.Scan) (operator, error) { return newScanOp(f, n) }
@@ -48,7 +57,7 @@ func newScanOp(f *frame, n *plan.Scan) (*scanOp, error) {
 // storage took it; otherwise rows follow.
 func (s *scanOp) start(ctx context.Context, agg *storage.Aggregation) (aggregated bool, err error) {
 	spec := s.n.Spec
-	spec.Aggregation, spec.Where = nil, nil
+	spec.Aggregation, spec.Where, spec.Reuse = nil, nil, s.reuse
 	if s.f.run.opt.NoPushdown {
 		spec.Limit, spec.NewestFirst = 0, false
 		return false, s.scan(ctx, spec, s.allColumns())
@@ -163,19 +172,58 @@ func (s *scanOp) next(ctx context.Context) (*vec.Batch, error) {
 	if s.done {
 		return nil, nil
 	}
-	if s.open == nil {
-		if s.n.Spec.From >= s.n.Spec.To {
-			s.done = true
-			return nil, nil
-		}
-		if _, err := s.start(ctx, nil); err != nil {
-			return nil, err
-		}
+	if ok, err := s.begin(ctx); !ok || err != nil {
+		return nil, err
 	}
+	if s.rows == nil {
+		s.rows = &scanReader{s: s, in: s.open, lent: lender{on: s.reuse}}
+	}
+	b, err := s.rows.next(ctx)
+	s.done = b == nil && err == nil
+	return b, err
+}
+
+// begin opens the scanner, unless there is nothing to read.
+func (s *scanOp) begin(ctx context.Context) (ok bool, err error) {
+	if s.open != nil {
+		return true, nil
+	}
+	if s.n.Spec.From >= s.n.Spec.To {
+		s.done = true
+		return false, nil
+	}
+	_, err = s.start(ctx, nil)
+	return err == nil, err
+}
+
+// readers implements [dividedSource].
+func (s *scanOp) readers(ctx context.Context, most int, forced bool) ([]reader, error) {
+	if s.done || s.rows != nil || !concurrent(s.conds) {
+		return nil, nil
+	}
+	if ok, err := s.begin(ctx); !ok || err != nil {
+		return nil, err
+	}
+	d, ok := s.open.(storage.Divided)
+	if !ok {
+		return nil, nil
+	}
+	if !forced {
+		most = min(most, d.Readers())
+	}
+	s.done = true
+	var list []reader
+	for _, r := range d.Divide(most) {
+		list = append(list, &scanReader{s: s, in: r, lent: lender{on: true}})
+	}
+	return list, nil
+}
+
+func (r *scanReader) next(ctx context.Context) (*vec.Batch, error) {
+	s := r.s
 	for {
-		b, err := s.piece(ctx)
+		b, err := r.piece(ctx)
 		if err != nil || b == nil {
-			s.done = b == nil
 			return nil, err
 		}
 		rows, all, err := filterRows(ctx, s.f, s.left(), b)
@@ -204,18 +252,20 @@ func (s *scanOp) left() []*expr {
 }
 
 // piece returns the next rows, at most BatchRows, with each column in its place.
-func (s *scanOp) piece(ctx context.Context) (*vec.Batch, error) {
-	if s.todo == nil {
-		b, err := s.raw(ctx)
+func (r *scanReader) piece(ctx context.Context) (*vec.Batch, error) {
+	if r.todo == nil {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		b, err := r.in.Next(ctx)
 		if err != nil || b == nil {
 			return nil, err
 		}
-		s.todo, s.at = s.place(b), 0
+		r.todo, r.at = r.s.place(r.lent.lend(b)), 0
 	}
-	from, to := s.at, min(s.at+s.f.run.opt.BatchRows, s.todo.Len)
-	b := s.todo
-	if s.at = to; to == s.todo.Len {
-		s.todo = nil
+	b, from, to := r.todo, r.at, min(r.at+r.s.f.run.opt.BatchRows, r.todo.Len)
+	if r.at = to; to == b.Len {
+		r.todo = nil
 	}
 	if from == 0 && to == b.Len {
 		return b, nil
@@ -240,6 +290,21 @@ func (s *scanOp) place(b *vec.Batch) *vec.Batch {
 	return out
 }
 
+// borrow tells an operator that its consumer is done with a batch when it asks for the next one, so that scans
+// may use the memory of their batches again. It is called before the first batch.
+func borrow(in operator) {
+	switch o := in.(type) {
+	case *measured:
+		borrow(o.operator)
+	case *filterOp:
+		borrow(o.in)
+	case *projectOp:
+		borrow(o.in)
+	case *scanOp:
+		o.reuse = true
+	}
+}
+
 // stop closes the scanner, if one is open.
 func (s *scanOp) stop() {
 	if s.open != nil {
@@ -247,7 +312,7 @@ func (s *scanOp) stop() {
 		if s.f.run.measures != nil {
 			s.f.run.measureOf(s.n).noteScan(nil, nil)
 		}
-		s.open, s.todo = nil, nil
+		s.open, s.rows = nil, nil
 	}
 }
 

@@ -49,6 +49,7 @@ func newSorter(f *frame, keys *sortSpec, types []vec.Type, mem *charge) *sorter 
 
 // add takes all rows of in.
 func (s *sorter) add(ctx context.Context, in operator) error {
+	borrow(in)
 	for {
 		b, err := in.next(ctx)
 		if err != nil || b == nil {

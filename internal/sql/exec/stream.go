@@ -122,11 +122,20 @@ type limitOp struct {
 	in   operator
 	skip int64
 	left int64 // negative: no limit
+	copy bool  // the input is borrowed
 }
+
+// skipMany is from how many skipped rows on it pays to copy those that are passed on, so that the memory of the
+// others can be used again.
+const skipMany = 1 << 16
 
 func newLimit(f *frame, n *plan.Limit) (operator, error) {
 	in, err := build(f, n.Input)
-	return &limitOp{in, n.Offset, n.N}, err
+	o := &limitOp{in: in, skip: n.Offset, left: n.N, copy: n.Offset >= skipMany}
+	if o.copy && err == nil {
+		borrow(in)
+	}
+	return o, err
 }
 
 func (o *limitOp) next(ctx context.Context) (*vec.Batch, error) {
@@ -149,6 +158,9 @@ func (o *limitOp) next(ctx context.Context) (*vec.Batch, error) {
 		}
 		if from > 0 || to < int64(b.Len) {
 			b = b.Slice(int(from), int(to))
+		}
+		if o.copy {
+			b = b.Gather(allRows(b.Len))
 		}
 		return b, nil
 	}
@@ -211,6 +223,7 @@ func (o *sharedOp) close() {}
 
 // drain reads in to its end and keeps its rows, charging them to c.
 func drain(ctx context.Context, in operator, types []vec.Type, c *charge) (*rows, error) {
+	borrow(in)
 	kept := newRows(types)
 	for {
 		b, err := in.next(ctx)

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,6 +135,66 @@ func benchScans(b *testing.B, table storage.Table, minutes int) {
 	run("rows", 1000*minutes, storage.ScanSpec{From: 0, To: to, Columns: []string{"device_id", "time", "measure_0"}})
 	run("newest 100", 100, storage.ScanSpec{From: day, To: to, Columns: []string{"device_id", "time", "measure_0"}, Limit: 100, NewestFirst: true})
 	run("one device", 60, storage.ScanSpec{From: hour + 1, To: to, Columns: []string{"time", "measure_0"}, Where: []storage.Predicate{{Column: "device_id", Op: storage.Eq, Values: []vec.Value{vec.Str("device-77")}}}})
+}
+
+// cpuTime is what the process has used so far: on a busy machine it says more than the clock.
+func cpuTime(b *testing.B) time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// BenchmarkScanRows is all rows of a table in segments, series by series, in the two ways that they are read.
+func BenchmarkScanRows(b *testing.B) {
+	s, table := benchStore(b, Options{})
+	fillSensors(b, table, 1000, 1440)
+	if err := s.flushAll(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	spec := storage.ScanSpec{From: storage.AllTime.From, To: storage.AllTime.To, Columns: []string{"device_id", "time", "measure_0", "measure_1"}}
+	run := func(name string, read func() int) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			began := cpuTime(b)
+			for b.Loop() {
+				if n := read(); n != 1000*1440 {
+					b.Fatalf("%d rows", n)
+				}
+			}
+			b.ReportMetric(float64(cpuTime(b)-began)/float64(b.N)/1000/1440, "cpu-ns/row")
+		})
+	}
+	run("kept", func() int { return drainScan(b, table, spec) })
+	reused := spec
+	reused.Reuse = true
+	run("reused", func() int { return drainScan(b, table, reused) })
+	run("divided", func() int {
+		s, err := table.Scan(context.Background(), spec)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer s.Close()
+		var rows atomic.Int64
+		var wg sync.WaitGroup
+		for _, r := range s.(storage.Divided).Divide(runtime.GOMAXPROCS(0)) {
+			wg.Go(func() {
+				for {
+					batch, err := r.Next(context.Background())
+					if err != nil {
+						b.Error(err)
+					}
+					if batch == nil {
+						return
+					}
+					rows.Add(int64(batch.Len))
+				}
+			})
+		}
+		wg.Wait()
+		return int(rows.Load())
+	})
 }
 
 func BenchmarkScanMemory(b *testing.B) {

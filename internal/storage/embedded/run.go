@@ -201,6 +201,61 @@ func pickFrom[T any](from []T, pick []int32) []T {
 	return out
 }
 
+// append adds n rows to a column that has some already. Columns without a value yet
+// are allNull and cost nothing.
+func (v *values) append(from *values, have, n int) {
+	v.kind = from.kind
+	if from.allNull && (have == 0 || v.allNull) {
+		v.allNull = true
+		return
+	}
+	if v.allNull {
+		v.allNull = false
+		v.nulls = slices.Repeat([]bool{true}, have)
+		v.zeros(have)
+	}
+	if v.nulls == nil && (from.allNull || from.nulls != nil) {
+		v.nulls = make([]bool, have, have+n)
+	}
+	switch {
+	case v.nulls == nil:
+	case from.nulls != nil:
+		v.nulls = append(v.nulls, from.nulls...)
+	default:
+		for range n {
+			v.nulls = append(v.nulls, from.allNull)
+		}
+	}
+	if from.allNull {
+		v.zeros(have + n)
+		return
+	}
+	switch v.kind.Storage() {
+	case vec.StoreFloats:
+		v.floats = append(v.floats, from.floats...)
+	case vec.StoreBools:
+		v.bools = append(v.bools, from.bools...)
+	case vec.StoreStrs:
+		v.strs = append(v.strs, from.strs...)
+	default:
+		v.ints = append(v.ints, from.ints...)
+	}
+}
+
+// zeros fills the column up to n rows.
+func (v *values) zeros(n int) {
+	switch v.kind.Storage() {
+	case vec.StoreFloats:
+		v.floats = append(v.floats, make([]float64, n-len(v.floats))...)
+	case vec.StoreBools:
+		v.bools = append(v.bools, make([]bool, n-len(v.bools))...)
+	case vec.StoreStrs:
+		v.strs = append(v.strs, make([]string, n-len(v.strs))...)
+	default:
+		v.ints = append(v.ints, make([]int64, n-len(v.ints))...)
+	}
+}
+
 // mergedRun is the rows of overlapping runs, oldest source first: per time the
 // highest version, of equal ones the oldest.
 type mergedRun struct {

@@ -49,6 +49,8 @@ type scanColumn struct {
 	storage.Column
 	col memstore.Col      // of value columns
 	dim *series.Dimension // of dimensions
+
+	dictionary *keyDictionary // of dimensions and measure names
 }
 
 // Scan implements [storage.Table].
@@ -69,7 +71,7 @@ func (t *table) Scan(ctx context.Context, spec storage.ScanSpec) (storage.Scanne
 		applied.NewestFirst = true
 		return newTopScanner(p, applied), nil
 	}
-	return newRowScanner(p, applied), nil
+	return newRowScanner(p, applied, spec.Reuse), nil
 }
 
 func (t *table) plan(ctx context.Context, spec *storage.ScanSpec) (*plan, error) {
@@ -155,7 +157,9 @@ func (p *plan) column(name string) (scanColumn, error) {
 	switch c.Role {
 	case storage.Dimension:
 		d := p.series.Dimension(name)
-		c.dim = &d
+		c.dim, c.dictionary = &d, &keyDictionary{}
+	case storage.MeasureName:
+		c.dictionary = &keyDictionary{}
 	case storage.Attribute, storage.MeasureValue:
 		c.col = memstore.Col{ID: p.schema.ids[at], Kind: c.Type.Kind}
 	}
@@ -207,7 +211,7 @@ type worker struct {
 	segmentRuns []*segmentRun
 	usedRuns    int
 	shared      [][2]*blockData // of several series: the latest two of each segment
-	keep        bool            // buffers are handed on in batches: decode into new ones
+	keep        bool            // runs stay valid: decode into new buffers
 
 	rowMask []bool
 	picked  []int32

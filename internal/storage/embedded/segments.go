@@ -430,7 +430,6 @@ type blockData struct {
 	columns  []segment.Data
 	read     []readState
 	scales   []int // exponents of columns read as integers
-	handed   bool  // somebody else has the slices: they are not used again
 }
 
 // readState is how a column of a blockData was read.
@@ -478,10 +477,6 @@ func (w *worker) ownBlock(idx *segmentIndex, block int) *blockData {
 		w.blocks = append(w.blocks, &blockData{})
 	}
 	d := w.blocks[w.usedBlocks]
-	if d.handed {
-		d = &blockData{}
-		w.blocks[w.usedBlocks] = d
-	}
 	w.usedBlocks++
 	d.reset(idx, block)
 	return d
@@ -498,7 +493,7 @@ func (w *worker) sharedBlock(s *segmentScan, block int) *blockData {
 	if d == nil || d.block != block {
 		// A series may go on from the block before into this one, so that one is kept.
 		d = pair[1]
-		if d == nil || d.handed || w.keep {
+		if d == nil || w.keep {
 			d = &blockData{}
 		}
 		pair[0], pair[1] = d, pair[0]

@@ -416,7 +416,7 @@ func (t *naiveTable) Scan(_ context.Context, spec storage.ScanSpec) (storage.Sca
 	if err != nil {
 		return nil, err
 	}
-	s := &naiveScanner{applied: storage.Applied{Where: make([]bool, len(spec.Where))}}
+	s := &naiveScanner{reuse: spec.Reuse, applied: storage.Applied{Where: make([]bool, len(spec.Where))}}
 	from := max(spec.From, t.low, t.policy.Expiry(t.b.clock.Now()))
 	for _, key := range slices.Sorted(maps.Keys(t.series)) {
 		if b := t.series[key].batch(columns, from, spec.To); b.Len > 0 {
@@ -495,17 +495,74 @@ func (s *naiveSeries) column(c storage.Column, times []int64) *vec.Vector {
 }
 
 type naiveScanner struct {
+	reuse   bool
 	applied storage.Applied
-	batches []*vec.Batch
 	stats   storage.ScanStats
+
+	mu      sync.Mutex // guards batches
+	batches []*vec.Batch
+	lent    *vec.Batch // of Next
+}
+
+// naiveReader is one of the readers of a divided scan.
+type naiveReader struct {
+	s    *naiveScanner
+	lent *vec.Batch
 }
 
 func (s *naiveScanner) Applied() storage.Applied { return s.applied }
 
 func (s *naiveScanner) Next(ctx context.Context) (*vec.Batch, error) {
+	b, err := s.take(ctx)
+	if s.reuse {
+		spoil(s.lent)
+		s.lent = b
+	}
+	return b, err
+}
+
+// Readers implements [storage.Divided]; the naive backend's tables are never large.
+func (s *naiveScanner) Readers() int { return 1 }
+
+// Divide implements [storage.Divided].
+func (s *naiveScanner) Divide(n int) []storage.Reader {
+	readers := make([]storage.Reader, n)
+	for i := range readers {
+		readers[i] = &naiveReader{s: s}
+	}
+	return readers
+}
+
+func (r *naiveReader) Next(ctx context.Context) (*vec.Batch, error) {
+	b, err := r.s.take(ctx)
+	spoil(r.lent)
+	r.lent = b
+	return b, err
+}
+
+// spoil overwrites a batch that is not valid any more, so that whoever still reads it shows. Batches of the naive
+// backend are made for each scan.
+func spoil(b *vec.Batch) {
+	if b == nil {
+		return
+	}
+	for _, c := range b.Columns {
+		if c.Form == vec.Flat {
+			clear(c.Ints)
+			clear(c.Floats)
+			clear(c.Bools)
+			clear(c.Strs)
+			clear(c.Nulls)
+		}
+	}
+}
+
+func (s *naiveScanner) take(ctx context.Context) (*vec.Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.batches) == 0 {
 		return nil, nil
 	}

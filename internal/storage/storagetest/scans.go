@@ -2,7 +2,9 @@ package storagetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,8 +30,72 @@ func (p plainScanner) Applied() storage.Applied {
 	return storage.Applied{Where: make([]bool, p.predicates)}
 }
 
+// reusing lets the memory of batches be used again.
+type reusing struct{ storage.Table }
+
+func (r reusing) Scan(ctx context.Context, spec storage.ScanSpec) (storage.Scanner, error) {
+	spec.Reuse = true
+	return r.Table.Scan(ctx, spec)
+}
+
+// divided reads scans by several goroutines, where they can be.
+type divided struct{ storage.Table }
+
+func (d divided) Scan(ctx context.Context, spec storage.ScanSpec) (storage.Scanner, error) {
+	s, err := d.Table.Scan(ctx, spec)
+	if in, ok := s.(storage.Divided); ok && err == nil {
+		return &dividedScanner{Divided: in}, nil
+	}
+	return s, err
+}
+
+type dividedScanner struct {
+	storage.Divided
+	out  chan *vec.Batch
+	err  error // once out is closed
+	read sync.WaitGroup
+}
+
+func (d *dividedScanner) Next(ctx context.Context) (*vec.Batch, error) {
+	if d.out == nil {
+		d.start(ctx)
+	}
+	b, ok := <-d.out
+	if !ok {
+		return nil, d.err
+	}
+	return b, nil
+}
+
+// start sends copies of all batches: they are valid for their reader alone.
+func (d *dividedScanner) start(ctx context.Context) {
+	d.out = make(chan *vec.Batch)
+	readers := d.Divide(3)
+	errs := make([]error, len(readers))
+	for i, r := range readers {
+		d.read.Go(func() {
+			for {
+				b, err := r.Next(ctx)
+				if errs[i] = err; b == nil || err != nil {
+					return
+				}
+				rows := make([]int32, b.Len)
+				for k := range rows {
+					rows[k] = int32(k)
+				}
+				d.out <- b.Gather(rows)
+			}
+		})
+	}
+	go func() {
+		d.read.Wait()
+		d.err = errors.Join(errs...)
+		close(d.out)
+	}()
+}
+
 // CheckScan compares the answer of a scan with that of the same scan without any
-// pushdown. A limit without an order may be met by any rows, so only the count and
+// pushdown, and those of the other ways to read it. A limit without an order may be met by any rows, so only the count and
 // the predicates are compared.
 func CheckScan(t testing.TB, table storage.Table, spec storage.ScanSpec) {
 	t.Helper()
@@ -37,6 +103,17 @@ func CheckScan(t testing.TB, table storage.Table, spec storage.ScanSpec) {
 		spec.From, spec.To = storage.AllTime.From, storage.AllTime.To
 	}
 	got, want := Answer(t, table, spec), Answer(t, plain{table}, spec)
+	defer func() {
+		t.Helper()
+		if spec.Limit > 0 || spec.Aggregation != nil || t.Failed() {
+			return
+		}
+		for name, other := range map[string]storage.Table{"reusing": reusing{table}, "divided": divided{table}} {
+			if got := Answer(t, other, spec); !Same(got, want) {
+				t.Errorf("scan, %s, %s\n got\n%s\nwant\n%s", name, describe(spec), Text(got), Text(want))
+			}
+		}
+	}()
 	if spec.Limit > 0 && !spec.NewestFirst && spec.Aggregation == nil {
 		if len(got) != len(want) {
 			t.Errorf("scan %s: %d rows, want %d", describe(spec), len(got), len(want))
