@@ -317,6 +317,14 @@ func (s *Store) Series(id uint32) *Series {
 
 // seriesOf returns a series for writing.
 func (s *Store) seriesOf(id uint32) *Series {
+	if series := s.Series(id); series != nil {
+		return series
+	}
+	return s.begin(id)
+}
+
+// begin makes a series that is not there.
+func (s *Store) begin(id uint32) *Series {
 	all := s.All()
 	if int(id) >= len(all) {
 		grown := make(Table, max(int(id)+1, 2*len(all)))
@@ -324,9 +332,7 @@ func (s *Store) seriesOf(id uint32) *Series {
 			grown[i].Store(all[i].Load())
 		}
 		all = grown
-		s.series.Store(&all)
-	} else if series := all[id].Load(); series != nil {
-		return series
+		s.series.Store(&grown)
 	}
 	series := &Series{last: math.MinInt64}
 	all[id].Store(series)
