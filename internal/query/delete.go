@@ -19,7 +19,7 @@ func (s *Service) prepareDelete(ctx context.Context, r *result, stmt *syntax.Del
 		return syntax.Unknown(stmt, "DELETE")
 	}
 	now := s.opts.Clock.Now()
-	d, err := plan.BuildDelete(stmt, plan.Env{Catalog: tables{s}, Functions: s.opts.Functions, Now: now})
+	d, err := plan.BuildDelete(stmt, plan.Env{Catalog: tables{s, s.seenBy(ctx, r.caller)}, Functions: s.opts.Functions, Now: now})
 	if err != nil {
 		return err
 	}

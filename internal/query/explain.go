@@ -18,7 +18,7 @@ import (
 // it cost follows.
 func (s *Service) prepareExplain(ctx context.Context, r *result, stmt *syntax.Explain) error {
 	now := s.opts.Clock.Now()
-	q, err := s.build(stmt.Query, now, nil)
+	q, err := s.build(stmt.Query, now, nil, s.seenBy(ctx, r.caller))
 	if err != nil {
 		return err
 	}
@@ -84,8 +84,8 @@ func costLines(c exec.Stats, took time.Duration) []string {
 	st := c.Storage
 	return []string{
 		fmt.Sprintf("rows: %d in %v, peak memory %d bytes, spilled %d bytes", c.Rows, took.Round(time.Microsecond), c.PeakMemoryBytes, c.SpilledBytes),
-		fmt.Sprintf("scanned: %d rows, %d bytes; segments read %d, skipped %d; blocks read %d, skipped %d",
-			st.RowsScanned, st.BytesScanned, st.SegmentsRead, st.SegmentsSkipped, st.BlocksRead, st.BlocksSkipped),
+		fmt.Sprintf("scanned: %d rows, %d bytes; series read %d, skipped %d; segments read %d, skipped %d; blocks read %d, skipped %d",
+			st.RowsScanned, st.BytesScanned, st.SeriesRead, st.SeriesSkipped, st.SegmentsRead, st.SegmentsSkipped, st.BlocksRead, st.BlocksSkipped),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,10 +220,15 @@ func (s *Service) logQuery(o *Observation) {
 	if !s.opts.Log.Enabled(context.Background(), level) {
 		return
 	}
+	st := o.Scanned.Storage
 	attrs := []slog.Attr{
 		slog.String("query_id", o.QueryID), slog.String("kind", o.Kind), slog.String("state", string(o.State)),
 		slog.Duration("dur", o.Duration), slog.Duration("planning", o.Planning), slog.Int64("rows", o.Rows), slog.Int64("bytes", o.BytesScanned),
-		slog.Int64("rows_scanned", o.Scanned.Storage.RowsScanned), slog.Int64("peak_memory", o.Scanned.PeakMemoryBytes), slog.Int64("spilled", o.Scanned.SpilledBytes),
+		slog.Int64("rows_scanned", st.RowsScanned), slog.Int64("series_read", st.SeriesRead), slog.Int64("series_skipped", st.SeriesSkipped),
+		slog.Int64("segments_read", st.SegmentsRead), slog.Int64("segments_skipped", st.SegmentsSkipped),
+		slog.Int64("blocks_read", st.BlocksRead), slog.Int64("blocks_skipped", st.BlocksSkipped),
+		slog.Int64("peak_memory", o.Scanned.PeakMemoryBytes), slog.Int64("spilled", o.Scanned.SpilledBytes),
+		slog.String("rules", strings.Join(o.Rules, ",")), slog.String("pushed", strings.Join(o.Pushed, ",")),
 	}
 	for _, t := range o.Tables {
 		attrs = append(attrs, slog.String("table", t.Database+"."+t.Table))

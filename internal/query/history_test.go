@@ -169,6 +169,29 @@ func TestSystemTablesAreAuthorised(t *testing.T) {
 	}
 }
 
+func TestCallersSeeTheirOwnQueriesAndAdministratorsAll(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, 1, 1, query.Options{Authorize: func(_ context.Context, caller string, action string, _ []plan.TableRef) error {
+		if action == query.AdminAction && caller != "root" {
+			return fault.New(fault.Denied, "no")
+		}
+		return nil
+	}})
+	const ask = "SELECT caller, query FROM information_schema.queries WHERE query LIKE '%i%d.t' ORDER BY caller"
+	e.all(query.Request{Caller: "ann", SQL: "SELECT i FROM d.t"})
+	e.all(query.Request{Caller: "bob", SQL: "SELECT i + 1 FROM d.t"})
+	for caller, want := range map[string]string{
+		"ann":  "ann|SELECT i FROM d.t",
+		"bob":  "bob|SELECT i + 1 FROM d.t",
+		"eve":  "",
+		"root": "ann|SELECT i FROM d.t\nbob|SELECT i + 1 FROM d.t",
+	} {
+		if got := strings.Join(rows(e.all(query.Request{Caller: caller, SQL: ask})...), "\n"); got != want {
+			t.Errorf("%s sees %q, want %q", caller, got, want)
+		}
+	}
+}
+
 func TestCoverageIsThatOfTheWorstTable(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, 1, 100, query.Options{})
@@ -189,7 +212,8 @@ func TestEveryQueryIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	e := newEnv(t, 1, 1, query.Options{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), SlowQuery: time.Hour})
 	e.all(query.Request{SQL: "SELECT i FROM d.t"})
-	for _, want := range []string{"level=DEBUG", `msg="query ended"`, "kind=SELECT", "state=FINISHED", "rows=1", "table=d.t", "query_id=", "dur="} {
+	for _, want := range []string{"level=DEBUG", `msg="query ended"`, "kind=SELECT", "state=FINISHED", "rows=1", "table=d.t", "query_id=", "dur=",
+		"series_read=", "series_skipped=", "segments_read=", "segments_skipped=", "blocks_read=", "blocks_skipped=", "peak_memory=", "spilled=", "rules=", "pushed="} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%s lacks %s", log.String(), want)
 		}

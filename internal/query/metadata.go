@@ -129,8 +129,8 @@ func (s *Service) schema(name syntax.TableName) (*storage.Schema, error) {
 	if name.Database.Name == "" {
 		return nil, missing("table", name.Table.Name, name.Table.Name, name.Pos())
 	}
-	if t := s.systemTable(name.Database.Name, name.Table.Name); t != nil {
-		return t.Schema(), nil
+	if s.isSystemTable(name.Database.Name, name.Table.Name) {
+		return queriesSchema, nil
 	}
 	identifier := name.Database.Name + "." + name.Table.Name
 	if _, err := s.opts.Catalog.Database(name.Database.Name); err != nil {

@@ -93,8 +93,9 @@ func parse(sql string) (syntax.Statement, error) {
 	return syntax.Parse(sql)
 }
 
-func (s *Service) build(q *syntax.Query, now time.Time, params map[string]vec.Value) (*plan.Query, error) {
-	return plan.Build(q, plan.Env{Catalog: tables{s}, Functions: s.opts.Functions, Now: now, Params: params, Disabled: s.disabled})
+// build plans a query; seen says whose queries the system tables show.
+func (s *Service) build(q *syntax.Query, now time.Time, params map[string]vec.Value, seen func() string) (*plan.Query, error) {
+	return plan.Build(q, plan.Env{Catalog: tables{s, seen}, Functions: s.opts.Functions, Now: now, Params: params, Disabled: s.disabled})
 }
 
 func (s *Service) authorize(ctx context.Context, caller, action string, refs []plan.TableRef) error {
@@ -106,7 +107,7 @@ func (s *Service) authorize(ctx context.Context, caller, action string, refs []p
 
 func (s *Service) prepareQuery(ctx context.Context, r *result, stmt *syntax.Query) error {
 	now := s.opts.Clock.Now()
-	q, err := s.build(stmt, now, r.params)
+	q, err := s.build(stmt, now, r.params, s.seenBy(ctx, r.caller))
 	if err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (s *Service) Prepare(ctx context.Context, caller, sql string) (*Prepared, e
 	for _, p := range parameters {
 		values[p.Name] = vec.Null(p.Type)
 	}
-	built, err := s.build(q, s.opts.Clock.Now(), values)
+	built, err := s.build(q, s.opts.Clock.Now(), values, s.seenBy(ctx, caller))
 	if err != nil {
 		return nil, err
 	}

@@ -104,7 +104,7 @@ func (s *Service) Ranges(sql string, params map[string]vec.Value) ([]Range, erro
 	if !ok {
 		return nil, fault.New(fault.Invalid, "Only SELECT can be used here.")
 	}
-	built, err := s.build(q, s.opts.Clock.Now(), params)
+	built, err := s.build(q, s.opts.Clock.Now(), params, func() string { return "" })
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,24 @@ const SystemDatabase = "information_schema"
 var systemTables = []string{"queries"}
 
 // tables is the catalog as queries see it: with the system tables.
-type tables struct{ s *Service }
+type tables struct {
+	s    *Service
+	seen func() string // whose queries these show; "": everybody's
+}
+
+// AdminAction is what a caller must be allowed, as timestream:UpdateAccountSettings, to see the queries of others: it
+// governs how all queries of the account run, and is in no policy for reading.
+const AdminAction = "UpdateAccountSettings"
+
+// seenBy returns a function that tells whose queries a caller may see: its own, or with "" everybody's.
+func (s *Service) seenBy(ctx context.Context, caller string) func() string {
+	return func() string {
+		if s.authorize(ctx, caller, AdminAction, nil) == nil {
+			return ""
+		}
+		return caller
+	}
+}
 
 // Resolve implements plan.Catalog.
 func (c tables) Resolve(database, table string) (storage.Table, bool, error) {
@@ -27,8 +44,8 @@ func (c tables) Resolve(database, table string) (storage.Table, bool, error) {
 	if err == nil || !missing || !strings.EqualFold(database, SystemDatabase) {
 		return t, missing, err
 	}
-	if system := c.s.systemTable(database, table); system != nil {
-		return system, false, nil
+	if c.s.isSystemTable(database, table) {
+		return queriesTable{c.s.history, c.seen()}, false, nil
 	}
 	return nil, false, fault.New(fault.NotFound, "The table %s does not exist.", table)
 }
@@ -42,12 +59,9 @@ func (s *Service) isSystem(database string) bool {
 	return err != nil
 }
 
-// systemTable returns a system table, or nil.
-func (s *Service) systemTable(database, table string) storage.Table {
-	if s.isSystem(database) && strings.EqualFold(table, systemTables[0]) {
-		return queriesTable{s.history}
-	}
-	return nil
+// isSystemTable reports whether that is a system table.
+func (s *Service) isSystemTable(database, table string) bool {
+	return s.isSystem(database) && strings.EqualFold(table, systemTables[0])
 }
 
 // declared are the tables among refs that the catalog has.
@@ -63,7 +77,10 @@ func (s *Service) declared(refs []plan.TableRef) []plan.TableRef {
 
 // queriesTable is the history as a table. A scan gives the queries as they are when it begins, the one
 // that asks among them.
-type queriesTable struct{ history *history }
+type queriesTable struct {
+	history *history
+	caller  string // whose queries; "": everybody's
+}
 
 var texts = vec.ArrayOf(vec.VarcharType)
 
@@ -87,6 +104,8 @@ var queryColumns = []struct {
 	{"bytes_scanned", vec.BigintType, func(o *Observation) vec.Value { return count(o.BytesScanned) }},
 	{"bytes_metered", vec.BigintType, func(o *Observation) vec.Value { return count(o.BytesMetered) }},
 	{"rows_scanned", vec.BigintType, func(o *Observation) vec.Value { return count(o.Scanned.Storage.RowsScanned) }},
+	{"series_read", vec.BigintType, func(o *Observation) vec.Value { return count(o.Scanned.Storage.SeriesRead) }},
+	{"series_skipped", vec.BigintType, func(o *Observation) vec.Value { return count(o.Scanned.Storage.SeriesSkipped) }},
 	{"segments_read", vec.BigintType, func(o *Observation) vec.Value { return count(o.Scanned.Storage.SegmentsRead) }},
 	{"segments_skipped", vec.BigintType, func(o *Observation) vec.Value { return count(o.Scanned.Storage.SegmentsSkipped) }},
 	{"blocks_read", vec.BigintType, func(o *Observation) vec.Value { return count(o.Scanned.Storage.BlocksRead) }},
@@ -174,7 +193,7 @@ func (t queriesTable) Scan(_ context.Context, spec storage.ScanSpec) (storage.Sc
 	b := &vec.Batch{}
 	for i := range queries {
 		o := &queries[i]
-		if started := o.Started.UnixNano(); started < spec.From || started >= spec.To {
+		if started := o.Started.UnixNano(); started < spec.From || started >= spec.To || t.caller != "" && t.caller != o.Caller {
 			continue
 		}
 		b.Len++

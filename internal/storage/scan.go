@@ -172,8 +172,10 @@ type Reader interface {
 type ScanStats struct {
 	RowsScanned     int64 // rows looked at
 	BytesScanned    int64 // decoded bytes looked at, as metering counts them
+	SeriesRead      int64 // series that the filters leave, also those without a row in the time range
+	SeriesSkipped   int64 // other series of the table; 0 where the backend does not know its series
 	SegmentsRead    int64
 	SegmentsSkipped int64
 	BlocksRead      int64
-	BlocksSkipped   int64 // by time, series or statistics
+	BlocksSkipped   int64 // of the segments read: by time, series or statistics, or not wanted yet
 }

@@ -16,8 +16,8 @@ import (
 // measure is what one operator did, over all its instances and workers.
 type measure struct {
 	rows    atomic.Int64
-	bytes   atomic.Int64 // of these, as vectors
-	read    int64        // by scanners that are closed
+	bytes   atomic.Int64      // of these, as vectors
+	read    storage.ScanStats // by scanners that are closed
 	open    storage.Scanner
 	took    atomic.Int64 // ns, inputs included; of workers at the same time, the sum
 	spilled atomic.Int64 // written to temporary files
@@ -166,10 +166,12 @@ func (r *run) note(n plan.Node) string {
 	if a != nil && a.Aggregation {
 		text = " (grouped by storage"
 	}
-	if m.open != nil {
-		text += ", read " + spill.SizeText(m.read+m.open.Stats().BytesScanned)
-	} else if a != nil {
-		text += ", read " + spill.SizeText(m.read)
+	if a != nil {
+		read := m.read
+		if m.open != nil {
+			read = addStats(read, m.open.Stats())
+		}
+		text += readText(read)
 	}
 	if m.peak > 0 {
 		text += ", memory " + spill.SizeText(m.peak)
@@ -183,10 +185,24 @@ func (r *run) note(n plan.Node) string {
 	return text + ")"
 }
 
+// readText is what a scan read, and of how much.
+func readText(s storage.ScanStats) string {
+	text := ", read " + spill.SizeText(s.BytesScanned)
+	for _, part := range []struct {
+		read, skipped int64
+		what          string
+	}{{s.SeriesRead, s.SeriesSkipped, "series"}, {s.SegmentsRead, s.SegmentsSkipped, "segments"}, {s.BlocksRead, s.BlocksSkipped, "blocks"}} {
+		if all := part.read + part.skipped; all > 0 {
+			text += fmt.Sprintf(", %d of %d %s", part.read, all, part.what)
+		}
+	}
+	return text
+}
+
 // noteScan tells the measure of a scan of the scanner it opens, or with nil closes.
 func (m *measure) noteScan(s storage.Scanner, applied *storage.Applied) {
 	if m.open != nil {
-		m.read += m.open.Stats().BytesScanned
+		m.read = addStats(m.read, m.open.Stats())
 	}
 	m.open = s
 	if applied != nil {

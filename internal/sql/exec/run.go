@@ -89,6 +89,8 @@ func (r *run) scanStats() storage.ScanStats {
 func addStats(a, b storage.ScanStats) storage.ScanStats {
 	a.RowsScanned += b.RowsScanned
 	a.BytesScanned += b.BytesScanned
+	a.SeriesRead += b.SeriesRead
+	a.SeriesSkipped += b.SeriesSkipped
 	a.SegmentsRead += b.SegmentsRead
 	a.SegmentsSkipped += b.SegmentsSkipped
 	a.BlocksRead += b.BlocksRead

@@ -41,7 +41,9 @@ type plan struct {
 
 // scanStats is storage.ScanStats under concurrent workers.
 type scanStats struct {
-	rows, bytes, segmentsRead, segmentsSkipped, blocksRead, blocksSkipped atomic.Int64
+	rows, bytes, seriesRead, seriesSkipped, segmentsRead, segmentsSkipped, blocksRead, blocksSkipped atomic.Int64
+
+	blocks atomic.Int64 // of the segments read; only those of wanted series are skipped one by one
 }
 
 // scanColumn is a column of the table as a scan reads it.
@@ -131,6 +133,8 @@ func (p *plan) prepare(ctx context.Context, spec *storage.ScanSpec) error {
 	p.rowBytes = 8 * int64(len(p.columns)+len(p.tests)+len(p.aggs))
 	if p.from < p.to {
 		p.ids = selectSeries(p.table.registry, p.series, onSeries)
+		p.stats.seriesRead.Store(int64(len(p.ids)))
+		p.stats.seriesSkipped.Store(int64(p.series.Len() - len(p.ids)))
 		p.order()
 	}
 	return nil
@@ -628,6 +632,7 @@ func (v *values) slice(lo, hi int) {
 func (p *plan) report() storage.ScanStats {
 	s := &p.stats
 	return storage.ScanStats{RowsScanned: s.rows.Load(), BytesScanned: s.bytes.Load(),
+		SeriesRead: s.seriesRead.Load(), SeriesSkipped: s.seriesSkipped.Load(),
 		SegmentsRead: s.segmentsRead.Load(), SegmentsSkipped: s.segmentsSkipped.Load(),
-		BlocksRead: s.blocksRead.Load(), BlocksSkipped: s.blocksSkipped.Load()}
+		BlocksRead: s.blocksRead.Load(), BlocksSkipped: max(s.blocksSkipped.Load(), s.blocks.Load()-s.blocksRead.Load())}
 }

@@ -327,6 +327,7 @@ func (p *plan) openSegments(ctx context.Context) error {
 
 // readSegments holds and opens segments, all or none; ok is false if one is gone.
 func (p *plan) readSegments(ctx context.Context, files []*segmentFile) (ok bool, err error) {
+	blocks := int64(0)
 	for _, f := range files {
 		if !f.acquire() {
 			p.release()
@@ -339,7 +340,9 @@ func (p *plan) readSegments(ctx context.Context, files []*segmentFile) (ok bool,
 			return false, err
 		}
 		p.segments = append(p.segments, &segmentScan{idx, f, len(p.segments)})
+		blocks += int64(idx.NumBlocks())
 	}
+	p.stats.blocks.Store(blocks)
 	p.stats.segmentsRead.Store(int64(len(files)))
 	return true, nil
 }
