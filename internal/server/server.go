@@ -410,12 +410,19 @@ func (s *Server) Clock() *clock.Clock { return s.opts.Clock }
 // ctx is done.
 func (s *Server) Settle(ctx context.Context) error { return s.scheduled.Settle(ctx) }
 
-// Close drains and stops: no new connections, calls in flight end or are cancelled when
-// ctx is done, what is in memory is written out. It returns once nothing runs.
+// Close drains and stops: no new connections, calls in flight end, what is in memory is written out. If ctx has
+// a deadline, calls are cancelled after two thirds of the time, and what is not written out at its end stays in the store's log.
+// Close returns once nothing runs.
 func (s *Server) Close(ctx context.Context) error {
+	draining := ctx
+	if end, ok := ctx.Deadline(); ok {
+		var stop context.CancelFunc
+		draining, stop = context.WithDeadline(ctx, end.Add(-time.Until(end)/3))
+		defer stop()
+	}
 	var errs []error
 	drain := func(name string, f func(context.Context) error) {
-		if err := f(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		if err := f(draining); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			errs = append(errs, fmt.Errorf("close %s: %w", name, err))
 		}
 	}
@@ -435,7 +442,7 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.spill != nil {
 		errs = append(errs, s.spill.Close())
 	}
-	errs = append(errs, s.store.Close(), s.meta.Close())
+	errs = append(errs, s.store.Shutdown(ctx), s.meta.Close())
 	return errors.Join(errs...)
 }
 

@@ -162,10 +162,34 @@ func (s *Store) truncateLog() error {
 	return s.log.TruncateBefore(until)
 }
 
-// flushAll flushes every table and shortens the log.
+// sorted returns the tables by the size of their active stores, the smallest first.
+func (s *Store) sorted(size func(*memstore.Store) int64) []*table {
+	tables := s.all()
+	slices.SortFunc(tables, func(a, b *table) int {
+		return cmp.Compare(size(a.view.Load().active), size(b.view.Load().active))
+	})
+	return tables
+}
+
+// unflushed counts rows that are in memory, and their tables.
+func (s *Store) unflushed() (rows int64, tables int) {
+	for _, t := range s.all() {
+		v := t.view.Load()
+		n := v.active.Rows()
+		for _, f := range v.frozen {
+			n += f.Rows()
+		}
+		if rows += n; n > 0 {
+			tables++
+		}
+	}
+	return rows, tables
+}
+
+// flushAll flushes every table, small ones first, and shortens the log.
 func (s *Store) flushAll(ctx context.Context) error {
 	var errs []error
-	for _, t := range s.all() {
+	for _, t := range s.sorted((*memstore.Store).Values) {
 		if err := s.flush(ctx, t); err != nil && !fault.Is(err, fault.NotFound) {
 			errs = append(errs, err)
 		}
@@ -187,10 +211,8 @@ func (s *Store) flushDue(ctx context.Context) error {
 	if !over(2) {
 		return nil
 	}
-	tables := s.all()
-	slices.SortFunc(tables, func(a, b *table) int {
-		return cmp.Compare(b.view.Load().active.Bytes(), a.view.Load().active.Bytes())
-	})
+	tables := s.sorted((*memstore.Store).Bytes)
+	slices.Reverse(tables)
 	for _, t := range tables {
 		if !over(4) {
 			break

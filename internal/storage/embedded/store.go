@@ -369,10 +369,20 @@ func (s *Store) Table(id storage.TableID) (storage.Table, error) {
 
 // Close implements [storage.Backend]: it flushes what is in memory, so that the next
 // start has no log to replay.
-func (s *Store) Close() error {
+func (s *Store) Close() error { return s.Shutdown(context.Background()) }
+
+// Shutdown is Close for those who cannot wait: tables that are not flushed when ctx is done, the largest last, stay in the log, which says so.
+// That is no error.
+func (s *Store) Shutdown(ctx context.Context) error {
 	s.stop()
 	s.workers.Wait()
-	err := s.flushAll(context.Background())
+	err := s.flushAll(ctx)
+	if rows, tables := s.unflushed(); rows > 0 {
+		s.opts.Log.Warn("rows were not written out: the next start replays them from the log", "rows", rows, "tables", tables, "bytes", s.log.SizeBytes(), "err", err)
+	}
+	if ctx.Err() != nil {
+		err = nil
+	}
 	err = errors.Join(err, s.log.Close())
 	s.closeSegments()
 	return errors.Join(err, s.lock.Unlock())
