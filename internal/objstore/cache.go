@@ -10,11 +10,13 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/vfs"
 )
 
@@ -58,11 +60,13 @@ type piece struct {
 	verified bool  // guarded by Cache.mu
 }
 
-// flight is a fetch that several may wait for.
+// flight is a fetch that several may wait for. It ends when it is done, or when nobody waits any more.
 type flight struct {
 	done    chan struct{}
 	content []byte // valid once done, as err
 	err     error
+	cancel  context.CancelFunc
+	waiting int // guarded by Cache.mu
 }
 
 // CacheStats tells how a cache does.
@@ -126,7 +130,9 @@ func (c *Cache) Stats() CacheStats {
 }
 
 // Object returns an object of that size, which is there: the store is not asked before it is read.
-func (c *Cache) Object(key string, sizeBytes int64) Object { return &cachedObject{c, key, sizeBytes} }
+func (c *Cache) Object(key string, sizeBytes int64) Object {
+	return &cachedObject{context.Background(), c, key, sizeBytes}
+}
 
 // Forget removes the pieces of an object.
 func (c *Cache) Forget(object string, sizeBytes int64) {
@@ -136,6 +142,7 @@ func (c *Cache) Forget(object string, sizeBytes int64) {
 }
 
 type cachedObject struct {
+	ctx  context.Context // of reads
 	c    *Cache
 	key  string
 	size int64
@@ -144,6 +151,13 @@ type cachedObject struct {
 func (o *cachedObject) SizeBytes() int64 { return o.size }
 
 func (o *cachedObject) Close() error { return nil }
+
+// In implements [Distant].
+func (o *cachedObject) In(ctx context.Context) Object {
+	bound := *o
+	bound.ctx = ctx
+	return &bound
+}
 
 // Refetch implements [Copy].
 func (o *cachedObject) Refetch(off, length int64) {
@@ -164,7 +178,7 @@ func (o *cachedObject) ReadAt(p []byte, off int64) (n int, err error) {
 		number := (off + int64(n)) / PieceBytes
 		from := off + int64(n) - number*PieceBytes
 		want := p[n:min(len(p), n+int(PieceBytes-from))]
-		if failed := o.c.read(want, pieceKey{o.key, number}, from, min(PieceBytes, o.size-number*PieceBytes)); failed != nil {
+		if failed := o.c.read(o.ctx, want, pieceKey{o.key, number}, from, min(PieceBytes, o.size-number*PieceBytes)); failed != nil {
 			return n, failed
 		}
 		n += len(want)
@@ -173,12 +187,12 @@ func (o *cachedObject) ReadAt(p []byte, off int64) (n int, err error) {
 }
 
 // read fills p from byte from on of a piece of that length.
-func (c *Cache) read(p []byte, k pieceKey, from, length int64) error {
+func (c *Cache) read(ctx context.Context, p []byte, k pieceKey, from, length int64) error {
 	c.mu.Lock()
 	e := c.pieces[k]
 	if e == nil {
 		c.mu.Unlock()
-		return c.fetch(p, k, from, length)
+		return c.fetch(ctx, p, k, from, length)
 	}
 	c.order.MoveToFront(e)
 	verified := e.Value.(*piece).verified
@@ -189,7 +203,7 @@ func (c *Cache) read(p []byte, k pieceKey, from, length int64) error {
 		} else {
 			c.distrust(k)
 		}
-		return c.fetch(p, k, from, length)
+		return c.fetch(ctx, p, k, from, length)
 	}
 	c.hits.Add(1)
 	return nil
@@ -224,23 +238,28 @@ func (c *Cache) readFile(p []byte, k pieceKey, from, length int64, verified bool
 	return nil
 }
 
-// fetch gets a piece from the store, once for all that wait for it, and keeps it.
-func (c *Cache) fetch(p []byte, k pieceKey, from, length int64) error {
+// fetch gets a piece from the store, once for all that wait for it, and keeps it. Whoever does not want to wait
+// any longer leaves the others waiting.
+func (c *Cache) fetch(ctx context.Context, p []byte, k pieceKey, from, length int64) error {
+	if err := ctx.Err(); err != nil {
+		return fault.Wrap(fault.Cancelled, err, "The access to %s was cancelled.", k.object)
+	}
 	c.mu.Lock()
 	f := c.flights[k]
 	if f == nil {
-		f = &flight{done: make(chan struct{})}
+		flying, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		f = &flight{done: make(chan struct{}), cancel: cancel}
 		c.flights[k] = f
-		c.mu.Unlock()
 		c.misses.Add(1)
-		f.content, f.err = c.get(k, length)
-		c.mu.Lock()
-		delete(c.flights, k)
-		c.mu.Unlock()
-		close(f.done)
-	} else {
-		c.mu.Unlock()
-		<-f.done
+		go c.fly(flying, f, k, length)
+	}
+	f.waiting++
+	c.mu.Unlock()
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		c.leave(f, k)
+		return fault.Wrap(fault.Cancelled, ctx.Err(), "The access to %s was cancelled.", k.object)
 	}
 	if f.err != nil {
 		return f.err
@@ -249,20 +268,46 @@ func (c *Cache) fetch(p []byte, k pieceKey, from, length int64) error {
 	return nil
 }
 
-func (c *Cache) get(k pieceKey, length int64) ([]byte, error) {
+// leave ends a flight that nobody waits for any more.
+func (c *Cache) leave(f *flight, k pieceKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.waiting--; f.waiting == 0 && c.flights[k] == f {
+		delete(c.flights, k) // who comes now begins another one
+		f.cancel()
+	}
+}
+
+func (c *Cache) fly(ctx context.Context, f *flight, k pieceKey, length int64) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.err = fmt.Errorf("bug: panic: %v\n%s", p, debug.Stack())
+		}
+		c.mu.Lock()
+		if c.flights[k] == f {
+			delete(c.flights, k)
+		}
+		c.mu.Unlock()
+		f.cancel()
+		close(f.done)
+	}()
+	f.content, f.err = c.get(ctx, k, length)
+}
+
+func (c *Cache) get(ctx context.Context, k pieceKey, length int64) ([]byte, error) {
 	all := make([]byte, length, length+4)
 	reader, ok := c.slow.(rangeReader)
 	var n int
 	var err error
 	if ok {
-		n, err = reader.ReadRange(context.Background(), k.object, all, k.number*PieceBytes)
+		n, err = reader.ReadRange(ctx, k.object, all, k.number*PieceBytes)
 	} else {
 		var o Object
-		if o, err = c.slow.Open(context.Background(), k.object); err != nil {
+		if o, err = c.slow.Open(ctx, k.object); err != nil {
 			return nil, err
 		}
 		defer o.Close()
-		n, err = o.ReadAt(all, k.number*PieceBytes)
+		n, err = In(ctx, o).ReadAt(all, k.number*PieceBytes)
 	}
 	if int64(n) < length {
 		if err == nil || err == io.EOF {

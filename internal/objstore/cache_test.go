@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/vfs"
 )
 
@@ -171,4 +173,86 @@ func TestConcurrentReadersShareAFetch(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// gated is a store whose reads wait for the gate, or for their context.
+type gated struct {
+	Store
+	gate  chan struct{}
+	asked chan struct{}
+	ended atomic.Int64
+}
+
+func (g *gated) ReadRange(ctx context.Context, key string, p []byte, off int64) (int, error) {
+	g.asked <- struct{}{}
+	select {
+	case <-g.gate:
+	case <-ctx.Done():
+		g.ended.Add(1)
+		return 0, ctx.Err()
+	}
+	o, err := g.Store.Open(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	defer o.Close()
+	return o.ReadAt(p, off)
+}
+
+func TestWhoLeavesAFetchLeavesTheOthersWaiting(t *testing.T) {
+	t.Parallel()
+	s, content := newCounted(t, 1000)
+	g := &gated{Store: s, gate: make(chan struct{}), asked: make(chan struct{}, 10)}
+	c := newCache(t, g, vfs.NewMem(), 1<<20)
+	read := func(ctx context.Context) chan error {
+		done := make(chan error, 1)
+		go func() {
+			p := make([]byte, 10)
+			_, err := In(ctx, c.Object("a/b", 1000)).ReadAt(p, 5)
+			if err == nil && !bytes.Equal(p, content[5:15]) {
+				err = errors.New("other bytes")
+			}
+			done <- err
+		}()
+		return done
+	}
+	waiting := func(n int) {
+		for {
+			c.mu.Lock()
+			f := c.flights[pieceKey{"a/b", 0}]
+			ok := f != nil && f.waiting == n
+			c.mu.Unlock()
+			if ok {
+				return
+			}
+			runtime.Gosched()
+		}
+	}
+	first, leave := context.WithCancel(t.Context())
+	one := read(first)
+	waiting(1)
+	two := read(t.Context())
+	waiting(2)
+	leave()
+	if err := <-one; !fault.Is(err, fault.Cancelled) {
+		t.Errorf("who left got %v", err)
+	}
+	close(g.gate)
+	if err := <-two; err != nil || g.ended.Load() != 0 || len(g.asked) != 1 {
+		t.Errorf("who stayed got %v; %d fetches, %d of them ended early", err, len(g.asked), g.ended.Load())
+	}
+
+	// The last one ends it.
+	c.Forget("a/b", 1000)
+	g.gate = make(chan struct{})
+	third, leave := context.WithCancel(t.Context())
+	last := read(third)
+	waiting(1)
+	leave()
+	if err := <-last; !fault.Is(err, fault.Cancelled) {
+		t.Errorf("the last one got %v", err)
+	}
+	for g.ended.Load() == 0 {
+		runtime.Gosched()
+	}
 }

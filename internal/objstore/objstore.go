@@ -42,6 +42,21 @@ type Object interface {
 	Close() error
 }
 
+// Distant is an Object whose reads may take long.
+type Distant interface {
+	Object
+	// In returns the object with reads that end when ctx is done. It needs no Close of its own.
+	In(ctx context.Context) Object
+}
+
+// In returns o with reads that end when ctx is done, if they may take long.
+func In(ctx context.Context, o Object) Object {
+	if d, ok := o.(Distant); ok {
+		return d.In(ctx)
+	}
+	return o
+}
+
 // Copy is an Object that is read from a copy of what the store has.
 type Copy interface {
 	Object

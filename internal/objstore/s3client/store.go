@@ -87,7 +87,7 @@ func (s *store) Open(ctx context.Context, key string) (objstore.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &object{s.c, s.bucket, key, info.SizeBytes}, nil
+	return &object{context.WithoutCancel(ctx), s.c, s.bucket, key, info.SizeBytes}, nil
 }
 
 // ReadRange reads a part of an object without asking for its size first.
@@ -120,13 +120,21 @@ func (s *store) Delete(ctx context.Context, key string) error {
 
 // object is an object of a store. Closing it needs nothing.
 type object struct {
+	ctx         context.Context // of reads
 	c           *Client
 	bucket, key string
 	size        int64
 }
 
 func (o *object) ReadAt(p []byte, off int64) (int, error) {
-	return o.c.ReadAt(context.Background(), o.bucket, o.key, p, off)
+	return o.c.ReadAt(o.ctx, o.bucket, o.key, p, off)
+}
+
+// In implements [objstore.Distant].
+func (o *object) In(ctx context.Context) objstore.Object {
+	bound := *o
+	bound.ctx = ctx
+	return &bound
 }
 
 func (o *object) SizeBytes() int64 { return o.size }

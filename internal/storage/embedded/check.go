@@ -86,7 +86,7 @@ func (s whole) Open(ctx context.Context, key string) (objstore.Object, error) {
 	}
 	defer o.Close()
 	b := make([]byte, o.SizeBytes())
-	if n, err := o.ReadAt(b, 0); n < len(b) {
+	if n, err := objstore.In(ctx, o).ReadAt(b, 0); n < len(b) {
 		return nil, fmt.Errorf("read segment %s: %w", key, err)
 	}
 	return inMemory{bytes.NewReader(b)}, nil

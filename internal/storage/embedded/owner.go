@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/objstore"
 )
 
 // Two copies of a data folder have one id, and would delete each other's objects. So each start that
@@ -89,7 +90,7 @@ func (r *remote) readOwner(ctx context.Context) (string, error) {
 	}
 	defer o.Close()
 	b := make([]byte, min(o.SizeBytes(), 64))
-	if n, err := o.ReadAt(b, 0); n < len(b) {
+	if n, err := objstore.In(ctx, o).ReadAt(b, 0); n < len(b) {
 		return "", fmt.Errorf("read the owner of the magnetic store: %w", err)
 	}
 	return string(b), nil

@@ -85,7 +85,7 @@ const (
 )
 
 // do calls f unless the store was found down a moment ago.
-func (g *guarded) do(key string, f func(key string) error) error {
+func (g *guarded) do(ctx context.Context, key string, f func(key string) error) error {
 	g.mu.Lock()
 	if g.err != nil && time.Now().Before(g.retryAt) {
 		err := g.err
@@ -94,7 +94,7 @@ func (g *guarded) do(key string, f func(key string) error) error {
 	}
 	g.mu.Unlock()
 	err := f(g.id + "/" + key)
-	if err != nil && !fault.Is(err, fault.Unavailable) {
+	if err != nil && (!fault.Is(err, fault.Unavailable) || ctx.Err() != nil) { // the latter says nothing of the store
 		return err
 	}
 	g.mu.Lock()
@@ -131,7 +131,7 @@ func orNil(err error) error {
 
 // ReadRange reads a part of an object, for the cache.
 func (g *guarded) ReadRange(ctx context.Context, key string, p []byte, off int64) (n int, err error) {
-	err = g.do(key, func(key string) error {
+	err = g.do(ctx, key, func(key string) error {
 		if r, ok := g.store.(interface {
 			ReadRange(ctx context.Context, key string, p []byte, off int64) (int, error)
 		}); ok {
@@ -143,7 +143,7 @@ func (g *guarded) ReadRange(ctx context.Context, key string, p []byte, off int64
 			return err
 		}
 		defer o.Close()
-		n, err = o.ReadAt(p, off)
+		n, err = objstore.In(ctx, o).ReadAt(p, off)
 		return err
 	})
 	return n, err
@@ -151,18 +151,18 @@ func (g *guarded) ReadRange(ctx context.Context, key string, p []byte, off int64
 
 // Put implements [objstore.Store].
 func (g *guarded) Put(ctx context.Context, key string, r io.Reader) error {
-	return g.do(key, func(key string) error { return g.store.Put(ctx, key, r) })
+	return g.do(ctx, key, func(key string) error { return g.store.Put(ctx, key, r) })
 }
 
 // Open implements [objstore.Store].
 func (g *guarded) Open(ctx context.Context, key string) (o objstore.Object, err error) {
-	err = g.do(key, func(key string) error { o, err = g.store.Open(ctx, key); return err })
+	err = g.do(ctx, key, func(key string) error { o, err = g.store.Open(ctx, key); return err })
 	return o, err
 }
 
 // List implements [objstore.Store].
 func (g *guarded) List(ctx context.Context, prefix string) (keys []string, err error) {
-	err = g.do(prefix, func(prefix string) error {
+	err = g.do(ctx, prefix, func(prefix string) error {
 		keys, err = g.store.List(ctx, prefix)
 		return err
 	})
@@ -174,7 +174,7 @@ func (g *guarded) List(ctx context.Context, prefix string) (keys []string, err e
 
 // Delete implements [objstore.Store].
 func (g *guarded) Delete(ctx context.Context, key string) error {
-	return g.do(key, func(key string) error { return g.store.Delete(ctx, key) })
+	return g.do(ctx, key, func(key string) error { return g.store.Delete(ctx, key) })
 }
 
 // down reports whether the store could not be reached when it was last tried, a moment ago.

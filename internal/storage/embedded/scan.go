@@ -34,6 +34,7 @@ type plan struct {
 	deletes  []subjected    // that sources may be subject to
 	cleared  wal.Position   // of a plan whose rows become a segment: deletions up to here are done
 	held     []*segmentFile // besides segments, of a deletion that is counted
+	reads    *reads         // of a scan: see away.go
 
 	rowBytes int64 // decoded bytes per row of the columns read, as metering counts them
 	stats    scanStats
@@ -68,20 +69,21 @@ func (t *table) Scan(ctx context.Context, spec storage.ScanSpec) (storage.Scanne
 	switch {
 	case spec.Aggregation != nil:
 		applied.Aggregation = true
-		return newAggregateScanner(p, applied), nil
+		return p.away(newAggregateScanner(p, applied)), nil
 	case spec.NewestFirst && spec.Limit > 0 && spec.Limit <= maxTopRows:
 		applied.NewestFirst = true
-		return newTopScanner(p, applied), nil
+		return p.away(newTopScanner(p, applied)), nil
 	}
-	return newRowScanner(p, applied, spec.Reuse), nil
+	return p.away(newRowScanner(p, applied, spec.Reuse)), nil
 }
 
 func (t *table) plan(ctx context.Context, spec *storage.ScanSpec) (*plan, error) {
 	rules := t.rules.Load()
-	p := &plan{table: t, schema: t.observed.Load(), limit: spec.Limit,
+	p := &plan{table: t, schema: t.observed.Load(), limit: spec.Limit, reads: &reads{},
 		from: max(spec.From, rules.low, rules.policy.Expiry(t.store.clock.Now())), to: spec.To}
 	if err := p.prepare(ctx, spec); err != nil {
 		p.release()
+		p.reads.end()
 		return nil, err
 	}
 	return p, nil

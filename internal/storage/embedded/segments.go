@@ -35,9 +35,9 @@ type segmentFile struct {
 	retired bool
 	done    bool // closed, and deleted
 
-	loadMu sync.Mutex // held while the segment is opened
-	index  atomic.Pointer[segmentIndex]
-	used   atomic.Uint64 // when it was last asked for, by openSegments.clock
+	loading chan struct{} // of one slot, taken while the segment is opened
+	index   atomic.Pointer[segmentIndex]
+	used    atomic.Uint64 // when it was last asked for, by openSegments.clock
 }
 
 // openSegments bounds the memory of open segments: past the limit the ones that are
@@ -103,7 +103,7 @@ type segmentIndex struct {
 }
 
 func newSegmentFile(s *Store, m segmentMeta) *segmentFile {
-	f := &segmentFile{store: s, meta: m}
+	f := &segmentFile{store: s, meta: m, loading: make(chan struct{}, 1)}
 	f.deletedTo.Store(uint64(m.Deleted))
 	return f
 }
@@ -172,8 +172,12 @@ func (f *segmentFile) load(ctx context.Context, t *table) (*segmentIndex, error)
 	if idx := f.index.Load(); idx != nil {
 		return idx, nil
 	}
-	f.loadMu.Lock()
-	defer f.loadMu.Unlock()
+	select {
+	case f.loading <- struct{}{}:
+	case <-ctx.Done():
+		return nil, cancelled(ctx.Err())
+	}
+	defer func() { <-f.loading }()
 	if idx := f.index.Load(); idx != nil {
 		return idx, nil
 	}
@@ -227,7 +231,7 @@ func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Reg
 		keys.Bytes, keys.Ends = keys.Bytes[:0], keys.Ends[:0]
 		return err
 	}
-	err := idx.EachSeries(func(n int, s segment.SeriesInfo) error {
+	err := idx.In(ctx).EachSeries(func(n int, s segment.SeriesInfo) error {
 		if n == 0 {
 			idx.reserve(registry, len(s.Dims))
 		}
@@ -299,6 +303,13 @@ func (idx *segmentIndex) column(c memstore.Col) int {
 	return int(idx.columns[c.ID]) - 1
 }
 
+// in returns the index with reads that end when ctx is done.
+func (idx *segmentIndex) in(ctx context.Context) *segmentIndex {
+	bound := *idx
+	bound.Reader = idx.Reader.In(ctx)
+	return &bound
+}
+
 // segmentScan is a segment that a plan reads.
 type segmentScan struct {
 	*segmentIndex
@@ -338,6 +349,9 @@ func (p *plan) readSegments(ctx context.Context, files []*segmentFile) (ok bool,
 			f.release()
 			p.release()
 			return false, err
+		}
+		if f.meta.Remote {
+			idx = idx.in(p.patience(ctx))
 		}
 		p.segments = append(p.segments, &segmentScan{idx, f, len(p.segments)})
 		blocks += int64(idx.NumBlocks())

@@ -52,17 +52,31 @@ func Open(ctx context.Context, store objstore.Store, key string, cache *Cache) (
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{key: key, object: o, cache: cache}
+	bound := objstore.In(ctx, o)
+	r := &Reader{key: key, object: bound, cache: cache}
 	err = r.readFooter()
 	if err != nil && r.refetch(err, o.SizeBytes()-trailerBytes, trailerBytes) {
-		*r = Reader{key: key, object: o, cache: cache}
+		*r = Reader{key: key, object: bound, cache: cache}
 		err = r.readFooter()
 	}
+	r.object = o
 	if err != nil {
 		o.Close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// In returns the reader with reads that end when ctx is done, if they may take long. It is closed with r, which
+// must be open as long as it is used.
+func (r *Reader) In(ctx context.Context) *Reader {
+	object := objstore.In(ctx, r.object)
+	if object == r.object {
+		return r
+	}
+	bound := *r
+	bound.object = object
+	return &bound
 }
 
 // Close closes the object. No read may be under way.
