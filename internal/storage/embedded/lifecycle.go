@@ -13,6 +13,7 @@ import (
 func (s *Store) start(ctx context.Context) {
 	s.workers.Go(func() { s.flushLoop(ctx) })
 	s.workers.Go(func() { s.tick(ctx) })
+	s.workers.Go(func() { s.sealLoop(ctx) })
 	s.workers.Go(func() { s.maintainLoop(ctx) })
 	if s.remote != nil {
 		s.workers.Go(func() { s.offloadLoop(ctx) })
@@ -113,6 +114,26 @@ const maintainEvery = time.Minute
 func (s *Store) tick(ctx context.Context) {
 	for s.clock.Wait(ctx, s.clock.Now().Add(maintainEvery)) == nil {
 		signal(s.maintainWanted)
+	}
+}
+
+// sealAfter is how long nothing must be written before the log is sealed: a server under load has no use for it, because its
+// latest frame is never old.
+const sealAfter = time.Second
+
+// sealLoop seals the log when nothing is written.
+func (s *Store) sealLoop(ctx context.Context) {
+	every := time.NewTicker(sealAfter)
+	defer every.Stop()
+	for last := s.log.Mark(); ; last = s.log.Mark() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		if s.log.Mark() == last {
+			s.log.Seal()
+		}
 	}
 }
 

@@ -27,6 +27,13 @@
 // file and the offset. Previous end is where the frames of the file before end; positions
 // between that and base were handed out and never written, after a write error.
 //
+// # The last frame
+//
+// Damage to the last frame looks like a torn write. So once nothing was written for a moment the log is sealed with a frame
+// that has no records ([Log.Seal], and Close): it is there only if the one before was durable, which can then be
+// told to be damaged. What is left is the frame that was written just before a crash, if the disk damages it too: it is
+// dropped, with a warning that names file and offset.
+//
 // # Errors
 //
 // When a write or sync fails, all that wait get the error and so does everybody after
@@ -118,6 +125,8 @@ type Log struct {
 	unused  Position // nothing before is needed, as TruncateBefore was told
 	failed  error    // since the last write error; nil while all is well
 	era     uint64   // counts write errors
+	sealed  bool     // the latest frame has no records
+	records Position // end of the latest frame that has some
 
 	// Of whoever has the turn.
 	out     vfs.File
@@ -204,7 +213,7 @@ func Open(o Options, replay func(p Position, kind byte, payload []byte) error) (
 	case err != nil:
 		return nil, fmt.Errorf("begin a log file: %w", err)
 	}
-	l.pending = newBatch(next, nil)
+	l.pending, l.sealed, l.records = newBatch(next, nil), true, next
 	return l, nil
 }
 
@@ -349,15 +358,31 @@ func (l *Log) Close() error {
 	if l.broken {
 		return l.out.Close()
 	}
+	if l.unused < l.records {
+		l.Seal()
+	}
 	err := l.dropUnused()
 	// The preallocated rest goes, for the sake of the disk; a crash before is harmless.
 	return errors.Join(err, l.out.Truncate(l.end), l.out.Close())
 }
 
+// Seal makes the latest frame one whose damage is noticed, if it is not. It waits for the disk, and must not be called
+// while or after the log is closed.
+func (l *Log) Seal() {
+	l.mu.Lock()
+	b := l.pending
+	idle := !l.taken && !l.sealed && l.failed == nil && len(b.buf) == frameHeader
+	l.taken = l.taken || idle
+	l.mu.Unlock()
+	if idle {
+		l.write(b) // with the records that come meanwhile it is a frame like others
+	}
+}
+
 // dropUnused begins an empty last file if no record is needed, and deletes the others.
 func (l *Log) dropUnused() error {
 	last := l.files[len(l.files)-1]
-	if l.failed != nil || l.end == headerBytes || l.unused < last.end {
+	if l.failed != nil || l.end == headerBytes || l.unused < l.records {
 		return nil
 	}
 	if err := l.newFile(last.end, last.end, 0); err != nil {
@@ -420,7 +445,11 @@ func (l *Log) finish(b *batch, err error) {
 	}
 	l.failed = err
 	if err == nil {
-		l.files[len(l.files)-1].end = b.start + Position(align(len(b.buf)))
+		end := b.start + Position(align(len(b.buf)))
+		l.files[len(l.files)-1].end = end
+		if l.sealed = len(b.buf) == frameHeader; !l.sealed {
+			l.records = end
+		}
 	} else {
 		b.err = fault.Wrap(fault.Unavailable, err, "The record could not be made durable; the server's disk refuses writes.")
 		l.era++

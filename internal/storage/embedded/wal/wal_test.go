@@ -560,3 +560,84 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+func TestDamageToASealedLastFrameIsFound(t *testing.T) {
+	for name, seal := range map[string]func(l *Log){"sealed": (*Log).Seal, "closed": func(l *Log) { l.Close() }} {
+		fsys := vfs.NewMem()
+		l, _ := open(t, fsys, 1<<16)
+		first := add(t, l, "first")
+		last := add(t, l, "last")
+		seal(l)
+		size := l.SizeBytes()
+		l.Seal() // there is nothing to seal any more
+		if now := l.SizeBytes(); name == "sealed" && now != size {
+			t.Errorf("sealed twice: %d bytes, %d before", now, size)
+		}
+		if _, got := open(t, fsys, 1<<16); !slices.Equal(got, []rec{first, last}) {
+			t.Fatalf("%s: got %v", name, got)
+		}
+	}
+	for name, seal := range map[string]func(l *Log){"sealed": (*Log).Seal, "closed": func(l *Log) { l.Close() }} {
+		fsys := vfs.NewMem()
+		l, _ := open(t, fsys, 1<<16)
+		add(t, l, "first")
+		last := add(t, l, "last")
+		seal(l)
+		flip(t, fsys, int64(last.p)+headerBytes+2)
+		_, _, err := tryOpen(fsys, 1<<16)
+		var corrupt *CorruptError
+		if !errors.As(err, &corrupt) {
+			t.Errorf("%s: got %v, want a CorruptError", name, err)
+		}
+	}
+}
+
+func TestSealingAmidWritesLosesNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	l, _ := open(t, mem, 1<<12)
+	var mu sync.Mutex // guards want
+	want := map[string]bool{}
+	var writers, sealer sync.WaitGroup
+	stop := make(chan struct{})
+	sealer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				l.Seal()
+			}
+		}
+	})
+	for w := range 4 {
+		writers.Go(func() {
+			for i := range 100 {
+				text := fmt.Sprint(w, "/", i)
+				add(t, l, text)
+				mu.Lock()
+				want[text] = true
+				mu.Unlock()
+			}
+		})
+	}
+	writers.Wait()
+	close(stop)
+	sealer.Wait()
+	_, got := open(t, mem.Crash(nil), 1<<12)
+	if len(got) != len(want) {
+		t.Errorf("%d records, want %d", len(got), len(want))
+	}
+	for _, r := range got {
+		if !want[r.text] {
+			t.Errorf("%q was not written", r.text)
+		}
+	}
+	l.Seal()
+	l.TruncateBefore(l.Mark())
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if names, _ := mem.List("log"); len(names) != 1 {
+		t.Errorf("closed with nothing needed: files %v", names)
+	}
+}
