@@ -71,15 +71,19 @@ func TestACancelledQueryDoesNotWaitForTheRemoteStore(t *testing.T) {
 	newest.NewestFirst, newest.Limit = true, 5
 	sum := everyRow
 	sum.Columns, sum.Aggregation = nil, &storage.Aggregation{Aggs: []storage.Agg{{Func: storage.Moments, Column: "n"}}, Keys: []storage.GroupKey{{Column: "sensor"}}}
-	for what, spec := range map[string]storage.ScanSpec{"rows": everyRow, "newest rows": newest, "an aggregation": sum} {
+	for what, spec := range map[string]storage.ScanSpec{"rows": everyRow, "divided rows": everyRow, "newest rows": newest, "an aggregation": sum} {
 		scan, err := table.Scan(t.Context(), spec)
 		if err != nil {
 			t.Fatal(err)
 		}
 		far.quiet.Store(true)
+		next := scan.Next
+		if d, ok := scan.(storage.Divided); ok && what == "divided rows" {
+			next = d.Divide(1)[0].Next
+		}
 		within(what, func(ctx context.Context) error {
 			for {
-				if b, err := scan.Next(ctx); b == nil || err != nil {
+				if b, err := next(ctx); b == nil || err != nil {
 					return err
 				}
 			}
