@@ -24,8 +24,11 @@ func hashKeys(keys []*vec.Vector, n int, h []uint64) []uint64 {
 // groupTable numbers distinct keys from 0 in order of first appearance.
 //
 // Rows mostly come in series order, where a key repeats over a run of rows: a row whose words (see
-// keyLayout) are those of the row before costs a comparison. Others are looked up in a flat table: of codes
-// if the only key is narrow, of words where there is one, else of hashes that lead to the words.
+// keyLayout) are those of the row before costs a comparison. Others are looked up in a flat table:
+//
+//   - a single word in an array of groups, dense, while the words lie close together, as codes and many whole
+//     numbers do; otherwise in slots. A table goes from one to the other as its words come in;
+//   - several words by their hash, which leads to the words.
 type groupTable struct {
 	layout keyLayout
 	texts  []*textTable // per key; nil for those without codes
@@ -33,8 +36,13 @@ type groupTable struct {
 	n      int
 	words  []uint64 // of the groups, width each
 
-	dense     []int32    // by code of the only, narrow key: group + 1, or 0
-	slots     []wordSlot // of one word
+	dense     []int32 // of one word: by its distance from base, group + 1 or 0
+	base      uint64  // word of dense[0]
+	least     int64   // of the words of groups, null's apart, where wholes
+	most      int64
+	wholes    bool       // the only key is wide and not a double
+	slots     []wordSlot // of one word, in place of dense
+	expected  int        // groups, see reserve
 	hashed    []uint64   // of several words: upper half of the hash, then group + 1, or 0
 	shift     uint       // 64 - log2 of the slots
 	nullGroup int32      // of a single wide key, or -1
@@ -65,6 +73,8 @@ func newGroupTable(types []vec.Type) *groupTable {
 	switch {
 	case t.layout.width > 1:
 		t.hashed = make([]uint64, 64)
+	case len(types) == 1 && t.layout.parts[0].wide && t.layout.parts[0].t.Kind.Storage() == vec.StoreInts:
+		t.wholes = true
 	case len(types) != 1 || t.layout.parts[0].wide:
 		t.slots = make([]wordSlot, 64)
 	}
@@ -110,14 +120,16 @@ func (t *groupTable) reserve(n int) {
 	if n <= t.n || 64-bits >= t.shift {
 		return
 	}
+	t.expected = n
 	switch {
+	case t.slots != nil && t.condense(n):
 	case t.slots != nil:
 		t.resizeWords(bits)
 	case t.hashed != nil:
 		t.resizeHashed(bits)
 	}
 	t.words = append(make([]uint64, 0, n*t.layout.width), t.words...)
-	if t.slots == nil && t.hashed == nil && t.texts[0] != nil { // the texts are the keys
+	if t.slots == nil && t.hashed == nil && len(t.texts) == 1 && t.texts[0] != nil { // the texts are the keys
 		t.texts[0].reserve(n)
 	}
 }
@@ -168,42 +180,131 @@ func fill[T any](s []T, x T) {
 
 // find sets out to the groups of the rows that r has read.
 func (t *groupTable) find(r *keyReader, out []int32, insert bool) {
-	switch {
-	case t.hashed != nil:
+	if t.hashed != nil {
 		t.findHashed(r, out, insert)
-	case t.slots != nil:
-		t.findWords(r, out, insert)
-	default:
-		t.findCodes(r, out, insert)
+		return
+	}
+	for from := 0; from < len(out); {
+		if t.slots != nil {
+			from = t.findWords(r, out, from, insert)
+		} else {
+			from = t.findDense(r, out, from, insert)
+		}
 	}
 }
 
-func (t *groupTable) findCodes(r *keyReader, out []int32, insert bool) {
-	heads := 0
-	last := uint64(math.MaxUint64)
-	for i, code := range r.words[:len(out)] {
-		if code == last {
-			out[i] = out[i-1]
+// findDense looks rows from on up in the array. It returns the first row that it left: the words are too
+// far apart, and there are slots now.
+func (t *groupTable) findDense(r *keyReader, out []int32, from int, insert bool) int {
+	words, nulls := r.words[:len(out)], r.nulls
+	dense, base := t.dense, t.base
+	heads, last := 0, ^words[from]
+	for i := from; i < len(out); i++ {
+		w := words[i]
+		if w != last {
+			heads++
+		}
+		last = w
+		if nulls != nil && nulls[i] {
+			out[i] = t.null(i, insert)
 			continue
 		}
-		heads++
-		last = code
-		if code < uint64(len(t.dense)) && t.dense[code] > 0 {
-			out[i] = t.dense[code] - 1
+		if at := w - base; at < uint64(len(dense)) && dense[at] > 0 {
+			out[i] = dense[at] - 1
 			continue
 		}
 		if !insert {
 			out[i] = -1
 			continue
 		}
-		if uint64(len(t.dense)) <= code {
-			t.dense = append(t.dense, make([]int32, max(int(code)+1-len(t.dense), len(t.dense), 16))...)
+		if w-base >= uint64(len(dense)) {
+			if !t.widen(w) {
+				t.heads += int64(heads)
+				return i
+			}
+			dense, base = t.dense, t.base
 		}
-		out[i] = t.add(r.words[i:i+1], i)
-		t.dense[code] = out[i] + 1
+		out[i] = t.add(words[i:i+1], i)
+		dense[w-base] = out[i] + 1
 	}
 	if insert {
 		t.heads += int64(heads)
+	}
+	return len(out)
+}
+
+// Words are close together if there are no more than 2^13 numbers from the least to the most (32 KiB, what a
+// first-level cache holds), or eight for each group. A slot takes 16 bytes and is at most 5/8 full,
+// an entry of the array four; and a look-up in the array has nothing to compare or to guess.
+const (
+	closeAlways = 1 << 13
+	closeShare  = 8
+)
+
+// close reports whether an array of least to most is as good for n groups as slots are.
+func (t *groupTable) close(least, most int64, n int) bool {
+	return t.wholes && least <= most && uint64(most)-uint64(least) < uint64(max(closeAlways, closeShare*n))
+}
+
+// bounds returns the least and the greatest word, null's apart; of no words the greatest is below the least.
+func (t *groupTable) bounds() (least, most int64) {
+	least, most = math.MaxInt64, math.MinInt64
+	for g, w := range t.words {
+		if int32(g) != t.nullGroup {
+			least, most = min(least, int64(w)), max(most, int64(w))
+		}
+	}
+	return least, most
+}
+
+// condense makes an array in place of slots, if n groups are worth it.
+func (t *groupTable) condense(n int) bool {
+	if !t.wholes {
+		return false
+	}
+	least, most := t.bounds()
+	if !t.close(least, most, n) {
+		return false
+	}
+	t.makeDense(least, most, false)
+	return true
+}
+
+// widen makes room for word w in the array. It returns false, and makes slots, if that is too far away.
+func (t *groupTable) widen(w uint64) bool {
+	if !t.wholes { // codes, from 0 on
+		t.dense = append(t.dense, make([]int32, max(int(w)+1-len(t.dense), len(t.dense), 16))...)
+		return true
+	}
+	least, most := t.bounds()
+	down := int64(w) < least && t.n > 0
+	if least, most = min(least, int64(w)), max(most, int64(w)); t.close(least, most, t.n) {
+		t.makeDense(least, most, down)
+		return true
+	}
+	t.dense = nil
+	bits := uint(6)
+	for 5<<bits < 8*max(t.n+1, t.expected) {
+		bits++
+	}
+	t.resizeWords(bits)
+	return false
+}
+
+// makeDense makes an array of least to most, and as much again below or above, in place of the array or
+// slots there are.
+func (t *groupTable) makeDense(least, most int64, below bool) {
+	span := uint64(most) - uint64(least) + 1
+	room := max(span, 64)
+	t.base = uint64(least)
+	if below {
+		t.base -= room
+	}
+	t.dense, t.slots = make([]int32, span+room), nil
+	for g, w := range t.words {
+		if int32(g) != t.nullGroup {
+			t.dense[w-t.base] = int32(g) + 1
+		}
 	}
 }
 
@@ -216,12 +317,15 @@ func (t *groupTable) add(words []uint64, i int) int32 {
 	return g
 }
 
-func (t *groupTable) findWords(r *keyReader, out []int32, insert bool) {
+// findWords looks rows from on up in the slots. It returns the first row that it left: words turned out to be
+// close together, and there is an array now.
+func (t *groupTable) findWords(r *keyReader, out []int32, from int, insert bool) int {
 	words := r.words[:len(out)]
 	slots, shift, mask := t.slots, t.shift, uint64(len(t.slots)-1)
 	last, lastGroup := uint64(0), int32(-1)
 	heads := 0
-	for i, w := range words {
+	for i := from; i < len(words); i++ {
+		w := words[i]
 		if i%touchRows == 0 && len(slots) >= largeTable {
 			r.touched += touch(slots, shift, words[i:min(i+touchRows, len(words))])
 		}
@@ -245,6 +349,11 @@ func (t *groupTable) findWords(r *keyReader, out []int32, insert bool) {
 			g = t.add(words[i:i+1], i)
 			slots[at] = wordSlot{w, g + 1}
 			if 8*t.n > 5*len(slots) {
+				if t.condense(t.n) {
+					out[i] = g
+					t.heads += int64(heads)
+					return i + 1
+				}
 				t.resizeWords(64 - t.shift + 1)
 				slots, shift, mask = t.slots, t.shift, uint64(len(t.slots)-1)
 			}
@@ -255,30 +364,33 @@ func (t *groupTable) findWords(r *keyReader, out []int32, insert bool) {
 	if insert {
 		t.heads += int64(heads)
 	}
+	return len(out)
 }
 
 // null returns the group of null, of a single wide key.
 func (t *groupTable) null(i int, insert bool) int32 {
 	if t.nullGroup < 0 && insert {
-		t.nullGroup = t.add([]uint64{0}, i)
+		t.nullGroup = int32(t.n)
+		t.n++
+		t.words = append(t.words, 0)
+		t.fresh = append(t.fresh, int32(i))
 	}
 	return t.nullGroup
 }
 
 // resizeWords makes 2^bits slots.
 func (t *groupTable) resizeWords(bits uint) {
-	old := t.slots
 	t.slots, t.shift = make([]wordSlot, 1<<bits), 64-bits
 	mask := uint64(len(t.slots) - 1)
-	for _, slot := range old {
-		if slot.group == 0 {
+	for g, w := range t.words {
+		if int32(g) == t.nullGroup {
 			continue
 		}
-		at := slot.word * hashMul >> t.shift
+		at := w * hashMul >> t.shift
 		for t.slots[at].group != 0 {
 			at = (at + 1) & mask
 		}
-		t.slots[at] = slot
+		t.slots[at] = wordSlot{w, int32(g) + 1}
 	}
 }
 

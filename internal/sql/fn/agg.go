@@ -84,6 +84,19 @@ func eachRun(groups []int32, f func(g int32, from, to int)) {
 	}
 }
 
+// scattered reports whether runs of equal groups are so short, by the first ones, that it is better to add row
+// by row: the end of a run of two or three cannot be predicted. See BenchmarkAggregate.
+func scattered(groups []int32) bool {
+	first := groups[:min(len(groups), 64)]
+	runs := 0
+	for i, g := range first {
+		if i > 0 && g != first[i-1] {
+			runs++
+		}
+	}
+	return 8*runs > len(first)
+}
+
 // flatCol returns the values of a vector in flat form.
 func flatCol[T element](v *vec.Vector) []T { return colOf[T](v.Flat()).vals }
 

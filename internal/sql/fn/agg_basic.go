@@ -49,6 +49,12 @@ func (a *countAcc) Add(groups []int32, args []*vec.Vector) error {
 		groups, _ = skipNulls(groups, args[:1])
 	}
 	counts := a.counts
+	if scattered(groups) {
+		for _, g := range groups {
+			counts[g]++
+		}
+		return nil
+	}
 	for i := 0; i < len(groups); {
 		g, from := groups[i], i
 		for i++; i < len(groups) && groups[i] == g; i++ {
@@ -98,7 +104,20 @@ func (a *sumInt) Resize(n int) { a.sums, a.n = grow(a.sums, n), grow(a.n, n) }
 
 func (a *sumInt) Add(groups []int32, args []*vec.Vector) error {
 	groups, args = skipNulls(groups, args)
-	vals := flatCol[int64](args[0])
+	vals := flatCol[int64](args[0])[:len(groups)]
+	if scattered(groups) {
+		sums, counts := a.sums, a.n[:len(a.sums)]
+		for i, g := range groups {
+			s, x := sums[g], vals[i]
+			sum := s + x
+			if (s^sum)&(x^sum) < 0 {
+				return fail("bigint addition overflow: %d + %d", s, x)
+			}
+			sums[g] = sum
+			counts[g]++
+		}
+		return nil
+	}
 	for i := 0; i < len(groups); {
 		g, from := groups[i], i
 		s := a.sums[g]
@@ -160,7 +179,11 @@ func (a *sumFloat) Add(groups []int32, args []*vec.Vector) error {
 		return nil
 	}
 	groups, args = skipNulls(groups, args)
-	vals := flatCol[float64](args[0])
+	vals := flatCol[float64](args[0])[:len(groups)]
+	if scattered(groups) {
+		addEach(a.sums, a.n, groups, vals)
+		return nil
+	}
 	for i := 0; i < len(groups); {
 		g, from := groups[i], i
 		for i++; i < len(groups) && groups[i] == g; i++ {
@@ -173,6 +196,15 @@ func (a *sumFloat) Add(groups []int32, args []*vec.Vector) error {
 		a.sums[g] += sumOf(vals[from:i])
 	}
 	return nil
+}
+
+// addEach adds value by value, and counts them.
+func addEach[T int64 | float64](sums []float64, counts []int64, groups []int32, vals []T) {
+	counts, vals = counts[:len(sums)], vals[:len(groups)]
+	for i, g := range groups {
+		sums[g] += float64(vals[i])
+		counts[g]++
+	}
 }
 
 // addNullable is Add over values with nulls: cheaper than to drop them first.
@@ -253,6 +285,10 @@ func newAvgInt([]vec.Type, vec.Type) Accumulator { return &avgInt{} }
 func (a *avgInt) Add(groups []int32, args []*vec.Vector) error {
 	groups, args = skipNulls(groups, args)
 	vals := flatCol[int64](args[0])
+	if scattered(groups) {
+		addEach(a.sums, a.n, groups, vals)
+		return nil
+	}
 	for i := 0; i < len(groups); {
 		g, from := groups[i], i
 		s := 0.0
@@ -306,6 +342,10 @@ func (a *extremeAcc[T]) Resize(n int) { a.best, a.has = grow(a.best, n), grow(a.
 func (a *extremeAcc[T]) Add(groups []int32, args []*vec.Vector) error {
 	groups, args = skipNulls(groups, args)
 	vals := flatCol[T](args[0])
+	if scattered(groups) {
+		a.addEach(groups, vals)
+		return nil
+	}
 	for i := 0; i < len(groups); {
 		g := groups[i]
 		best := vals[i]
@@ -328,6 +368,16 @@ func (a *extremeAcc[T]) Add(groups []int32, args []*vec.Vector) error {
 		a.keep(g, best)
 	}
 	return nil
+}
+
+// addEach is Add, value by value.
+func (a *extremeAcc[T]) addEach(groups []int32, vals []T) {
+	best, has, vals := a.best, a.has[:len(a.best)], vals[:len(groups)]
+	for i, g := range groups {
+		if x := vals[i]; !has[g] || a.max && (x > best[g] || x != x) || !a.max && (x < best[g] || best[g] != best[g]) {
+			a.keep(g, x)
+		}
+	}
 }
 
 // keep makes best the value of group g. Texts are copied: they may be pieces of blocks

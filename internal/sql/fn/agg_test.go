@@ -313,9 +313,9 @@ func BenchmarkAggregate(b *testing.B) {
 	}
 	doubles := vec.OfFloats(floats, nil)
 	times := benchInts(vec.TimestampType, n, func(i int) int64 { return int64(i) * vec.Second })
-	runs, single := make([]int32, n), make([]int32, n)
+	runs, short, single := make([]int32, n), make([]int32, n), make([]int32, n)
 	for i := range runs {
-		runs[i], single[i] = int32(i/90), int32(i*7919%64)
+		runs[i], short[i], single[i] = int32(i/90), int32((i*i>>3)%3), int32(i*7919%64)
 	}
 	run := func(label, name string, groups []int32, args ...*vec.Vector) {
 		types := make([]vec.Type, len(args))
@@ -340,9 +340,11 @@ func BenchmarkAggregate(b *testing.B) {
 	for _, g := range []struct {
 		name   string
 		groups []int32
-	}{{"runs", runs}, {"mixed", single}} {
+	}{{"runs", runs}, {"short-runs", short}, {"mixed", single}} {
 		run("avg/"+g.name, "avg", g.groups, doubles)
 		run("avg-nulls/"+g.name, "avg", g.groups, vec.OfFloats(floats, nulls))
+		run("count/"+g.name, "count", g.groups)
+		run("sum-bigint/"+g.name, "sum", g.groups, benchInts(vec.BigintType, n, func(i int) int64 { return int64(i) }))
 		run("max/"+g.name, "max", g.groups, doubles)
 		run("max_by/"+g.name, "max_by", g.groups, doubles, times)
 		run("stddev/"+g.name, "stddev", g.groups, doubles)
