@@ -31,6 +31,10 @@ type aggregateOp struct {
 
 	mem sharedCharge
 
+	dividing    sync.Once
+	near        bool // see divideBy and hashNear
+	least, most int64
+
 	ready   bool
 	phases  []*groupPhase // to do, the last first
 	results []*vec.Batch  // ready, in order
@@ -265,6 +269,7 @@ func (w *groupWorker) stop(mode groupMode) {
 	}
 	w.mode = max(w.mode, mode)
 	if w.parts == nil {
+		w.o.divideBy(w.groups.table)
 		w.parts = newPartitions(w.o.f.run, w.o.mem.mem.m, w.o.g.types, 0)
 	}
 }
@@ -296,6 +301,27 @@ func (w *groupWorker) addHits(in []*vec.Vector, n int) error {
 	return w.groups.feed(gather(ids, hits), gatherAll(in, hits), len(hits))
 }
 
+// nearSpan is how far apart numbers may lie for parts of them to have arrays: of 2^16 entries then, 256 KiB.
+const nearSpan = 1 << (16 + partitionBits)
+
+// divideBy decides how rows are divided, by the groups of the worker that is the first to ask.
+func (o *aggregateOp) divideBy(t *groupTable) {
+	o.dividing.Do(func() {
+		if t.wholes {
+			o.least, o.most = t.bounds()
+			o.near = o.least <= o.most && uint64(o.most)-uint64(o.least) < nearSpan
+		}
+	})
+}
+
+// hash returns the hashes by which rows with these keys are divided.
+func (o *aggregateOp) hash(keys []*vec.Vector, n int, h []uint64) []uint64 {
+	if o.near {
+		return hashNear(keys[0], n, h)
+	}
+	return hashKeys(keys, n, h)
+}
+
 func gatherAll(in []*vec.Vector, rows []int32) []*vec.Vector {
 	out := make([]*vec.Vector, len(in))
 	for i, v := range in {
@@ -305,7 +331,7 @@ func gatherAll(in []*vec.Vector, rows []int32) []*vec.Vector {
 }
 
 func (w *groupWorker) setAside(in []*vec.Vector, n int) {
-	w.hashes = hashKeys(in[:w.o.g.keys], n, w.hashes)
+	w.hashes = w.o.hash(in[:w.o.g.keys], n, w.hashes)
 	w.parts.add(in, w.hashes)
 }
 
@@ -408,63 +434,41 @@ func (ph *groupPhase) divide() {
 	for _, s := range ph.sets {
 		keys := s.table.columns()
 		ph.keys = append(ph.keys, keys)
-		ph.lists = append(ph.lists, byPartition(hashKeys(keys, s.count(), nil), ph.level))
+		ph.lists = append(ph.lists, byPartition(ph.o.hash(keys, s.count(), nil), ph.level))
 	}
 }
 
 // groupParts does all parts of a phase in memory, in parallel. Those that are too large after all are
 // left to advance.
 func (o *aggregateOp) groupParts(ctx context.Context, ph *groupPhase) error {
+	o.divideBy(ph.sets[0].table)
 	ph.divide()
-	results := make([]*vec.Batch, partitionCount)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var mu sync.Mutex
-	part := 0
-	take := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		part++
-		return part - 1
-	}
-	errs := make([]error, o.f.run.workers())
-	var wg sync.WaitGroup
-	for w := range errs {
-		wg.Go(func() {
-			for {
-				p := take()
-				if p >= partitionCount {
-					return
-				}
-				var held int64
-				b, sub, err := ph.groupSafely(ctx, p, &held)
-				if err != nil {
-					errs[w] = err
-					cancel(err)
-					return
-				}
-				if results[p] = b; sub != nil {
-					sub.held = held
-					mu.Lock()
-					o.phases = append(o.phases, sub)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for _, b := range results {
-		if b != nil {
-			o.results = append(o.results, b)
-		}
-	}
-	return firstCause(errs)
+	var err error
+	o.left, err = o.groupSome(ctx, ph, partitionCount, o.f.run.workers())
+	return err
 }
 
-// groupSafely is group on a goroutine of its own, see survive.
-func (ph *groupPhase) groupSafely(ctx context.Context, p int, held *int64) (b *vec.Batch, sub *groupPhase, err error) {
-	defer survive(&err)
-	return ph.group(ctx, p, held)
+// groupSome does the next n parts of a phase on so many workers, and returns what is charged for them.
+func (o *aggregateOp) groupSome(ctx context.Context, ph *groupPhase, n, workers int) (held int64, err error) {
+	first := ph.next
+	ph.next += n
+	results, subs, sizes := make([]*vec.Batch, n), make([]*groupPhase, n), make([]int64, n)
+	err = inParallel(ctx, workers, n, func(i int) (err error) {
+		results[i], subs[i], err = ph.group(ctx, first+i, &sizes[i])
+		return err
+	})
+	for i, sub := range subs {
+		switch {
+		case sub != nil:
+			sub.held = sizes[i]
+			o.phases = append(o.phases, sub)
+			continue
+		case results[i] != nil && results[i].Len > 0:
+			o.results = append(o.results, results[i])
+		}
+		held += sizes[i]
+	}
+	return held, err
 }
 
 // group groups part p. A part that memory cannot hold becomes a phase of its own in place of a result.
@@ -474,7 +478,13 @@ func (ph *groupPhase) group(ctx context.Context, p int, held *int64) (*vec.Batch
 		return &vec.Batch{}, nil, nil
 	}
 	s := newGroups(o.g)
-	s.table.reserve(ph.expect(p))
+	expect := ph.expect(p)
+	if o.near {
+		s.table.step = partitionBits
+	}
+	if !o.near || !s.table.makeRoom(o.least, o.most, expect) {
+		s.table.reserve(expect)
+	}
 	known := 0
 	for i, other := range ph.sets {
 		rows := ph.lists[i][p]
@@ -573,7 +583,7 @@ func (ph *groupPhase) empty(p int) bool {
 // setAside adds rows to a phase that is yet to begin.
 func (ph *groupPhase) setAside(ctx context.Context, b *vec.Batch, held *int64) error {
 	parts := ph.parts[0]
-	parts.add(b.Columns, hashKeys(b.Columns[:ph.o.g.keys], b.Len, nil))
+	parts.add(b.Columns, ph.o.hash(b.Columns[:ph.o.g.keys], b.Len, nil))
 	size := ph.sets[0].sizeBytes() + parts.bytes
 	full, err := ph.o.mem.hold(held, size)
 	if err != nil || !full {
@@ -588,7 +598,7 @@ func (ph *groupPhase) setAside(ctx context.Context, b *vec.Batch, held *int64) e
 	return ph.o.mem.insist(held, size)
 }
 
-// advance does the next part of what was spilled; false: there is none.
+// advance does the next parts of what was spilled; false: there is none.
 func (o *aggregateOp) advance(ctx context.Context) (bool, error) {
 	for len(o.phases) > 0 {
 		ph := o.phases[len(o.phases)-1]
@@ -603,25 +613,50 @@ func (o *aggregateOp) advance(ctx context.Context) (bool, error) {
 		if ph.next == 0 {
 			ph.divide()
 		}
-		// What the last part held is gone, its rows were returned.
+		// What the last parts held is gone, their rows were returned.
 		if err := o.mem.insist(&o.left, 0); err != nil {
 			return false, err
 		}
-		p := ph.next
-		ph.next++
-		b, sub, err := ph.group(ctx, p, &o.left)
-		switch {
-		case err != nil:
+		n := ph.together()
+		held, err := o.groupSome(ctx, ph, n, n)
+		if o.left = held; err != nil {
 			return false, err
-		case sub != nil:
-			sub.held, o.left = o.left, 0
-			o.phases = append(o.phases, sub)
-		case b.Len > 0:
-			o.results = append(o.results, b)
+		}
+		if len(o.results) > 0 {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// together is how many of the next parts are done at the same time: as many as there are workers, if they take
+// no more than half of the memory that an operator may fill before it spills. A part takes at most what its rows took when
+// they were set aside, twice with what is kept of groups, and what the workers have of its groups.
+func (ph *groupPhase) together() int {
+	r := ph.o.f.run
+	room := r.memory.reach() / 4 * 3
+	if after := r.memory.spillAfter; after > 0 {
+		room = after
+	}
+	room = (room - ph.o.mem.charged()) / 2
+	groupBytes := make([]int64, len(ph.sets))
+	for i, s := range ph.sets {
+		groupBytes[i] = s.sizeBytes() / int64(max(s.count(), 1))
+	}
+	n := 0
+	for p := ph.next; p < partitionCount && n < r.workers(); p++ {
+		for i, size := range groupBytes {
+			room -= size * int64(len(ph.lists[i][p]))
+		}
+		for _, parts := range ph.parts {
+			room -= 2 * parts.rowBytes() * int64(parts.parts[p].rows)
+		}
+		if n > 0 && room < 0 {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // drop lets go of the rows that a phase had on disk.

@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"strings"
+
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -17,7 +19,58 @@ type column struct {
 	strBytes int64
 	offsets  []int32 // of arrays and series
 	children []*column
-	words    *words // of a varchar column that keeps dictionary form, else nil
+	words    *words       // of a varchar column that keeps dictionary form, else nil
+	packed   *packedTexts // of a varchar column that copies its texts, else nil
+}
+
+// packedTexts is texts end to end, without a pointer each.
+type packedTexts struct {
+	letters strings.Builder
+	ends    []int
+}
+
+func (p *packedTexts) add(s string) {
+	p.letters.WriteString(s)
+	p.ends = append(p.ends, p.letters.Len())
+}
+
+func (p *packedTexts) list() []string {
+	all, from := p.letters.String(), 0
+	out := make([]string, len(p.ends))
+	for i, end := range p.ends {
+		out[i], from = all[from:end], end
+	}
+	return out
+}
+
+// appendPacked adds the given rows of v, or all if rows is nil.
+func (c *column) appendPacked(v *vec.Vector, rows []int32) {
+	if rows == nil {
+		rows = allRows(v.Len())
+	}
+	if v.HasNulls() || c.nulls != nil {
+		if c.nulls == nil {
+			c.nulls = make([]bool, c.n, max(c.n+len(rows), cap(c.packed.ends)))
+		}
+		for _, r := range rows {
+			c.nulls = append(c.nulls, v.IsNull(int(r)))
+		}
+	}
+	switch {
+	case v.Type.Kind == vec.Unknown:
+		for range rows {
+			c.packed.add("")
+		}
+	case v.Form == vec.Flat:
+		for _, r := range rows {
+			c.packed.add(v.Strs[r])
+		}
+	default:
+		for _, r := range rows {
+			c.packed.add(v.Str(int(r)))
+		}
+	}
+	c.n += len(rows)
 }
 
 // words is a varchar column in dictionary form: while all that is appended are
@@ -57,6 +110,9 @@ func newColumns(types []vec.Type) []*column {
 func (c *column) append(v *vec.Vector) {
 	switch {
 	case v.Len() == 0:
+		return
+	case c.packed != nil:
+		c.appendPacked(v, nil)
 		return
 	case c.appendWords(v):
 		return
@@ -276,6 +332,10 @@ func (c *column) appendRow(v *vec.Vector, i int) {
 
 // appendRows adds the given rows of v.
 func (c *column) appendRows(v *vec.Vector, rows []int32) {
+	if c.packed != nil {
+		c.appendPacked(v, rows)
+		return
+	}
 	if v.Type.Kind == vec.Unknown {
 		c.appendNulls(len(rows))
 		return
@@ -340,6 +400,9 @@ func (c *column) vector() *vec.Vector {
 	if w := c.words; w != nil {
 		return vec.OfDict(w.index[:c.n:c.n], w.dict.vector())
 	}
+	if c.packed != nil {
+		return vec.OfStrs(c.packed.list(), c.nulls).Retype(c.t)
+	}
 	switch c.t.Kind.Storage() {
 	case vec.StoreInts:
 		return vec.OfInts(c.t, c.ints[:c.n:c.n], c.nulls)
@@ -367,6 +430,9 @@ func (c *column) sizeBytes() int64 {
 	size := int64(cap(c.nulls)+cap(c.bools)) + 8*int64(cap(c.ints)+cap(c.floats)) + 16*int64(cap(c.strs)) + c.strBytes + 4*int64(cap(c.offsets))
 	for _, child := range c.children {
 		size += child.sizeBytes()
+	}
+	if c.packed != nil {
+		size += 8*int64(cap(c.packed.ends)) + int64(c.packed.letters.Cap())
 	}
 	if c.words != nil {
 		size += 4*int64(cap(c.words.index)) + c.words.dict.sizeBytes()

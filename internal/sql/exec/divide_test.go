@@ -24,12 +24,15 @@ var divided = []string{
 	"SELECT i % 700, cardinality(array_agg(i)), array_agg(i ORDER BY i DESC) FROM d.t GROUP BY 1",
 	"SELECT i % 600, count(*) FILTER (WHERE i % 2 = 0), sum(1 / (i % 3)) FILTER (WHERE i % 3 > 0) FROM d.t GROUP BY 1",
 	"SELECT nullif(i % 1000, 3), nullif(k, 'device-00001'), count(*) FROM d.t GROUP BY 1, 2",
+	"SELECT nullif(i % 40000 * 3 - 50000, 7), count(*), count(i) FROM d.t GROUP BY 1",                     // close together, below nought
+	"SELECT CASE WHEN i < 1990 THEN i ELSE i * 4611686018427387904 + i END, count(*) FROM d.t GROUP BY 1", // and then far apart
+	"SELECT CASE i % 3 WHEN 0 THEN CAST(i AS varchar) WHEN 1 THEN '' ELSE 'a text that has more than twelve letters ' || CAST(i AS varchar) END, count(*) FROM d.t GROUP BY 1",
 	"SELECT f * 0, ARRAY[i % 400], count(*) FROM d.t GROUP BY 1, 2",
 	"SELECT count(DISTINCT i % 900), sum(DISTINCT i % 900) FROM d.t",
 	"SELECT k, count(DISTINCT i % 9000) FROM d.t GROUP BY k",
 	"SELECT DISTINCT i, k FROM d.t",
 	"SELECT count(*) FROM (SELECT DISTINCT i % 4000, i % 2 FROM d.t)",
-	"SELECT DISTINCT a.i, b.i % 7 FROM d.t a JOIN d.t b ON a.i % 100 = b.i % 100",
+	"SELECT DISTINCT a.i, b.i % 7 FROM d.t a JOIN d.t b ON a.i % 500 = b.i % 500",
 	"SELECT i % 6000 FROM d.t UNION SELECT i + 5000 FROM d.t",
 	"SELECT i FROM d.t EXCEPT SELECT i * 2 FROM d.t",
 	"SELECT i % 3000 FROM d.t INTERSECT SELECT i * 2 FROM d.t",
@@ -118,6 +121,25 @@ func TestAnswersDoNotDependOnWorkersOrSpilling(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMoreGroupsThanCachesHoldAreDivided groups by keys that lie close together or apart, by texts, and by two keys, each of
+// which has more groups than a worker makes before it divides the rest.
+func TestMoreGroupsThanCachesHoldAreDivided(t *testing.T) {
+	t.Parallel()
+	table := newBenchTable(70, 1000)
+	for _, key := range []string{"i", "i - 1000000000000", "i * 1000003", "'n' || CAST(i AS varchar)", "i % 300, i / 300", "nullif(i, 5)"} {
+		for _, workers := range []int{1, 3} {
+			sql := "SELECT count(*), sum(n), sum(s), max(n) FROM (SELECT " + key + ", count(*) AS n, sum(i) AS s FROM d.t GROUP BY 1"
+			if strings.Contains(key, ", i /") {
+				sql += ", 2"
+			}
+			got, _ := answer(t, table, sql+")", exec.Options{Workers: workers, ParallelRows: 1})
+			if want := "70000|70000|2449965000|1"; len(got) != 1 || got[0] != want {
+				t.Errorf("by %s, %d workers: %v, want %s", key, workers, got, want)
+			}
+		}
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 // hashMul spreads a hash over the top bits, which index a table.
 const hashMul = 0x9E3779B97F4A7C15
 
-// hashKeys sets h[i] to the hash of row i of the keys: equal keys have equal hashes, in every table.
+// hashKeys sets h[i] to the hash of row i of the keys: equal keys have equal hashes, in every table. The upper
+// bits of a hash are as good as the lower ones.
 func hashKeys(keys []*vec.Vector, n int, h []uint64) []uint64 {
 	h = resize(h, n)
 	for i := range h {
@@ -17,6 +18,28 @@ func hashKeys(keys []*vec.Vector, n int, h []uint64) []uint64 {
 	}
 	for _, v := range keys {
 		v.Hash(h)
+	}
+	for i := range h {
+		h[i] *= hashMul
+	}
+	return h
+}
+
+// hashNear is hashKeys for whole numbers that lie close together. All numbers whose hashes begin with the same
+// partitionBits bits differ in what is above their own lowest partitionBits bits: so those of a part
+// lie close together again, see [groupTable.step].
+func hashNear(v *vec.Vector, n int, h []uint64) []uint64 {
+	h = resize(h, n)
+	v = v.Flat()
+	for i, x := range v.Ints[:n] {
+		w := uint64(x)
+		if v.Nulls != nil && v.Nulls[i] {
+			w = 0
+		}
+		part := w ^ w>>24
+		part ^= part >> 12
+		part ^= part >> 6
+		h[i] = part<<(64-partitionBits) | w*hashMul>>partitionBits
 	}
 	return h
 }
@@ -38,6 +61,7 @@ type groupTable struct {
 
 	dense     []int32 // of one word: by its distance from base, group + 1 or 0
 	base      uint64  // word of dense[0]
+	step      uint    // dense has an entry for every 2^step words: they all differ in what is above their lowest step bits
 	least     int64   // of the words of groups, null's apart, where wholes
 	most      int64
 	wholes    bool       // the only key is wide and not a double
@@ -197,7 +221,7 @@ func (t *groupTable) find(r *keyReader, out []int32, insert bool) {
 // far apart, and there are slots now.
 func (t *groupTable) findDense(r *keyReader, out []int32, from int, insert bool) int {
 	words, nulls := r.words[:len(out)], r.nulls
-	dense, base := t.dense, t.base
+	dense, base, step := t.dense, t.base, t.step&63
 	heads, last := 0, ^words[from]
 	for i := from; i < len(out); i++ {
 		w := words[i]
@@ -209,7 +233,8 @@ func (t *groupTable) findDense(r *keyReader, out []int32, from int, insert bool)
 			out[i] = t.null(i, insert)
 			continue
 		}
-		if at := w - base; at < uint64(len(dense)) && dense[at] > 0 {
+		at := (w - base) >> step
+		if at < uint64(len(dense)) && dense[at] > 0 {
 			out[i] = dense[at] - 1
 			continue
 		}
@@ -217,7 +242,7 @@ func (t *groupTable) findDense(r *keyReader, out []int32, from int, insert bool)
 			out[i] = -1
 			continue
 		}
-		if w-base >= uint64(len(dense)) {
+		if at >= uint64(len(dense)) {
 			if !t.widen(w) {
 				t.heads += int64(heads)
 				return i
@@ -225,7 +250,7 @@ func (t *groupTable) findDense(r *keyReader, out []int32, from int, insert bool)
 			dense, base = t.dense, t.base
 		}
 		out[i] = t.add(words[i:i+1], i)
-		dense[w-base] = out[i] + 1
+		dense[(w-base)>>step] = out[i] + 1
 	}
 	if insert {
 		t.heads += int64(heads)
@@ -243,7 +268,7 @@ const (
 
 // close reports whether an array of least to most is as good for n groups as slots are.
 func (t *groupTable) close(least, most int64, n int) bool {
-	return t.wholes && least <= most && uint64(most)-uint64(least) < uint64(max(closeAlways, closeShare*n))
+	return t.wholes && least <= most && (uint64(most)-uint64(least))>>t.step < uint64(max(closeAlways, closeShare*n))
 }
 
 // bounds returns the least and the greatest word, null's apart; of no words the greatest is below the least.
@@ -263,10 +288,18 @@ func (t *groupTable) condense(n int) bool {
 		return false
 	}
 	least, most := t.bounds()
+	return t.makeRoom(least, most, n)
+}
+
+// makeRoom makes an array for least to most, if n groups are worth it.
+func (t *groupTable) makeRoom(least, most int64, n int) bool {
 	if !t.close(least, most, n) {
 		return false
 	}
 	t.makeDense(least, most, false)
+	if cap(t.words) < n {
+		t.words = append(make([]uint64, 0, n), t.words...)
+	}
 	return true
 }
 
@@ -294,16 +327,16 @@ func (t *groupTable) widen(w uint64) bool {
 // makeDense makes an array of least to most, and as much again below or above, in place of the array or
 // slots there are.
 func (t *groupTable) makeDense(least, most int64, below bool) {
-	span := uint64(most) - uint64(least) + 1
+	t.base = uint64(least) &^ (1<<t.step - 1)
+	span := (uint64(most)-t.base)>>t.step + 1
 	room := max(span, 64)
-	t.base = uint64(least)
 	if below {
-		t.base -= room
+		t.base -= room << t.step
 	}
 	t.dense, t.slots = make([]int32, span+room), nil
 	for g, w := range t.words {
 		if int32(g) != t.nullGroup {
-			t.dense[w-t.base] = int32(g) + 1
+			t.dense[(w-t.base)>>t.step] = int32(g) + 1
 		}
 	}
 }
@@ -585,7 +618,7 @@ func (t *groupTable) codeColumn(key int) *vec.Vector {
 		}
 		return vec.OfBools(bools, nulls)
 	}
-	texts := t.texts[key].texts
+	texts := t.texts[key].texts()
 	if len(t.layout.parts) == 1 {
 		return vec.OfStrs(gather(texts, codes), nulls).Retype(p.t)
 	}

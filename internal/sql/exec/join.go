@@ -457,6 +457,8 @@ type prober struct {
 	link    int32   // next build row of row's chain, if started
 	started bool
 	hit     []bool // per row: had a match; if wanted
+
+	probeRows, buildRows []int32 // scratch of step
 }
 
 func (o *joinOp) prober() *prober {
@@ -547,14 +549,15 @@ func (p *prober) step(ctx context.Context) (*vec.Batch, error) {
 	return p.pairs(ctx, probeRows, buildRows)
 }
 
-// singles returns all pairs of a batch where no key has two build rows.
+// singles returns all pairs of a batch where no key has two build rows. They are valid until the next step.
 func (p *prober) singles() (probeRows, buildRows []int32) {
 	n := p.b.Len
 	if p.row == n {
 		return nil, nil
 	}
 	p.row = n
-	probeRows, buildRows = make([]int32, n), make([]int32, n)
+	probeRows, buildRows = resize(p.probeRows, n), resize(p.buildRows, n)
+	p.probeRows, p.buildRows = probeRows, buildRows
 	k := 0
 	for i, r := range p.ids[:n] {
 		probeRows[k], buildRows[k] = int32(i), r
@@ -565,12 +568,12 @@ func (p *prober) singles() (probeRows, buildRows []int32) {
 	return probeRows[:k], buildRows[:k]
 }
 
-// links returns the next pairs, about a batch of them.
+// links returns the next pairs, about a batch of them. They are valid until the next step.
 func (p *prober) links() (probeRows, buildRows []int32) {
 	o, t := p.o, p.o.table
 	limit := max(o.f.run.opt.BatchRows, 1)
-	room := min(limit, p.b.Len)
-	probeRows, buildRows = make([]int32, 0, room), make([]int32, 0, room)
+	probeRows, buildRows = p.probeRows[:0], p.buildRows[:0]
+	defer func() { p.probeRows, p.buildRows = probeRows, buildRows }()
 	for len(probeRows) < limit && p.row < p.b.Len {
 		if !p.started {
 			p.link, p.started = -1, true

@@ -4,9 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
-	"strings"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -229,21 +226,7 @@ func (r *keyReader) narrow(part int, texts *textTable, v *vec.Vector, n int, ins
 	case v.Form == vec.Dictionary:
 		r.dictionary(part, texts, v, n, insert)
 	case p.t.Kind == vec.Varchar:
-		same := 16 // how often it was worth to compare with the row before, less how often not
-		for i, s := range v.Strs[:n] {
-			if v.Nulls != nil && v.Nulls[i] {
-				continue
-			}
-			if i > 0 && same > 0 && (v.Nulls == nil || !v.Nulls[i-1]) {
-				if s == v.Strs[i-1] {
-					out[i*w] |= out[(i-1)*w] >> shift & math.MaxUint32 << shift
-					same++
-					continue
-				}
-				same--
-			}
-			out[i*w] |= uint64(texts.code(s, insert)) << shift
-		}
+		r.touched += texts.codes(out, w, shift, v.Strs[:n], v.Nulls, insert)
 	default:
 		for i := range n {
 			out[i*w] |= uint64(r.code(texts, v, i, insert)) << shift
@@ -339,98 +322,6 @@ func (r *keyReader) sizeBytes() int64 {
 		}
 	}
 	return size
-}
-
-// textTable numbers distinct texts from 1. It keeps copies, end to end in blocks: the texts it gets may be
-// pieces of larger ones that should not be kept.
-type textTable struct {
-	slots []uint64 // open addressing: upper half of the hash, then the code, or 0
-	shift uint     // 64 - log2(len(slots))
-	texts []string // by code; the first stands for null
-	store textStore
-}
-
-// textStore keeps texts end to end in blocks.
-type textStore struct {
-	block *strings.Builder
-	bytes int64 // in blocks
-}
-
-const (
-	leastTextBlock = 1 << 10
-	mostTextBlock  = 1 << 18
-)
-
-func newTextTable() *textTable {
-	return &textTable{slots: make([]uint64, 64), shift: 64 - 6, texts: make([]string, 1, 16)}
-}
-
-// code returns the number of s. It is missing if s is not there and insert is false: such calls may
-// be concurrent.
-func (t *textTable) code(s string, insert bool) uint32 {
-	h := xxhash.Sum64String(s)
-	tag := h &^ math.MaxUint32
-	mask := uint64(len(t.slots) - 1)
-	at := h >> t.shift
-	for ; t.slots[at] != 0; at = (at + 1) & mask {
-		if slot := t.slots[at]; slot&^math.MaxUint32 == tag && t.texts[uint32(slot)] == s {
-			return uint32(slot)
-		}
-	}
-	if !insert {
-		return missing
-	}
-	code := uint32(len(t.texts))
-	t.texts = append(t.texts, t.store.keep(s))
-	t.slots[at] = tag | uint64(code)
-	if 2*len(t.texts) > len(t.slots) {
-		t.resize(64 - t.shift + 1)
-	}
-	return code
-}
-
-// keep copies s to the end of the block in hand, or to a new one.
-func (t *textStore) keep(s string) string {
-	if t.block == nil || t.block.Cap()-t.block.Len() < len(s) {
-		size := max(len(s), min(max(leastTextBlock, int(t.bytes)), mostTextBlock))
-		t.block = &strings.Builder{}
-		t.block.Grow(size)
-		t.bytes += int64(t.block.Cap())
-	}
-	from := t.block.Len()
-	t.block.WriteString(s)
-	return t.block.String()[from:]
-}
-
-// reserve makes room for so many texts.
-func (t *textTable) reserve(n int) {
-	bits := 64 - t.shift
-	for 1<<bits < 2*(n+1) {
-		bits++
-	}
-	t.resize(bits)
-	t.texts = append(make([]string, 0, n+1), t.texts...)
-}
-
-// resize makes 2^bits slots.
-func (t *textTable) resize(bits uint) {
-	old := t.slots
-	t.slots, t.shift = make([]uint64, 1<<bits), 64-bits
-	mask := uint64(len(t.slots) - 1)
-	for _, slot := range old {
-		if slot == 0 {
-			continue
-		}
-		at := slot >> t.shift
-		for t.slots[at] != 0 {
-			at = (at + 1) & mask
-		}
-		t.slots[at] = slot
-	}
-}
-
-func (t *textTable) sizeBytes() int64 {
-	return 8*int64(cap(t.slots)) + 16*int64(cap(t.texts)) + t.store.bytes
 }
 
 // appendGroupKey is appendKey for values that group: -0.0 is 0.0 and all NaN are one.

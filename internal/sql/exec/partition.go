@@ -22,7 +22,7 @@ const (
 
 // partitionOf returns the part of a key with hash h.
 func partitionOf(h uint64, level int) int {
-	return int(h * hashMul >> (64 - partitionBits*(level+1)) & (partitionCount - 1))
+	return int(h >> (64 - partitionBits*(level+1)) & (partitionCount - 1))
 }
 
 // byPartition returns for each part the rows with these hashes.
@@ -74,6 +74,13 @@ func (c *sharedCharge) insist(held *int64, bytes int64) error {
 	return c.mem.set(c.total)
 }
 
+// charged is what all workers hold.
+func (c *sharedCharge) charged() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total
+}
+
 // release gives all back.
 func (c *sharedCharge) release() {
 	c.mu.Lock()
@@ -91,6 +98,7 @@ type partitions struct {
 	parts [partitionCount]partition
 	rows  int64
 	bytes int64 // in memory
+	sum   int64 // of bytes ever counted
 
 	w      *spill.Writer // nil before the first flush
 	frames int
@@ -103,11 +111,10 @@ type partitions struct {
 
 // partition is the rows of one part.
 type partition struct {
-	chunks []*vec.Batch // in memory, full
-	last   *rows        // not yet full, or nil
-	held   int64        // bytes of chunks and last, as counted
-	texts  textStore    // of last
-	frames []int        // numbers of batches on disk
+	chunks []*rows // in memory, full
+	last   *rows   // not yet full, or nil
+	held   int64   // bytes of chunks and last, as counted
+	frames []int   // numbers of batches on disk
 	rows   int
 }
 
@@ -151,25 +158,19 @@ func (s *partitions) append(p *partition, cols []*vec.Vector, list []int32) {
 	p.rows += len(list)
 	for len(list) > 0 {
 		if p.last == nil {
-			p.last = s.newChunk()
+			p.last = s.newChunk(p)
 			s.count(p, p.last.sizeBytes())
 		}
 		n := min(len(list), partitionChunk-p.last.n)
 		for c, col := range p.last.cols {
-			from := col.n
-			if col.appendRows(cols[c], list[:n]); cols[c].Form == vec.Flat && len(col.strs) == col.n {
-				// Copied while they are at hand, to be read in order later.
-				for i, text := range col.strs[from:] {
-					col.strs[from+i] = p.texts.keep(text)
-				}
-			}
+			col.appendRows(cols[c], list[:n])
 		}
 		p.last.n += n
 		if list = list[n:]; p.last.n == partitionChunk {
 			// Texts were not counted so far, nor what grew.
 			s.count(p, p.last.sizeBytes()-s.emptyChunk())
-			p.chunks = append(p.chunks, p.last.batch())
-			p.last, p.texts = nil, textStore{}
+			p.chunks = append(p.chunks, p.last)
+			p.last = nil
 		}
 	}
 }
@@ -177,18 +178,27 @@ func (s *partitions) append(p *partition, cols []*vec.Vector, list []int32) {
 func (s *partitions) count(p *partition, bytes int64) {
 	p.held += bytes
 	s.bytes += bytes
+	s.sum += bytes
 }
 
-func (s *partitions) newChunk() *rows {
+// rowBytes is about what a row takes in memory.
+func (s *partitions) rowBytes() int64 { return s.sum / max(s.rows, 1) }
+
+// newChunk makes room for a chunk of p, where texts are about as long as in the one before.
+func (s *partitions) newChunk(p *partition) *rows {
 	r := newRows(s.types)
-	for _, c := range r.cols {
+	for i, c := range r.cols {
 		switch c.t.Kind.Storage() {
 		case vec.StoreInts:
 			c.ints = make([]int64, 0, partitionChunk)
 		case vec.StoreFloats:
 			c.floats = make([]float64, 0, partitionChunk)
 		case vec.StoreStrs:
-			c.strs = make([]string, 0, partitionChunk)
+			c.packed = &packedTexts{ends: make([]int, 0, partitionChunk)}
+			if k := len(p.chunks); k > 0 {
+				letters := p.chunks[k-1].cols[i].packed.letters.Len()
+				c.packed.letters.Grow(letters + letters/16)
+			}
 		}
 	}
 	return r
@@ -199,10 +209,8 @@ func (s *partitions) emptyChunk() int64 {
 	size := int64(0)
 	for _, t := range s.types {
 		switch t.Kind.Storage() {
-		case vec.StoreInts, vec.StoreFloats:
+		case vec.StoreInts, vec.StoreFloats, vec.StoreStrs: // numbers, ends of texts
 			size += 8 * partitionChunk
-		case vec.StoreStrs:
-			size += 16 * partitionChunk
 		}
 	}
 	return size
@@ -224,8 +232,8 @@ func (s *partitions) flush(ctx context.Context) error {
 	before := s.w.SizeBytes()
 	for i := range s.parts {
 		p := &s.parts[i]
-		for _, b := range p.takeChunks() {
-			if err := s.w.Append(ctx, b); err != nil {
+		for _, r := range p.takeChunks() {
+			if err := s.w.Append(ctx, r.batch()); err != nil {
 				return err
 			}
 			p.frames = append(p.frames, s.frames)
@@ -239,12 +247,12 @@ func (s *partitions) flush(ctx context.Context) error {
 }
 
 // takeChunks returns what is in memory and forgets it.
-func (p *partition) takeChunks() []*vec.Batch {
+func (p *partition) takeChunks() []*rows {
 	chunks := p.chunks
 	if p.last != nil && p.last.n > 0 {
-		chunks = append(chunks, p.last.batch())
+		chunks = append(chunks, p.last)
 	}
-	p.chunks, p.last, p.texts = nil, nil, textStore{}
+	p.chunks, p.last = nil, nil
 	return chunks
 }
 
@@ -279,11 +287,11 @@ func (s *partitions) read(ctx context.Context, part int, f emitFunc) error {
 			}
 		}
 	}
-	for _, b := range p.takeChunks() {
+	for _, r := range p.takeChunks() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := f(ctx, b); err != nil {
+		if err := f(ctx, r.batch()); err != nil {
 			return err
 		}
 	}

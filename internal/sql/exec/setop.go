@@ -59,8 +59,8 @@ func (o *unionOp) close() {
 }
 
 // subsetOp is INTERSECT or EXCEPT, but for dropping duplicates: it counts the rows of the right input and
-// then lets rows of the left one pass, or not. What memory cannot hold of the right input is divided by
-// hash, and the left one with it (see splitOp).
+// then lets rows of the left one pass, or not. Without ALL that is a stage, whose workers only look at what was
+// counted. What memory cannot hold of the right input is divided by hash, and the left one with it (see splitOp).
 type subsetOp struct {
 	f           *frame
 	left, right operator
@@ -69,9 +69,11 @@ type subsetOp struct {
 	except      bool
 	level       int
 	table       *groupTable
-	counts      []int32 // per key: rows of the right input that were not used up
-	ready       bool
-	split       *splitOp // in place of the table, once that was too large
+	counts      []int32 // per key: rows of the right input that were not used up; with all
+	counted     bool
+	one         *subsetWorker // of next
+	split       *splitOp      // in place of the table, once that was too large
+	divided     bool          // all of the left input
 	mem         charge
 }
 
@@ -81,50 +83,126 @@ func subsetOf(f *frame, left, right operator, types []vec.Type, all, except bool
 }
 
 func (o *subsetOp) next(ctx context.Context) (*vec.Batch, error) {
-	if !o.ready {
-		if err := o.count(ctx); err != nil {
-			return nil, err
-		}
-		o.ready = true
+	if err := o.ready(ctx); err != nil {
+		return nil, err
 	}
-	if o.split != nil {
-		return o.split.next(ctx)
+	if o.one == nil {
+		o.one = o.newWorker()
 	}
-	for {
+	for !o.divided {
 		b, err := o.left.next(ctx)
-		if err != nil || b == nil {
-			return nil, err
-		}
-		ids := o.table.lookup(b.Columns, b.Len, nil)
-		rows := make([]int32, 0, b.Len)
-		for i, id := range ids {
-			if o.pass(id) {
-				rows = append(rows, int32(i))
-			}
-		}
 		switch {
-		case len(rows) == b.Len:
-			return b, nil
-		case len(rows) > 0:
-			return b.Gather(rows), nil
+		case err != nil:
+			return nil, err
+		case b == nil && o.split == nil:
+			return nil, nil
+		case b == nil:
+			o.divided = true
+			if err := o.split.left.ready(); err != nil {
+				return nil, err
+			}
+		default:
+			if b, err = o.one.pass(ctx, b); b != nil || err != nil {
+				return b, err
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 	}
+	return o.split.next(ctx)
+}
+
+func (o *subsetOp) input() operator  { return o.left }
+func (o *subsetOp) concurrent() bool { return !o.all && !o.divided }
+func (o *subsetOp) worker() worker   { return o.newWorker() }
+
+// ready counts the right input.
+func (o *subsetOp) ready(ctx context.Context) error {
+	if o.counted {
+		return nil
+	}
+	o.counted = true
+	return o.count(ctx)
+}
+
+func (o *subsetOp) rest(ctx context.Context, emit emitFunc) error {
+	if o.split == nil {
+		return nil
+	}
+	o.divided = true
+	if err := o.split.left.ready(); err != nil {
+		return err
+	}
+	for {
+		b, err := o.split.next(ctx)
+		if err != nil || b == nil {
+			return err
+		}
+		if err := emit(ctx, b); err != nil {
+			return err
+		}
+	}
+}
+
+// subsetWorker looks rows of the left input up, or divides them, for one goroutine.
+type subsetWorker struct {
+	o         *subsetOp
+	divider   *divider // of an operator that is split
+	reader    *keyReader
+	ids, rows []int32 // scratch
+}
+
+func (o *subsetOp) newWorker() *subsetWorker {
+	if o.split != nil {
+		return &subsetWorker{o: o, divider: o.split.divider(&o.split.left)}
+	}
+	return &subsetWorker{o: o, reader: &keyReader{layout: &o.table.layout}}
+}
+
+func (w *subsetWorker) apply(ctx context.Context, b *vec.Batch, emit emitFunc) error {
+	b, err := w.pass(ctx, b)
+	if b == nil || err != nil {
+		return err
+	}
+	return emit(ctx, b)
+}
+
+// pass returns the rows of b that pass, or nil.
+func (w *subsetWorker) pass(ctx context.Context, b *vec.Batch) (*vec.Batch, error) {
+	if w.divider != nil {
+		return nil, w.divider.add(ctx, b)
+	}
+	w.ids = w.o.table.lookupWith(w.reader, b.Columns, b.Len, w.ids)
+	rows := resize(w.rows, b.Len)[:0]
+	for i, id := range w.ids {
+		if w.o.pass(id) {
+			rows = append(rows, int32(i))
+		}
+	}
+	w.rows = rows
+	switch len(rows) {
+	case b.Len:
+		return b, nil
+	case 0:
+		return nil, nil
+	}
+	return b.Gather(rows), nil
 }
 
 func (o *subsetOp) count(ctx context.Context) error {
+	var ids []int32
 	for {
 		b, err := o.right.next(ctx)
 		if err != nil || b == nil {
 			return err
 		}
-		for _, id := range o.table.assign(b.Columns, b.Len, nil) {
-			if int(id) >= len(o.counts) {
-				o.counts = append(o.counts, 0)
+		ids = o.table.assign(b.Columns, b.Len, ids)
+		if o.all {
+			o.counts = append(o.counts, make([]int32, o.table.len()-len(o.counts))...)
+			for _, id := range ids {
+				o.counts[id]++
 			}
-			o.counts[id]++
 		}
 		size := o.table.sizeBytes() + 4*int64(cap(o.counts))
 		if o.level < partitionLevels && o.mem.full(size) {
@@ -136,7 +214,7 @@ func (o *subsetOp) count(ctx context.Context) error {
 	}
 }
 
-// divide hands what was counted, the rest of the right input and the left one to a splitOp.
+// divide hands what was counted and the rest of the right input to a splitOp; the left one is to follow.
 func (o *subsetOp) divide(ctx context.Context) error {
 	keys := make([]*expr, len(o.types))
 	for i, t := range o.types {
@@ -163,20 +241,16 @@ func (o *subsetOp) divide(ctx context.Context) error {
 	}
 	o.table, o.counts = nil, nil
 	o.mem.release()
-	if err := o.split.divider(&o.split.left).read(ctx, nil, o.left); err != nil {
-		return err
-	}
-	if err := o.split.right.ready(); err != nil {
-		return err
-	}
-	return o.split.left.ready()
+	return o.split.right.ready()
 }
 
 // pass decides one row of the left input with key id, or -1.
 func (o *subsetOp) pass(id int32) bool {
-	there := id >= 0 && o.counts[id] > 0
+	there := id >= 0
 	if there && o.all {
-		o.counts[id]--
+		if there = o.counts[id] > 0; there {
+			o.counts[id]--
+		}
 	}
 	return there != o.except
 }

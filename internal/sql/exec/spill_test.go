@@ -158,7 +158,7 @@ func TestSpillLimitEndsTheQuery(t *testing.T) {
 // TestCancelStopsSpillingQueriesSoon cancels at random places of sorts, merges, windows, groupings and joins and measures how
 // much of the processor they still take: waiting for it does not count.
 func TestCancelStopsSpillingQueriesSoon(t *testing.T) {
-	table := newBenchTable(60, 1440)
+	table := newBenchTable(25, 1440)
 	fsys, err := vfs.Real(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -172,14 +172,14 @@ func TestCancelStopsSpillingQueriesSoon(t *testing.T) {
 		"SELECT 'x' || CAST(i AS varchar), max(k), count(DISTINCT f) FROM d.t GROUP BY 1",
 		"SELECT a.i, b.f FROM d.t a LEFT JOIN d.t b ON a.i = b.i + 1",
 	} {
-		for _, opt := range []exec.Options{{}, {MemoryLimitBytes: 64 << 20, SpillAfterBytes: 1 << 20}} {
+		for _, opt := range []exec.Options{{}, {MemoryLimitBytes: 64 << 20, SpillAfterBytes: 400 << 10}} {
 			opt.Spill = space
 			began := cpuTime()
 			if _, err := drain(context.Background(), openTable(t, table, sql, opt)); err != nil {
 				t.Fatal(err)
 			}
 			whole := cpuTime() - began
-			for part := range 4 {
+			for _, part := range []int{0, 1, 3} {
 				ctx, cancel := context.WithCancel(context.Background())
 				c := openTable(t, table, sql, opt)
 				done := make(chan error)

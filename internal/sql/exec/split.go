@@ -171,7 +171,7 @@ type partReader struct {
 	part int
 	at   int // of the first set's frames
 	file *spill.Reader
-	mem  []*vec.Batch
+	mem  []*rows
 }
 
 func (o *partReader) next(ctx context.Context) (*vec.Batch, error) {
@@ -186,7 +186,7 @@ func (o *partReader) next(ctx context.Context) (*vec.Batch, error) {
 		}
 		o.mem = append(o.mem, p.takeChunks()...)
 		if len(o.mem) > 0 {
-			b := o.mem[0]
+			b := o.mem[0].batch()
 			o.mem = o.mem[1:]
 			return b, ctx.Err()
 		}
