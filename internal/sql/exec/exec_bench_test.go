@@ -121,6 +121,8 @@ func BenchmarkQuery(b *testing.B) {
 		{"join=device", "SELECT count(*) FROM d.t a JOIN (SELECT k, avg(f) AS m FROM d.t GROUP BY k) s ON a.k = s.k WHERE a.f > s.m"},
 		{"join=1k", "SELECT count(*), sum(b.f) FROM d.t a JOIN (SELECT i, f FROM d.t WHERE i < 1000) b ON a.i % 1000 = b.i"},
 		{"join=1M", "SELECT count(*) FROM d.t a JOIN d.t b ON a.i = b.i"},
+		{"leftjoin=1M", "SELECT count(*), count(b.f), sum(a.f) FROM d.t a LEFT JOIN (SELECT i, f FROM d.t WHERE i % 5 > 0) b ON a.i = b.i"},
+		{"except", "SELECT count(*) FROM (SELECT i FROM d.t EXCEPT SELECT i FROM d.t WHERE f < 30)"},
 		{"sort=double", "SELECT f, i FROM d.t ORDER BY f, i"},
 		{"sort=varchar", "SELECT k, f FROM d.t ORDER BY k DESC, time DESC"},
 		{"topn", "SELECT k, i FROM d.t ORDER BY i DESC LIMIT 10"},

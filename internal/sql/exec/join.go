@@ -46,6 +46,7 @@ type joinSpec struct {
 	semi      bool // returns probe rows alone, at most once: with a match, or without one if anti
 	anti      bool
 	unused    []bool // per output column: nobody reads it; nil: all are read
+	unjudged  []bool // per output column: the residual condition does not read it either; nil: it reads all
 }
 
 func newJoin(f *frame, n *plan.Join) (operator, error) {
@@ -90,15 +91,17 @@ func readOnly(in operator, exprs []*expr) {
 	if !ok || o.semi {
 		return
 	}
-	o.unused = make([]bool, len(o.buildTypes)+len(o.probeTypes))
-	fill(o.unused, true)
-	for _, list := range [][]*expr{exprs, o.residual} {
-		for _, e := range list {
+	without := func(exprs []*expr) []bool {
+		unread := make([]bool, len(o.buildTypes)+len(o.probeTypes))
+		fill(unread, true)
+		for _, e := range exprs {
 			for _, c := range e.cols {
-				o.unused[c] = false
+				unread[c] = false
 			}
 		}
+		return unread
 	}
+	o.unused, o.unjudged = without(exprs), without(o.residual)
 }
 
 func (o *joinOp) next(ctx context.Context) (*vec.Batch, error) {
@@ -259,14 +262,14 @@ func (o *joinSpec) combine(probe, build *vec.Batch) *vec.Batch {
 	return &vec.Batch{Len: probe.Len, Columns: append(append(cols, left...), right...)}
 }
 
-// pick is b.Gather for the columns that are read; first is the first of b's in the output.
-func (o *joinSpec) pick(b *vec.Batch, first int, rows []int32) *vec.Batch {
-	if o.unused == nil {
+// pickRead is b.Gather without the columns that are unread, if that is known; first is the first of b's in the output.
+func pickRead(b *vec.Batch, unread []bool, first int, rows []int32) *vec.Batch {
+	if unread == nil {
 		return b.Gather(rows)
 	}
 	some := &vec.Batch{Len: b.Len}
 	for i, c := range b.Columns {
-		if !o.unused[first+i] {
+		if !unread[first+i] {
 			some.Columns = append(some.Columns, c)
 		}
 	}
@@ -274,7 +277,7 @@ func (o *joinSpec) pick(b *vec.Batch, first int, rows []int32) *vec.Batch {
 	out := &vec.Batch{Len: len(rows), Columns: make([]*vec.Vector, len(b.Columns))}
 	k := 0
 	for i := range b.Columns {
-		if !o.unused[first+i] {
+		if !unread[first+i] {
 			out.Columns[i] = some.Columns[k]
 			k++
 		}
@@ -282,17 +285,22 @@ func (o *joinSpec) pick(b *vec.Batch, first int, rows []int32) *vec.Batch {
 	return out
 }
 
-// pairs puts the given rows of both sides together.
-func (o *joinSpec) pairs(probe, build *vec.Batch, probeRows, buildRows []int32) *vec.Batch {
-	probeFirst, buildFirst := 0, len(o.probeTypes)
+// firsts returns where the columns of each side begin in the output.
+func (o *joinSpec) firsts() (probe, build int) {
 	if o.buildLeft {
-		probeFirst, buildFirst = len(o.buildTypes), 0
+		return len(o.buildTypes), 0
 	}
+	return 0, len(o.probeTypes)
+}
+
+// pairs puts the given rows of both sides together, but for columns that are unread.
+func (o *joinSpec) pairs(probe, build *vec.Batch, unread []bool, probeRows, buildRows []int32) *vec.Batch {
+	probeFirst, buildFirst := o.firsts()
 	p := probe
 	if !isWhole(probeRows, probe.Len) {
-		p = o.pick(probe, probeFirst, probeRows)
+		p = pickRead(probe, unread, probeFirst, probeRows)
 	}
-	return o.combine(p, o.pick(build, buildFirst, buildRows))
+	return o.combine(p, pickRead(build, unread, buildFirst, buildRows))
 }
 
 // isWhole reports whether rows, which ascend, are 0 to n-1 once each.
@@ -537,6 +545,9 @@ func (p *prober) step(ctx context.Context) (*vec.Batch, error) {
 	if p.b == nil {
 		return nil, nil
 	}
+	if p.o.keepProbe && p.o.residual == nil && p.o.table.chain == nil {
+		return p.outer(), nil
+	}
 	var probeRows, buildRows []int32
 	if p.o.table.chain == nil {
 		probeRows, buildRows = p.singles()
@@ -603,18 +614,16 @@ func (p *prober) links() (probeRows, buildRows []int32) {
 // pairs returns the pairs that pass the residual condition.
 func (p *prober) pairs(ctx context.Context, probeRows, buildRows []int32) (*vec.Batch, error) {
 	o := p.o
-	var out *vec.Batch
-	if !o.semi || o.residual != nil {
-		out = o.pairsOf(p.b, probeRows, buildRows)
-	}
 	if o.residual != nil {
-		rows, all, err := filterRows(ctx, o.f, o.residual, out)
+		rows, all, err := filterRows(ctx, o.f, o.residual, o.pairs(p.b, o.table.rows, o.unjudged, probeRows, buildRows))
 		if err != nil {
 			return nil, err
 		}
-		if !all {
-			probeRows, buildRows = gather(probeRows, rows), gather(buildRows, rows)
-			out = o.pairsOf(p.b, probeRows, buildRows)
+		if !all { // rows ascend, so each is taken before it is overwritten
+			for k, r := range rows {
+				probeRows[k], buildRows[k] = probeRows[r], buildRows[r]
+			}
+			probeRows, buildRows = probeRows[:len(rows)], buildRows[:len(rows)]
 		}
 	}
 	if p.o.semi || p.o.keepProbe {
@@ -630,11 +639,55 @@ func (p *prober) pairs(ctx context.Context, probeRows, buildRows []int32) (*vec.
 	if o.semi {
 		return nil, nil // end returns the rows
 	}
-	return out, nil
+	return o.pairs(p.b, o.table.rows, o.unused, probeRows, buildRows), nil
 }
 
-func (o *joinOp) pairsOf(b *vec.Batch, probeRows, buildRows []int32) *vec.Batch {
-	return o.pairs(b, o.table.rows, probeRows, buildRows)
+// outer lets go of the batch in hand and returns its rows with their build rows, or nulls where there is none: all that is due
+// of it where no key has two build rows and no condition is left.
+func (p *prober) outer() *vec.Batch {
+	b, o := p.b, p.o
+	p.b = nil
+	build := o.table.rows
+	rows, misses := resize(p.buildRows, b.Len), []int32(nil)
+	p.buildRows = rows
+	for i, r := range p.ids[:b.Len] {
+		switch {
+		case r < 0:
+			misses = append(misses, int32(i))
+		case p.matched != nil:
+			p.matched[r] = true
+		}
+		rows[i] = max(r, 0)
+	}
+	if len(misses) == b.Len {
+		return o.combine(b, nullsOf(o.buildTypes, b.Len))
+	}
+	_, first := o.firsts()
+	out := pickRead(build, o.unused, first, rows)
+	if len(misses) == 0 {
+		return o.combine(b, out)
+	}
+	for i, v := range out.Columns {
+		if v != nil {
+			out.Columns[i] = withNullAt(v, misses)
+		}
+	}
+	return o.combine(b, out)
+}
+
+// withNullAt is v, that nobody else reads, with more nulls.
+func withNullAt(v *vec.Vector, rows []int32) *vec.Vector {
+	if v.Type.Kind == vec.Unknown {
+		return v
+	}
+	u := *v.Flat()
+	nulls := make([]bool, u.Len())
+	copy(nulls, u.Nulls)
+	for _, r := range rows {
+		nulls[r] = true
+	}
+	u.Nulls = nulls
+	return &u
 }
 
 // end lets go of the batch in hand and returns what is due of it besides pairs.
