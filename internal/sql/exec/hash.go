@@ -59,14 +59,13 @@ type groupTable struct {
 	n      int
 	words  []uint64 // of the groups, width each
 
-	dense     []int32 // of one word: by its distance from base, group + 1 or 0
-	base      uint64  // word of dense[0]
-	step      uint    // dense has an entry for every 2^step words: they all differ in what is above their lowest step bits
-	least     int64   // of the words of groups, null's apart, where wholes
-	most      int64
+	dense     []int32    // of one word: by its distance from base, group + 1 or 0
+	base      uint64     // word of dense[0]
+	step      uint       // dense has an entry for every 2^step words: they all differ in what is above their lowest step bits
 	wholes    bool       // the only key is wide and not a double
 	slots     []wordSlot // of one word, in place of dense
 	expected  int        // groups, see reserve
+	spread    int        // groups that are expected in the room of dense, see makeRoom
 	hashed    []uint64   // of several words: upper half of the hash, then group + 1, or 0
 	shift     uint       // 64 - log2 of the slots
 	nullGroup int32      // of a single wide key, or -1
@@ -296,6 +295,7 @@ func (t *groupTable) makeRoom(least, most int64, n int) bool {
 	if !t.close(least, most, n) {
 		return false
 	}
+	t.spread = n
 	t.makeDense(least, most, false)
 	if cap(t.words) < n {
 		t.words = append(make([]uint64, 0, n), t.words...)
@@ -311,7 +311,7 @@ func (t *groupTable) widen(w uint64) bool {
 	}
 	least, most := t.bounds()
 	down := int64(w) < least && t.n > 0
-	if least, most = min(least, int64(w)), max(most, int64(w)); t.close(least, most, t.n) {
+	if least, most = min(least, int64(w)), max(most, int64(w)); t.close(least, most, max(t.n, t.spread)) {
 		t.makeDense(least, most, down)
 		return true
 	}
