@@ -24,7 +24,7 @@ var divided = []string{
 	"SELECT i % 700, cardinality(array_agg(i)), array_agg(i ORDER BY i DESC) FROM d.t GROUP BY 1",
 	"SELECT i % 600, count(*) FILTER (WHERE i % 2 = 0), sum(1 / (i % 3)) FILTER (WHERE i % 3 > 0) FROM d.t GROUP BY 1",
 	"SELECT nullif(i % 1000, 3), nullif(k, 'device-00001'), count(*) FROM d.t GROUP BY 1, 2",
-	"SELECT nullif(i % 40000 * 3 - 50000, 7), count(*), count(i) FROM d.t GROUP BY 1",                     // close together, below nought
+	"SELECT nullif(i % 40000 * 3 - 50000, 7), count(*), count(i) FROM d.t GROUP BY 1",                  // close together, below nought
 	"SELECT CASE WHEN i < 1990 THEN i ELSE i * 4611686018427387 + i END, count(*) FROM d.t GROUP BY 1", // and then far apart
 	"SELECT CASE i % 3 WHEN 0 THEN CAST(i AS varchar) WHEN 1 THEN '' ELSE 'a text that has more than twelve letters ' || CAST(i AS varchar) END, count(*) FROM d.t GROUP BY 1",
 	"SELECT f * 0, ARRAY[i % 400], count(*) FROM d.t GROUP BY 1, 2",
