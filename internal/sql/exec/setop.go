@@ -123,6 +123,7 @@ func (o *subsetOp) ready(ctx context.Context) error {
 		return nil
 	}
 	o.counted = true
+	borrow(o.right)
 	return o.count(ctx)
 }
 
