@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"strings"
 
 	"github.com/weir-db/weir/internal/arn"
 	"github.com/weir-db/weir/internal/awsapi"
@@ -71,7 +72,7 @@ func (p *policies) tables(ctx context.Context, caller, action string, tables []p
 	if p == nil {
 		return nil
 	}
-	if role, err := arn.Parse(caller); err == nil && role.Service == "iam" && action == "PrepareQuery" {
+	if who, err := arn.Parse(caller); err == nil && strings.HasPrefix(who.Resource, "role/") && action == "PrepareQuery" {
 		action = "Select" // a scheduled query is analysed as what it will do
 	}
 	r := iam.Request{Principal: caller, Action: "timestream:" + action, Resource: "*", Context: iam.ContextOf(ctx)}

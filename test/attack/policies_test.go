@@ -284,6 +284,19 @@ func TestRulesAndScheduledQueriesDoWhatTheirRoleMay(t *testing.T) {
 		t.Errorf("%s rows are in the other table, want the 1 from before", got)
 	}
 
+	scheduled := func(name, role string) request {
+		return timestream("CreateScheduledQuery", fmt.Sprintf(`{"Name":%q,"QueryString":"SELECT k, time, measure_value::bigint AS v FROM d.a","ScheduleConfiguration":{"ScheduleExpression":"rate(1 hour)"},
+			"NotificationConfiguration":{"SnsConfiguration":{"TopicArn":"arn:aws:sns:us-east-1:000000000000:t"}},"ScheduledQueryExecutionRoleArn":%q,"ErrorReportConfiguration":{"S3Configuration":{"BucketName":"bucket"}},
+			"TargetConfiguration":{"TimestreamConfiguration":{"DatabaseName":"d","TableName":"b","TimeColumn":"time","DimensionMappings":[{"Name":"k","DimensionValueType":"VARCHAR"}],
+			"MultiMeasureMappings":{"TargetMultiMeasureName":"m","MultiMeasureAttributeMappings":[{"SourceColumn":"v","MeasureValueType":"BIGINT"}]}}}}`, name, role))
+	}
+	asTimestream := fmt.Sprintf(trust, "timestream.amazonaws.com")
+	s.refused("a role that trusts another service", s.sign(scheduled("q1", device)), 403, "AccessDeniedException")
+	s.refused("a role that does not exist", s.sign(scheduled("q2", "arn:aws:iam::000000000000:role/none")), 403, "AccessDeniedException")
+	s.refused("a role that may not read", s.sign(scheduled("q3", s.role("writes", asTimestream, policy(statement("Allow", `"timestream:WriteRecords"`, `"*"`))))), 403, "AccessDeniedException")
+	s.refused("a role that may not write", s.sign(scheduled("q4", s.role("reads", asTimestream, policy(statement("Allow", `"timestream:Select"`, `"*"`))))), 403, "AccessDeniedException")
+	s.passes(s.sign(scheduled("q5", s.role("both", asTimestream, policy(statement("Allow", `"timestream:Select"`, tableA), statement("Allow", `"timestream:WriteRecords"`, strings.Replace(tableA, "table/a", "table/b", 1)))))))
+
 	owner := s.user("owner", policy(statement("Allow", `"iot:*"`, `"*"`), statement("Allow", `"iam:PassRole"`, `"`+device+`"`)))
 	republish := func(role string) request {
 		return as(owner, iot("POST", "/rules/r", fmt.Sprintf(`{"sql":"SELECT * FROM 't'","actions":[{"republish":{"roleArn":%q,"topic":"x"}}]}`, role)))
