@@ -38,6 +38,18 @@ type ScanSpec struct {
 	// Reuse says that the caller is done with a batch when it asks for the next one, or closes the scanner, and
 	// keeps nothing of it but strings and the dictionaries of its vectors: then the scanner may use its memory again.
 	Reuse bool
+
+	// Order asks for rows in this order, for ORDER BY and windows; ties come in any order. Keys are
+	// dimensions and measure_name, each once, and time as the last one. With Limit it asks for the
+	// first rows in that order. It is not asked for together with NewestFirst or Aggregation.
+	Order []OrderKey
+}
+
+// OrderKey is one key of an order: a dimension, measure_name or time. Varchars compare by bytes.
+type OrderKey struct {
+	Column     string
+	Desc       bool
+	NullsFirst bool // whether Desc or not; otherwise they come last
 }
 
 // AllTime is the widest time range of a scan, [AllTime.From, AllTime.To).
@@ -131,6 +143,7 @@ type Applied struct {
 	Where       []bool // per predicate: every row returned satisfies it
 	Aggregation bool
 	NewestFirst bool // rows come newest first, and at least Limit of them if there are that many
+	Order       bool // rows come in that order, and at least Limit of them if there are that many
 }
 
 // Scanner iterates over the answer of a scan. It is used by one goroutine.
@@ -138,8 +151,8 @@ type Scanner interface {
 	// Applied is valid from the start.
 	Applied() Applied
 	// Next returns the next batch, not empty, or nil at the end. Rows come in the
-	// order (series, time), series in no particular order but each in one run, one
-	// row per (series, time): the highest version. Dimensions and measure_name come
+	// order (series, time), series in no particular order but each in one run, unless
+	// another order is applied; one row per (series, time): the highest version. Dimensions and measure_name come
 	// as dictionary or constant vectors. The batch stays valid after later calls, unless
 	// the spec says Reuse: then until the next call of Next or Close.
 	// Next returns soon after ctx is done.
@@ -157,7 +170,9 @@ type Divided interface {
 	Readers() int
 	// Divide returns n readers that give the rows of the scan together, each row once. A reader takes a piece of
 	// the work whenever it needs one, so that all of them end at about the same time, and gives the rows of a
-	// piece as Scanner.Next does; a series is in one piece. It is called at most once, and in place of Next.
+	// piece as Scanner.Next does; a series is in one piece. Where an order is applied, rows that are equal in all its
+	// keys but time are in one piece, and the rows of each reader are in that order. It is called at most once, and in
+	// place of Next.
 	Divide(n int) []Reader
 }
 

@@ -182,6 +182,9 @@ func (r *run) note(n plan.Node) string {
 	if a != nil && !a.Aggregation && slices.Contains(a.Where, false) {
 		text += ", filtered by the executor"
 	}
+	if scan, ok := n.(*plan.Scan); ok && a != nil && len(scan.Spec.Order) > 0 && !a.Order {
+		text += ", in another order"
+	}
 	return text + ")"
 }
 

@@ -66,6 +66,7 @@ func (s *sortSpec) compareKey(k int, a *vec.Vector, i int, b *vec.Vector, j int)
 // sortOp hands all rows out in order.
 type sortOp struct {
 	in   operator
+	n    *plan.Sort
 	rows *sorter
 	mem  charge
 	out  batches
@@ -76,13 +77,20 @@ func newSort(f *frame, n *plan.Sort) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &sortOp{mem: f.run.chargeOf(n)}
+	o := &sortOp{n: n, mem: f.run.chargeOf(n)}
 	o.rows = newSorter(f, keys, n.Types(), &o.mem)
 	o.in, err = build(f, n.Input)
 	return o, err
 }
 
 func (o *sortOp) next(ctx context.Context) (*vec.Batch, error) {
+	if o.out == nil && o.n.Ordered {
+		if ordered, err := inOrder(ctx, o.in); err != nil {
+			return nil, err
+		} else if ordered {
+			o.out = o.in
+		}
+	}
 	if o.out == nil {
 		if err := o.rows.add(ctx, o.in); err != nil {
 			return nil, err
@@ -108,32 +116,40 @@ func (o *sortOp) close() {
 // twice as many as it needs it sorts them and drops the rest; a row that is not
 // before the last of the kept ones is not gathered at all.
 type topOp struct {
-	f      *frame
-	in     operator
-	types  []vec.Type
-	keys   *sortSpec
-	n      int
-	mem    charge
-	rows   *rows
-	key    *rows         // the keys of rows
-	sorted *sorter       // once memory does not hold them
-	bound  []*vec.Vector // keys of one row that n rows are not after; nil at first
-	out    batches
+	f       *frame
+	in      operator
+	types   []vec.Type
+	keys    *sortSpec
+	n       int
+	ordered bool // the scan is asked for the order
+	mem     charge
+	rows    *rows
+	key     *rows         // the keys of rows
+	sorted  *sorter       // once memory does not hold them
+	bound   []*vec.Vector // keys of one row that n rows are not after; nil at first
+	out     batches
 }
 
 func newTopN(f *frame, n *plan.TopN) (operator, error) {
 	if n.N > math.MaxInt32 {
-		return newLimit(f, &plan.Limit{Input: &plan.Sort{Input: n.Input, Keys: n.Keys}, N: n.N})
+		return newLimit(f, &plan.Limit{Input: &plan.Sort{Input: n.Input, Keys: n.Keys, Ordered: n.Ordered}, N: n.N})
 	}
 	keys, err := compileKeys(n.Keys)
 	if err != nil {
 		return nil, err
 	}
 	in, err := build(f, n.Input)
-	return &topOp{f: f, in: in, types: n.Types(), keys: keys, n: int(n.N), mem: f.run.chargeOf(n)}, err
+	return &topOp{f: f, in: in, types: n.Types(), keys: keys, n: int(n.N), ordered: n.Ordered, mem: f.run.chargeOf(n)}, err
 }
 
 func (o *topOp) next(ctx context.Context) (*vec.Batch, error) {
+	if o.out == nil && o.ordered {
+		if ordered, err := inOrder(ctx, o.in); err != nil {
+			return nil, err
+		} else if ordered {
+			o.out = &limitOp{in: o.in, left: int64(o.n)}
+		}
+	}
 	if o.out == nil {
 		if err := o.gather(ctx); err != nil {
 			return nil, err

@@ -59,7 +59,7 @@ func (s *scanOp) start(ctx context.Context, agg *storage.Aggregation) (aggregate
 	spec := s.n.Spec
 	spec.Aggregation, spec.Where, spec.Reuse = nil, nil, s.reuse
 	if s.f.run.opt.NoPushdown {
-		spec.Limit, spec.NewestFirst = 0, false
+		spec.Limit, spec.NewestFirst, spec.Order = 0, false, nil
 		return false, s.scan(ctx, spec, s.allColumns())
 	}
 	spec.Where = s.predicates()
@@ -71,7 +71,7 @@ func (s *scanOp) start(ctx context.Context, agg *storage.Aggregation) (aggregate
 		return true, nil
 	}
 	left := slices.Contains(s.applied.Where, false)
-	if !left && spec.NewestFirst == s.applied.NewestFirst {
+	if !left && (spec.Limit == 0 || spec.NewestFirst == s.applied.NewestFirst && s.ordered()) {
 		return false, nil
 	}
 	// Filters or the order are left to us: that takes the columns of the filters, and more
@@ -211,7 +211,7 @@ func (s *scanOp) readers(ctx context.Context, most int, forced bool) ([]reader, 
 	if !forced {
 		most = min(most, d.Readers())
 	}
-	s.done = true
+	s.done = true // for next
 	var list []reader
 	for _, r := range d.Divide(most) {
 		list = append(list, &scanReader{s: s, in: r, lent: lender{on: true}})

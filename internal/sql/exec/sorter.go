@@ -63,16 +63,9 @@ func (s *sorter) add(ctx context.Context, in operator) error {
 
 // put takes the rows of b.
 func (s *sorter) put(ctx context.Context, b *vec.Batch) error {
-	if len(s.carried) > 0 {
-		columns := append(make([]*vec.Vector, 0, len(s.kept)), b.Columns...)
-		for _, k := range s.carried {
-			v, err := s.keys.exprs[k].eval(ctx, s.f, b)
-			if err != nil {
-				return err
-			}
-			columns = append(columns, retype(v, s.keys.exprs[k].t))
-		}
-		b = &vec.Batch{Len: b.Len, Columns: columns}
+	b, err := s.keyed(ctx, b)
+	if err != nil {
+		return err
 	}
 	s.store.append(b)
 	size := s.store.sizeBytes() + s.sortBytes()
@@ -83,6 +76,22 @@ func (s *sorter) put(ctx context.Context, b *vec.Batch) error {
 		return err
 	}
 	return ctx.Err()
+}
+
+// keyed returns rows with what is carried behind them.
+func (s *sorter) keyed(ctx context.Context, b *vec.Batch) (*vec.Batch, error) {
+	if len(s.carried) == 0 {
+		return b, nil
+	}
+	columns := append(make([]*vec.Vector, 0, len(s.kept)), b.Columns...)
+	for _, k := range s.carried {
+		v, err := s.keys.exprs[k].eval(ctx, s.f, b)
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, retype(v, s.keys.exprs[k].t))
+	}
+	return &vec.Batch{Len: b.Len, Columns: columns}, nil
 }
 
 // maxStored keeps row numbers within their type.

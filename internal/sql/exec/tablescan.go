@@ -14,7 +14,7 @@ type TableScan struct {
 	Storage     storage.ScanStats
 	Filters     bool
 	Aggregation bool
-	Order       bool // the newest rows first
+	Order       bool // the newest rows first, or by dimensions and time
 }
 
 // add adds the figures and offers of another scan of the table.
@@ -22,7 +22,7 @@ func (t *TableScan) add(s storage.ScanStats, a storage.Applied) {
 	t.Storage = addStats(t.Storage, s)
 	t.Filters = t.Filters || slices.Contains(a.Where, true)
 	t.Aggregation = t.Aggregation || a.Aggregation
-	t.Order = t.Order || a.NewestFirst
+	t.Order = t.Order || a.NewestFirst || a.Order
 }
 
 // tableScans is what the scans of each table came to, by name.

@@ -34,6 +34,11 @@ type windowOp struct {
 	streaming bool // they are, from now on
 	carry     *windowCarry
 
+	borrowed  bool        // batches of the input are valid until the next
+	keepOrder bool        // somebody relies on the order of the rows
+	parts     []*windowOp // that compute it, each a part of the partitions, see readers
+	shared    reader      // of parts, for next
+
 	pending []*vec.Batch // complete partitions, a batch for each worker
 	out     batches      // of partitions that are computed
 }
@@ -138,6 +143,24 @@ func (c *windowCall) exprs() []*expr {
 }
 
 func (o *windowOp) next(ctx context.Context) (*vec.Batch, error) {
+	if o.shared != nil {
+		return o.shared.next(ctx)
+	}
+	if o.src == nil {
+		switch ordered, err := o.inOrder(ctx); {
+		case err != nil:
+			return nil, err
+		case ordered:
+			shared, err := o.parallel(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if shared {
+				return o.shared.next(ctx)
+			}
+			o.begin(o.in)
+		}
+	}
 	if o.src == nil {
 		if err := o.sorted.add(ctx, o.in); err != nil {
 			return nil, err
@@ -202,7 +225,7 @@ func (o *windowOp) gather(ctx context.Context) error {
 				h.complete = h.rows.n
 				return o.compute(ctx, b.Slice(first, b.Len))
 			}
-		case h.rows.n == 0 && last >= windowRowsAtOnce/2:
+		case h.rows.n == 0 && last >= windowRowsAtOnce/2 && !o.borrowed:
 			// No need to copy.
 			o.pending = append(o.pending, b.Slice(0, last))
 			return o.compute(ctx, b.Slice(last, b.Len))
@@ -452,6 +475,12 @@ func (o *windowOp) results(ctx context.Context, b *vec.Batch, workers int) ([]*v
 }
 
 func (o *windowOp) close() {
+	if x, ok := o.shared.(*exchange); ok {
+		x.close()
+	}
+	for _, part := range o.parts {
+		part.close()
+	}
 	if o.in != nil {
 		o.in.close()
 	}

@@ -79,9 +79,9 @@ func describe(n Node) string {
 	case *Window:
 		return n.describe()
 	case *Sort:
-		return "Sort " + keys(n.Keys, names(n.Input))
+		return "Sort " + keys(n.Keys, names(n.Input)) + asRead(n.Ordered)
 	case *TopN:
-		return fmt.Sprintf("TopN %d by %s", n.N, keys(n.Keys, names(n.Input)))
+		return fmt.Sprintf("TopN %d by %s%s", n.N, keys(n.Keys, names(n.Input)), asRead(n.Ordered))
 	case *Limit:
 		text := "Limit"
 		if n.N >= 0 {
@@ -113,6 +113,14 @@ func describe(n Node) string {
 	return fmt.Sprintf("%T", n)
 }
 
+// asRead says that rows are asked for in the order that is needed.
+func asRead(ordered bool) string {
+	if ordered {
+		return " as read"
+	}
+	return ""
+}
+
 func (n *Scan) describe() string {
 	text := fmt.Sprintf("Scan %s.%s [%s]", n.Ref.Database, n.Ref.Table, strings.Join(n.Spec.Columns[:n.Output], ", "))
 	if n.Spec.From >= n.Spec.To {
@@ -133,6 +141,19 @@ func (n *Scan) describe() string {
 	}
 	if n.Spec.NewestFirst {
 		text += " newest"
+	}
+	for i, k := range n.Spec.Order {
+		word := ", "
+		if i == 0 {
+			word = " in order "
+		}
+		text += word + k.Column
+		if k.Desc {
+			text += " DESC"
+		}
+		if k.NullsFirst {
+			text += " NULLS FIRST"
+		}
 	}
 	if n.Spec.Limit > 0 {
 		text += fmt.Sprintf(" limit %d", n.Spec.Limit)
@@ -188,7 +209,7 @@ func (n *Aggregate) describe() string {
 
 func (n *Window) describe() string {
 	in := names(n.Input)
-	text := "Window partition " + list(n.Partition, in) + " order " + keys(n.Order, in)
+	text := "Window partition " + list(n.Partition, in) + " order " + keys(n.Order, in) + asRead(n.Ordered)
 	for _, c := range n.Calls {
 		text += " " + c.Name + "(" + inner(c.Args, in) + ")"
 	}

@@ -18,7 +18,7 @@ func topN(b *builder, n Node) Node {
 			return n
 		}
 		b.changes++
-		top := &TopN{s.Input, s.Keys, l.N + l.Offset}
+		top := &TopN{Input: s.Input, Keys: s.Keys, N: l.N + l.Offset}
 		if l.Offset == 0 {
 			return top
 		}

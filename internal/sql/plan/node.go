@@ -79,12 +79,16 @@ type (
 		Partition []Expr
 		Order     []SortKey
 		Calls     []WindowCall
+
+		Ordered bool // the scan below is asked for this order, by Partition and then Order
+		Whole   bool // and rows of one partition are in one piece of it, if it is divided
 	}
 
 	// Sort orders rows; equal rows keep their order.
 	Sort struct {
-		Input Node
-		Keys  []SortKey
+		Input   Node
+		Keys    []SortKey
+		Ordered bool // the scan below is asked for this order
 	}
 
 	// TopN is Sort and then Limit N.
@@ -92,6 +96,8 @@ type (
 		Input Node
 		Keys  []SortKey
 		N     int64
+
+		Ordered bool // the scan below is asked for this order
 	}
 
 	// Limit skips Offset rows and passes at most N (N < 0: all).

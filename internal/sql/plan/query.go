@@ -247,7 +247,7 @@ func (b *builder) orderOutputs(rel *relation, q *syntax.Query, fr *frame, w *wit
 			}
 			keys = append(keys, SortKey{x, item.Desc, item.Nulls == syntax.NullsFirst})
 		}
-		rel.node = &Sort{rel.node, keys}
+		rel.node = &Sort{Input: rel.node, Keys: keys}
 	}
 	rel.node = limited(rel.node, q)
 	return rel, nil
@@ -784,7 +784,7 @@ func (s *selection) output(node Node, q *syntax.Query) (*relation, error) {
 		node = &Distinct{node}
 	}
 	if len(keys) > 0 {
-		node = &Sort{node, keys}
+		node = &Sort{Input: node, Keys: keys}
 	}
 	node = limited(node, q)
 	if len(exprs) > len(s.items) {

@@ -24,6 +24,7 @@ var Rules = []Rule{
 	{"push-aggregation", "grouping by dimensions and time bins is offered to storage", pushAggregation},
 	{"push-limit", "LIMIT, and the newest rows, are asked of the scan", pushLimit},
 	{"time-slices", "ORDER BY a bin of time with LIMIT reads slices of time until there are rows enough", sliceTime},
+	{"scan-order", "rows by dimensions and time are asked of the scan, for sorts and windows", scanOrder},
 	{"build-side", "the smaller side of a join is hashed", buildSide},
 }
 
@@ -284,9 +285,13 @@ func clone(n Node) Node {
 		}
 		n = &c
 	case *Sort:
-		n = &Sort{old.Input, append([]SortKey(nil), old.Keys...)}
+		c := *old
+		c.Keys = append([]SortKey(nil), old.Keys...)
+		n = &c
 	case *TopN:
-		n = &TopN{old.Input, append([]SortKey(nil), old.Keys...), old.N}
+		c := *old
+		c.Keys = append([]SortKey(nil), old.Keys...)
+		n = &c
 	case *Limit:
 		c := *old
 		n = &c

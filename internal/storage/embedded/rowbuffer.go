@@ -86,11 +86,7 @@ func (b *rowBuffer) reset() {
 // add appends the rows of a span of a series.
 func (b *rowBuffer) add(s *span, id series.ID) error {
 	n := s.rows()
-	if k := len(b.series); k > 0 && b.series[k-1].id == id {
-		b.series[k-1].rows += n
-	} else {
-		b.series = append(b.series, idRows{id, n})
-	}
+	b.addID(id, n)
 	b.n += n
 	for i := range b.p.columns {
 		c := &b.p.columns[i]
@@ -102,6 +98,41 @@ func (b *rowBuffer) add(s *span, id series.ID) error {
 		}
 	}
 	return nil
+}
+
+// addMixed appends rows of another buffer, in the order of pick.
+func (b *rowBuffer) addMixed(from *rowBuffer, pick []int32) {
+	of := from.idOfRows()
+	for _, i := range pick {
+		b.addID(of[i], 1)
+	}
+	b.n += len(pick)
+	for i := range b.p.columns {
+		if c := &b.p.columns[i]; c.Role != storage.Dimension && c.Role != storage.MeasureName {
+			v := from.columns[i].values()
+			b.columns[i].addPicked(&v, pick)
+		}
+	}
+}
+
+// idOfRows returns the series of each row.
+func (b *rowBuffer) idOfRows() []series.ID {
+	ids := make([]series.ID, 0, b.n)
+	for _, s := range b.series {
+		for range s.rows {
+			ids = append(ids, s.id)
+		}
+	}
+	return ids
+}
+
+// addID notes n more rows of a series.
+func (b *rowBuffer) addID(id series.ID, n int) {
+	if k := len(b.series); k > 0 && b.series[k-1].id == id {
+		b.series[k-1].rows += n
+	} else {
+		b.series = append(b.series, idRows{id, n})
+	}
 }
 
 // batch hands the rows over.
@@ -202,6 +233,15 @@ func (o *outputs) vector() *vec.Vector {
 		return vec.OfStrs(o.strs, nulls)
 	}
 	return vec.OfInts(t, o.ints, nulls)
+}
+
+// values is the column for reading.
+func (o *outputs) values() values {
+	v := values{kind: o.kind, allNull: o.allNull, ints: o.ints, floats: o.floats, bools: o.bools, strs: o.strs}
+	if len(o.nulls) > 0 {
+		v.nulls = o.nulls
+	}
+	return v
 }
 
 // addSpan appends the rows of a span.

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"slices"
 
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
@@ -25,7 +26,10 @@ type rowReader struct {
 	id   series.ID   // being read
 	runs []run       // of it, yet to be read
 	due  span        // read after the buffer was handed on, if it has rows
-	into *rowBuffer
+
+	mixed    mixture // of a partition that is merged by time: it comes before runs
+	reversed []int32
+	into     *rowBuffer
 }
 
 // begin makes lot what next reads; what there was before was read to its end.
@@ -77,6 +81,17 @@ func (r *rowReader) read(ctx context.Context) (rowBatch, error) {
 			return rowBatch{}, err
 		}
 		n := s.rows()
+		if left := r.mixed.order; len(left) > 0 {
+			if r.into == nil {
+				r.into = r.free.get(r.w.p, r.room)
+			}
+			n = max(0, min(len(left), batchRows-r.into.n))
+			r.into.addMixed(r.mixed.rows, left[:n])
+			if r.mixed.order = left[n:]; r.into.n < batchRows {
+				continue
+			}
+			return r.handOn(), nil
+		}
 		if n == 0 {
 			return r.handOn(), nil
 		}
@@ -98,30 +113,56 @@ func (r *rowReader) read(ctx context.Context) (rowBatch, error) {
 	}
 }
 
-// span returns the next rows of the lot; it has none at the end.
+// span returns the next rows of the lot; it has none at the end, and where mixed rows come next.
 func (r *rowReader) span(ctx context.Context) (span, error) {
 	if s := r.due; s.rows() > 0 {
 		r.due = span{}
 		return s, nil
 	}
+	o := r.w.p.ordered
+	backwards := o != nil && o.desc
 	for {
 		for len(r.runs) > 0 {
 			s, err := r.w.narrow(r.runs[0])
 			r.runs = r.runs[1:]
+			if err == nil && backwards {
+				r.reverse(&s)
+			}
 			if err != nil || s.rows() > 0 {
 				return s, err
 			}
 		}
+		if err := ctx.Err(); err != nil {
+			return span{}, err
+		}
+		if len(r.mixed.order) > 0 {
+			return span{}, nil
+		}
+		if len(r.mixed.open) > 0 {
+			if err := r.mergeOn(); err != nil {
+				return span{}, err
+			}
+			continue
+		}
 		if len(r.lot) == 0 {
 			return span{}, nil
 		}
-		if err := ctx.Err(); err != nil {
-			return span{}, err
+		if o != nil && o.byTime {
+			if n := o.partition(r.w.p.series, r.lot); n > 1 {
+				if err := r.mix(r.lot[:n]); err != nil {
+					return span{}, err
+				}
+				r.lot = r.lot[n:]
+				continue
+			}
 		}
 		r.id, r.lot = r.lot[0], r.lot[1:]
 		var err error
 		if r.runs, err = r.w.gather(r.id); err != nil {
 			return span{}, err
+		}
+		if backwards {
+			slices.Reverse(r.runs)
 		}
 	}
 }

@@ -230,6 +230,8 @@ type lots struct {
 	size int // series in a lot
 	room int // rows that a batch is to have room for
 
+	p *plan
+
 	mu  sync.Mutex // guards ids
 	ids []series.ID
 }
@@ -241,6 +243,7 @@ func newLots(p *plan) *lots {
 	return &lots{
 		size: int(min(max(2*batchRows/perSeries, 1), 512)),
 		room: int(min(rows+1, batchRows)),
+		p:    p,
 		ids:  p.ids,
 	}
 }
@@ -259,6 +262,9 @@ func (l *lots) take() []series.ID {
 	n := min(l.size, len(l.ids))
 	if n == 0 {
 		return nil
+	}
+	if o := l.p.ordered; o != nil && n < len(l.ids) { // partitions stay in one piece
+		n += o.partition(l.p.series, l.ids[n-1:]) - 1
 	}
 	lot := l.ids[:n]
 	l.ids = l.ids[n:]

@@ -35,6 +35,7 @@ type plan struct {
 	cleared  wal.Position   // of a plan whose rows become a segment: deletions up to here are done
 	held     []*segmentFile // besides segments, of a deletion that is counted
 	reads    *reads         // of a scan: see away.go
+	ordered  *arrangement   // of ids, if rows are to come in an order
 
 	rowBytes int64 // decoded bytes per row of the columns read, as metering counts them
 	stats    scanStats
@@ -73,6 +74,11 @@ func (t *table) Scan(ctx context.Context, spec storage.ScanSpec) (storage.Scanne
 	case spec.NewestFirst && spec.Limit > 0 && spec.Limit <= maxTopRows:
 		applied.NewestFirst = true
 		return p.away(newTopScanner(p, applied)), nil
+	case len(spec.Order) > 0:
+		if applied.Order, err = p.arrange(spec.Order); err != nil {
+			p.release()
+			return nil, err
+		}
 	}
 	return p.away(newRowScanner(p, applied, spec.Reuse)), nil
 }

@@ -196,16 +196,7 @@ func (w *segmentWriter) stretch(ctx context.Context, reader *worker, id series.I
 // atMost returns how many rows of a series segments may have in a range of time, superseded ones included.
 func (p *plan) atMost(id series.ID, from, to int64) (rows int) {
 	for _, s := range p.segments {
-		n := s.find(id)
-		if n < 0 {
-			continue
-		}
-		first, last := s.BlocksOf(n)
-		for b := first; b < last; b++ {
-			if block := s.Block(b); block.MinTime < to && block.MaxTime >= from {
-				rows += block.Rows
-			}
-		}
+		rows += s.rowsOf(id, from, to)
 	}
 	return rows
 }

@@ -42,6 +42,7 @@ type Options struct {
 	admitTimeout  time.Duration // how long a write waits for memory; default 10 s
 	retryAfter    time.Duration // how long what failed is left alone; default retryAfter
 	stretchRows   int           // rows of a series that writing a segment holds; default stretchRows
+	mixedRows     int           // rows that an ordered scan puts in order in memory; default mixedRows
 	logQueueBytes int64         // that may wait to be written to the log; default that of package wal
 }
 
@@ -66,6 +67,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.retryAfter <= 0 {
 		o.retryAfter = retryAfter
+	}
+	if o.mixedRows <= 0 {
+		o.mixedRows = mixedRows
 	}
 	if o.admitTimeout <= 0 {
 		o.admitTimeout = 10 * time.Second

@@ -49,7 +49,7 @@ func TestRandomOperationsUnderRandomOptions(t *testing.T) {
 			away := newFaraway()
 			with := func(fsys vfs.FS, clk *clock.Clock) Options {
 				o := Options{FS: fsys, Clock: clk, MemoryLimitBytes: 1 << (15 + r.IntN(12)), LogLimitBytes: 1 << (16 + r.IntN(6)),
-					LogFileBytes: 1 << (13 + r.IntN(7)), CacheBytes: 1 << (8 + r.IntN(12)), stretchRows: 1 + r.IntN(100)}
+					LogFileBytes: 1 << (13 + r.IntN(7)), CacheBytes: 1 << (8 + r.IntN(12)), stretchRows: 1 + r.IntN(100), mixedRows: 1 + r.IntN(100)}
 				if seed%2 == 0 {
 					o.Remote = &Remote{Store: away, Name: "s3://test", CacheBytes: 1 << (10 + r.IntN(12))}
 				}

@@ -16,7 +16,7 @@ import (
 // Answer runs a scan and finishes what the scanner did not apply, value by value.
 // The lines of the answer are sorted, so that answers can be compared whatever
 // the order of series; with NewestFirst they are sorted by time, newest first,
-// and cut at the limit. Aggregates are merged and finished: Moments become n,
+// and cut at the limit; with Order and a limit they are in that order, and ties at the limit may differ. Aggregates are merged and finished: Moments become n,
 // mean and m2. Ties of First and Last are resolved by the least value.
 func Answer(t testing.TB, table storage.Table, spec storage.ScanSpec) []Line {
 	t.Helper()
@@ -63,6 +63,9 @@ func answer(ctx context.Context, table storage.Table, spec storage.ScanSpec) ([]
 		}
 	}
 	timeAt := need(storage.TimeColumnName)
+	for _, k := range spec.Order {
+		need(k.Column)
+	}
 
 	s, err := table.Scan(ctx, wide)
 	if err != nil {
@@ -85,11 +88,17 @@ func answer(ctx context.Context, table storage.Table, spec storage.ScanSpec) ([]
 		}
 		return mergePartials(table.Schema(), spec.Aggregation, rows), nil
 	}
-	if !applied.NewestFirst {
+	ordered := func(a, b Line) int { return compareOrder(spec.Order, wide.Columns, a, b) }
+	switch {
+	case applied.Order:
+		if !slices.IsSortedFunc(rows, ordered) {
+			return nil, fmt.Errorf("rows are not in the order %v:\n%s", spec.Order, Text(rows))
+		}
+	case !applied.NewestFirst:
 		if err := checkOrder(rows, timeAt, wide.Columns, table.Schema()); err != nil {
 			return nil, err
 		}
-	} else if !slices.IsSortedFunc(rows, func(a, b Line) int { return cmp.Compare(b[timeAt].Int, a[timeAt].Int) }) {
+	case !slices.IsSortedFunc(rows, func(a, b Line) int { return cmp.Compare(b[timeAt].Int, a[timeAt].Int) }):
 		return nil, fmt.Errorf("rows are not newest first")
 	}
 	rows = slices.DeleteFunc(rows, func(l Line) bool {
@@ -106,7 +115,9 @@ func answer(ctx context.Context, table storage.Table, spec storage.ScanSpec) ([]
 	if spec.Aggregation != nil {
 		return mergePartials(table.Schema(), spec.Aggregation, partials(table.Schema(), spec.Aggregation, wide.Columns, rows)), nil
 	}
-	if spec.NewestFirst {
+	if spec.Order != nil && spec.Limit > 0 {
+		slices.SortStableFunc(rows, ordered)
+	} else if spec.NewestFirst {
 		slices.SortFunc(rows, func(a, b Line) int {
 			return cmp.Or(cmp.Compare(b[timeAt].Int, a[timeAt].Int), compareLines(a, b))
 		})
@@ -120,6 +131,31 @@ func answer(ctx context.Context, table storage.Table, spec storage.ScanSpec) ([]
 		rows[i] = rows[i][:asked]
 	}
 	return rows, nil
+}
+
+// compareOrder compares rows with these columns by the keys of an order.
+func compareOrder(keys []storage.OrderKey, columns []string, a, b Line) int {
+	for _, k := range keys {
+		at := slices.Index(columns, k.Column)
+		x, y := a[at], b[at]
+		switch {
+		case x.Null && y.Null:
+			continue
+		case x.Null != y.Null:
+			if x.Null == k.NullsFirst {
+				return -1
+			}
+			return 1
+		}
+		c := vec.CompareValues(x, y)
+		if k.Desc {
+			c = -c
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return 0
 }
 
 // checkOrder checks that each series comes in one run with ascending times.

@@ -238,8 +238,33 @@ func (r *random) scan() {
 	if r.IntN(3) == 0 {
 		spec.Columns = []string{storage.TimeColumnName}
 		spec.Limit, spec.NewestFirst = 1+r.Int64N(20), true
+	} else if r.IntN(2) == 0 {
+		spec.Order = r.order(schema)
+		if r.IntN(3) == 0 {
+			spec.Limit, spec.Columns = 1+r.Int64N(20), nil
+			for _, k := range spec.Order { // so that ties are equal
+				spec.Columns = append(spec.Columns, k.Column)
+			}
+		}
 	}
 	r.compare(spec)
+}
+
+// order is some dimensions and the measure name in any order, and mostly time.
+func (r *random) order(schema *storage.Schema) []storage.OrderKey {
+	var keys []storage.OrderKey
+	add := func(name string) {
+		keys = append(keys, storage.OrderKey{Column: name, Desc: r.IntN(2) == 0, NullsFirst: r.IntN(2) == 0})
+	}
+	for _, i := range r.Perm(len(schema.Columns)) {
+		if c := schema.Columns[i]; c.Role <= storage.MeasureName && r.IntN(3) > 0 {
+			add(c.Name)
+		}
+	}
+	if len(keys) == 0 || r.IntN(4) > 0 {
+		add(storage.TimeColumnName)
+	}
+	return keys
 }
 
 func (r *random) predicate(c storage.Column, now int64) storage.Predicate {

@@ -34,7 +34,9 @@ func (p *pushing) Scan(ctx context.Context, spec storage.ScanSpec) (storage.Scan
 	}
 	out := &pushingScanner{Scanner: s, spec: spec, schema: schema}
 	if spec.NewestFirst && spec.Limit > 0 {
-		err = out.sortNewest(ctx)
+		err = out.sort(ctx, []storage.OrderKey{{Column: storage.TimeColumnName, Desc: true}})
+	} else if len(spec.Order) > 0 {
+		err = out.sort(ctx, spec.Order)
 	}
 	return out, err
 }
@@ -43,20 +45,21 @@ type pushingScanner struct {
 	storage.Scanner
 	spec   storage.ScanSpec
 	schema *storage.Schema
-	sorted *vec.Batch // with NewestFirst
+	sorted *vec.Batch // with an order
 	passed int64
 	done   bool
 }
 
 func (s *pushingScanner) Applied() storage.Applied {
-	a := storage.Applied{Where: make([]bool, len(s.spec.Where)), Aggregation: s.spec.Aggregation != nil, NewestFirst: s.sorted != nil}
+	a := storage.Applied{Where: make([]bool, len(s.spec.Where)), Aggregation: s.spec.Aggregation != nil, NewestFirst: s.spec.NewestFirst && s.sorted != nil, Order: len(s.spec.Order) > 0}
 	for i := range a.Where {
 		a.Where[i] = true
 	}
 	return a
 }
 
-func (s *pushingScanner) sortNewest(ctx context.Context) error {
+// sort reads all rows and sorts them.
+func (s *pushingScanner) sort(ctx context.Context, keys []storage.OrderKey) error {
 	all := make([]*vec.Builder, len(s.schema.Columns))
 	for i, c := range s.schema.Columns {
 		all[i] = vec.NewBuilder(c.Type, 0)
@@ -79,14 +82,35 @@ func (s *pushingScanner) sortNewest(ctx context.Context) error {
 	for _, b := range all {
 		s.sorted.Columns = append(s.sorted.Columns, b.Vector())
 	}
-	times := s.sorted.Columns[s.schema.Lookup(storage.TimeColumnName)]
 	order := make([]int32, s.sorted.Len)
 	for i := range order {
 		order[i] = int32(i)
 	}
-	slices.SortStableFunc(order, func(a, b int32) int { return vec.Compare(times, int(b), times, int(a)) })
+	slices.SortStableFunc(order, func(a, b int32) int {
+		for _, k := range keys {
+			if c := compareKey(k, s.sorted.Columns[s.schema.Lookup(k.Column)], int(a), int(b)); c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
 	s.sorted = s.sorted.Gather(order)
 	return nil
+}
+
+func compareKey(k storage.OrderKey, v *vec.Vector, a, b int) int {
+	switch x, y := v.IsNull(a), v.IsNull(b); {
+	case x && y:
+		return 0
+	case x || y:
+		if x == k.NullsFirst {
+			return -1
+		}
+		return 1
+	case k.Desc:
+		return vec.Compare(v, b, v, a)
+	}
+	return vec.Compare(v, a, v, b)
 }
 
 // filtered returns the next rows that satisfy the predicates, in all columns.

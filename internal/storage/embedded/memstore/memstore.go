@@ -571,6 +571,13 @@ func (s *Series) LastTime() int64 {
 	return s.last
 }
 
+// Rows returns how many rows the series has, those that replace others counted again.
+func (s *Series) Rows() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rows + len(s.side)
+}
+
 // Snapshot appends the chunks of the series, ascending and complete, to dst.
 func (s *Series) Snapshot(st *Store, dst []Chunk) []Chunk {
 	s.mu.Lock()
