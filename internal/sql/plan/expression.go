@@ -667,6 +667,10 @@ func (a *analyser) finishLambdas(c *Call, e *syntax.Call) (Expr, error) {
 // rejectAggregates refuses aggregates and window functions in a clause, as the
 // service words it.
 func (b *builder) rejectAggregates(e syntax.Expr, clause string) error {
+	return b.rejectAggregatesIn(e, func() string { return clause })
+}
+
+func (b *builder) rejectAggregatesIn(e syntax.Expr, clause func() string) error {
 	var found []string
 	syntax.Walk(e, func(n syntax.Node) bool {
 		switch n := n.(type) {
@@ -683,7 +687,7 @@ func (b *builder) rejectAggregates(e syntax.Expr, clause string) error {
 	if found == nil {
 		return nil
 	}
-	return errorAt(e.Pos(), "%s cannot contain aggregations, window functions or grouping operations: [%s]", clause, strings.Join(found, ", "))
+	return errorAt(e.Pos(), "%s cannot contain aggregations, window functions or grouping operations: [%s]", clause(), strings.Join(found, ", "))
 }
 
 // subquery analyses a query that stands as a value.

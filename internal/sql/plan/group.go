@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"fmt"
-
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/sql/syntax"
 	"github.com/weir-db/weir/internal/vec"
@@ -71,7 +69,7 @@ func (a *analyser) aggCall(e *syntax.Call, name string) (Agg, error) {
 		in.scope = a.inner
 	}
 	for _, arg := range e.Args {
-		if err := in.rejectAggregates(arg, fmt.Sprintf("Aggregation '%s'", syntax.FormatExpr(e))); err != nil {
+		if err := in.rejectAggregatesIn(arg, func() string { return "Aggregation '" + syntax.FormatExpr(e) + "'" }); err != nil {
 			return Agg{}, err
 		}
 	}
