@@ -145,6 +145,7 @@ func (t *table) Delete(ctx context.Context, d storage.Deletion) (int64, error) {
 		if err := t.store.flush(ctx, t); err != nil {
 			return 0, fault.Wrap(fault.Throttled, err, "Rows cannot be written to disk as fast as deletions come.")
 		}
+		signal(t.store.maintainWanted)
 	}
 	r := &request{rows: &storage.Rows{}, deletion: &deletion{From: d.From, To: d.To}}
 	if err := t.submitDelete(r, &d); err != nil {

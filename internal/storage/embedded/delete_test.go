@@ -184,3 +184,29 @@ func TestADeletionIsReadBackAsItWasWritten(t *testing.T) {
 		t.Error("a byte too many is not noticed")
 	}
 }
+
+// TestDeletionsLeaveFewFilesOfTheLog deletes so often that nothing else asks for a flush.
+func TestDeletionsLeaveFewFilesOfTheLog(t *testing.T) {
+	t.Parallel()
+	s := open(t, Options{FS: vfs.NewMem(), Clock: clock.Manual(benchStart), LogFileBytes: 4 << 10})
+	defer s.Close()
+	if err := s.CreateTable(t.Context(), benchID, benchPolicy); err != nil {
+		t.Fatal(err)
+	}
+	table := s.lookup(benchID)
+	for i := range 60 {
+		at := benchStart.Add(time.Duration(i-60) * time.Second)
+		if _, err := table.Write(t.Context(), sensorRows(0, 20, at, 4)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := table.Delete(t.Context(), storage.Deletion{From: storage.AllTime.From, To: at.UnixNano()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.log.DurableFiles()); n > 5 {
+		t.Errorf("the log has %d files of 4 KiB, and at most %d stores are not flushed", n, maxFrozenStores)
+	}
+}

@@ -166,7 +166,8 @@ func (s *Store) maintain(ctx context.Context) error {
 			errs = append(errs, s.flushCold(ctx, t))
 		}
 	}
-	errs = append(errs, s.purgeDue(ctx), s.mergeDue(ctx))
+	// Cold tables and deletions flush without regard to the log, which may have files that nothing needs any more.
+	errs = append(errs, s.truncateLog(), s.purgeDue(ctx), s.mergeDue(ctx))
 	return errors.Join(errs...)
 }
 
