@@ -9,11 +9,12 @@ import (
 	"github.com/weir-db/weir/internal/sigv4"
 )
 
-// Authenticator says who sent a request. c is routed; body is what was sent and
+// Authenticator says who sent a request. c is routed; claim is the signature that the
+// request has, unverified, or unsigned says why there is none; body is what was sent and
 // signed. A refusal is a [*sigv4.Error],
 // iam.ErrUnknownKey or iam.ErrExpired.
 type Authenticator interface {
-	Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.Caller, error)
+	Authenticate(r *http.Request, c *wire.Call, claim *sigv4.Signature, unsigned error, body []byte) (wire.Caller, error)
 }
 
 // errWrongScope refuses a signature made for another service.
@@ -43,10 +44,9 @@ type Anyone struct {
 }
 
 // Authenticate never refuses.
-func (a Anyone) Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.Caller, error) {
+func (a Anyone) Authenticate(_ *http.Request, _ *wire.Call, s *sigv4.Signature, unsigned error, _ []byte) (wire.Caller, error) {
 	caller := Root(a.AccountID)
-	s, err := sigv4.Parse(r)
-	if err != nil {
+	if unsigned != nil {
 		return caller, nil
 	}
 	caller.AccessKeyID = s.AccessKeyID
@@ -65,10 +65,9 @@ type Signed struct {
 }
 
 // Authenticate verifies the request's signature.
-func (a Signed) Authenticate(r *http.Request, c *wire.Call, body []byte) (wire.Caller, error) {
-	s, err := sigv4.Parse(r)
-	if err != nil {
-		return wire.Caller{}, err
+func (a Signed) Authenticate(r *http.Request, c *wire.Call, s *sigv4.Signature, unsigned error, body []byte) (wire.Caller, error) {
+	if unsigned != nil {
+		return wire.Caller{}, unsigned
 	}
 	if !signsFor(c.Service, s.Service) {
 		return wire.Caller{}, errWrongScope

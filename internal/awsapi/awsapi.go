@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/weir-db/weir/internal/awsapi/wire"
+	"github.com/weir-db/weir/internal/sigv4"
 	"github.com/weir-db/weir/internal/telemetry"
 )
 
@@ -160,7 +161,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // run takes the call from its route to its answer.
 func (h *Handler) run(r *http.Request, c *wire.Call) (resp wire.Response, err error) {
-	scope := scopeOf(r)
+	scope, unsigned := sigv4.Parse(r)
+	if unsigned != nil {
+		scope = nil
+	}
 	signed := c.Body
 	op, err := h.routes.find(c, scope)
 	if err != nil {
@@ -169,7 +173,7 @@ func (h *Handler) run(r *http.Request, c *wire.Call) (resp wire.Response, err er
 	if scope != nil && scope.Region != "" {
 		c.Region = scope.Region
 	}
-	if c.Caller, err = h.opt.Auth.Authenticate(r, c, signed); err != nil {
+	if c.Caller, err = h.opt.Auth.Authenticate(r, c, scope, unsigned, signed); err != nil {
 		return wire.Response{}, authException(c, err)
 	}
 	if err := h.inflate(r, c); err != nil {
