@@ -44,6 +44,7 @@ func variants() []variant {
 		{name: "embedded", embedded: true},
 		{name: "embedded, two-row batches", l: sqltest.Local{Exec: exec.Options{BatchRows: 2}}, embedded: true},
 		{name: "embedded, in segments", embedded: true, segments: true},
+		{name: "embedded, four workers", l: sqltest.Local{Exec: exec.Options{Workers: 4, ParallelRows: 1}}, embedded: true},
 		{name: "spilling", l: sqltest.Local{Push: true, Exec: spilling}, spilling: true},
 		{name: "spilling, two-row batches", l: sqltest.Local{Exec: spillingPairs}, spilling: true},
 		{name: "spilling, no rules", l: sqltest.Local{Exec: spilling, Off: off}, spilling: true},
