@@ -233,7 +233,7 @@ func (e *callEval) eval(ctx context.Context, f *frame, in *vec.Batch) (*vec.Vect
 		}
 		args[i] = v
 	}
-	fc := &fn.Context{Now: f.run.opt.Now, Return: e.call.Return, Args: e.call.Args}
+	fc := &fn.Context{Now: f.run.opt.Now, Return: e.call.Return, Args: e.call.Args, Interrupted: ctx.Err}
 	if e.lambdas != nil {
 		fc.Lambdas = make([]fn.Lambda, len(e.lambdas))
 		for i, l := range e.lambdas {

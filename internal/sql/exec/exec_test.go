@@ -127,6 +127,20 @@ func TestCancelledQueryEndsSoon(t *testing.T) {
 		"SELECT sum(i) FROM (SELECT a.i FROM d.t a, d.t b) ORDER BY 1",
 		"SELECT count(*) FROM d.t a WHERE a.i < ALL (SELECT b.i * c.i FROM d.t b, d.t c)",
 		"SELECT max(f) FROM d.t a CROSS JOIN UNNEST(sequence(1, 10000)) AS u (x) CROSS JOIN UNNEST(sequence(1, 10000)) AS v (y)",
+		"SELECT max(levenshtein_distance(lpad(CAST(i AS varchar), 999, 'y'), lpad('z', 999, CAST(i AS varchar)))) FROM d.t",
+		"SELECT count_if(regexp_like(lpad(CAST(i AS varchar), 17, 'a') || '!', '(?=a)(a+)+$')) FROM d.t",
+		"SELECT array_agg(DISTINCT a.i * b.i) FROM d.t a, d.t b, d.t c",
+		"SELECT a.i + b.i + c.i, count(*) FROM d.t a, d.t b, d.t c GROUP BY 1",
+		"SELECT DISTINCT a.i * b.i * c.i FROM d.t a, d.t b, d.t c",
+		"SELECT a.i FROM d.t a, d.t b, d.t c ORDER BY a.i * b.i * c.i LIMIT 3",
+		"SELECT max(r) FROM (SELECT avg(a.i) OVER (ORDER BY a.i * b.i ROWS BETWEEN 5 PRECEDING AND CURRENT ROW) AS r FROM d.t a, d.t b)",
+		"SELECT max(r) FROM (SELECT max_by(a.i, a.f) OVER (ORDER BY a.i * b.i ROWS BETWEEN 500 PRECEDING AND 500 FOLLOWING) AS r FROM d.t a, d.t b)",
+		"SELECT count(*) FROM (SELECT a.i FROM d.t a, d.t b, d.t c INTERSECT ALL SELECT i FROM d.t)",
+		"SELECT count(*) FROM (SELECT a.i FROM d.t a, d.t b, d.t c UNION SELECT i FROM d.t)",
+		"SELECT count(*) FROM d.t a FULL JOIN d.t b ON a.i < b.i FULL JOIN d.t c ON b.i < c.i",
+		"SELECT a.i FROM d.t a WHERE EXISTS (SELECT 1 FROM d.t b, d.t c WHERE b.i * c.i + a.i < 0)",
+		"SELECT reduce(sequence(1, 10000), CAST(0 AS bigint), (s, x) -> (s + x) % 1000, s -> s) FROM d.t a, d.t b, d.t c",
+		"SELECT create_time_series(a.time, b.i + c.i) FROM d.t a, d.t b, d.t c",
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
 		c := open(t, l, sql, exec.Options{})

@@ -58,7 +58,7 @@ func flatCast(from, to vec.Type, try bool) (flatKernel, bool) {
 	case t == vec.Varchar && f == vec.Varchar:
 		return castLength(from, to), true
 	case t == vec.Varchar && f.Storage() != vec.StoreNested:
-		return castToText(to), true
+		return castToText(to, try), true
 	case f == t && f.Storage() != vec.StoreNested:
 		return func(v *vec.Vector) (*vec.Vector, error) { return v, nil }, true
 	case f == vec.Varchar:
@@ -187,8 +187,9 @@ func dateToTimestamp(days int64) (int64, error) {
 	return ns, nil
 }
 
-// castToText gives every value its API text, cut to the length of to.
-func castToText(to vec.Type) flatKernel {
+// castToText gives every value its API text. A text that is longer than to allows is an error, as in Trino:
+// the beginning of a number is another number.
+func castToText(to vec.Type, try bool) flatKernel {
 	return func(v *vec.Vector) (*vec.Vector, error) {
 		n := v.Len()
 		texts := newTextList(n, 12*n)
@@ -200,12 +201,15 @@ func castToText(to vec.Type) flatKernel {
 			texts.add(buf)
 		}
 		out := texts.list()
-		if to.Length > 0 {
-			for i, s := range out {
-				out[i] = cutText(s, to.Length)
-			}
+		if to.Length == 0 {
+			return vecOf(to, out, v.Nulls), nil
 		}
-		return vecOf(to, out, v.Nulls), nil
+		return castEach(to, try, func(s string) (string, error) {
+			if len(s) > to.Length {
+				return "", fail("Value %s cannot be represented as %s", s, to)
+			}
+			return s, nil
+		})(vecOf(vec.VarcharType, out, v.Nulls))
 	}
 }
 

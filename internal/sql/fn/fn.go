@@ -78,6 +78,17 @@ type Context struct {
 	Return  vec.Type   // the resolved result type
 	Lambdas []Lambda   // by parameter position, nil where the parameter is no lambda
 	Args    []vec.Type // the resolved argument types
+
+	// Interrupted, unless nil, returns why the query ends, if it does. Kernels that may take long over a
+	// batch ask between its rows.
+	Interrupted func() error
+}
+
+func (c *Context) interrupted() error {
+	if c.Interrupted == nil {
+		return nil
+	}
+	return c.Interrupted()
 }
 
 // Lambda evaluates a lambda's body over n rows of its parameters. capture holds for

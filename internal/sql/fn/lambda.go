@@ -179,6 +179,9 @@ func reduceKernel(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	last := make([]slot, n)
 	state, active := args[1].Gather(rows), rows
 	for k := 0; len(active) > 0; k++ {
+		if err := c.interrupted(); err != nil {
+			return nil, err
+		}
 		var next, at, elem []int32
 		for j, r := range active {
 			from, to := span(args[0], int(r))

@@ -22,7 +22,7 @@ import (
 //
 // Named groups become plain ones, so that numbers count from the left as in Java.
 
-// matchTimeout bounds one search of the backtracking engine.
+// matchTimeout bounds one search of the backtracking engine, and all searches in one text together.
 const matchTimeout = time.Second
 
 // javaPattern is a compiled pattern, safe for concurrent use.
@@ -120,6 +120,10 @@ func timeoutError(err error) error {
 	if err == nil {
 		return nil
 	}
+	return errTooLong()
+}
+
+func errTooLong() error {
 	return fail("Regular expression matching took longer than %s", matchTimeout)
 }
 
@@ -150,8 +154,12 @@ func (p *javaPattern) backtrack(s string, limit int) ([][]int, error) {
 	}
 	at := runeOffsets(s)
 	var out [][]int
+	began := time.Now()
 	m, err := re.FindStringMatch(s)
 	for m != nil && err == nil && limit != 0 {
+		if time.Since(began) > matchTimeout {
+			return nil, errTooLong()
+		}
 		index := make([]int, 0, 2*(p.groups+1))
 		for _, g := range m.Groups() {
 			if len(g.Captures) == 0 {

@@ -33,19 +33,23 @@ type source struct {
 	text, patterns col[string]
 	memo           memo[string, *javaPattern]
 	cache          *patternCache
+	call           *Context
 }
 
-func (r *regexps) source(args []*vec.Vector) *source {
-	return &source{text: colOf[string](args[0]), patterns: colOf[string](args[1]), cache: &r.cache}
+func (r *regexps) source(c *Context, args []*vec.Vector) *source {
+	return &source{call: c, text: colOf[string](args[0]), patterns: colOf[string](args[1]), cache: &r.cache}
 }
 
 func (s *source) at(i int) (string, *javaPattern, error) {
+	if err := s.call.interrupted(); err != nil { // a search may take long
+		return "", nil, err
+	}
 	p, err := s.memo.get(s.patterns.at(i), s.cache.get)
 	return s.text.at(i), p, err
 }
 
 func (r *regexps) like(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
-	src := r.source(args)
+	src := r.source(c, args)
 	return collect(c, n, func(i int) (bool, bool, error) {
 		s, p, err := src.at(i)
 		if err != nil {
@@ -72,7 +76,7 @@ func groupAt(args []*vec.Vector, i int, p *javaPattern) (int, error) {
 }
 
 func (r *regexps) extract(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
-	src := r.source(args)
+	src := r.source(c, args)
 	return collect(c, n, func(i int) (string, bool, error) {
 		s, p, err := src.at(i)
 		if err != nil {
@@ -91,7 +95,7 @@ func (r *regexps) extract(c *Context, args []*vec.Vector, n int) (*vec.Vector, e
 }
 
 func (r *regexps) extractAll(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
-	src := r.source(args)
+	src := r.source(c, args)
 	out := newStringLists(n)
 	for i := range n {
 		s, p, err := src.at(i)
@@ -119,7 +123,7 @@ func (r *regexps) extractAll(c *Context, args []*vec.Vector, n int) (*vec.Vector
 }
 
 func (r *regexps) split(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
-	src := r.source(args)
+	src := r.source(c, args)
 	out := newStringLists(n)
 	for i := range n {
 		s, p, err := src.at(i)
@@ -210,7 +214,7 @@ func (r *regexps) replace(c *Context, args []*vec.Vector, n int) (*vec.Vector, e
 		p    *javaPattern
 		text string
 	}
-	src := r.source(args)
+	src := r.source(c, args)
 	with := col[string]{vals: []string{""}}
 	if len(args) > 2 {
 		with = colOf[string](args[2])
@@ -257,7 +261,7 @@ func replaceMatches(s string, found [][]int, pieces []piece) (string, error) {
 
 // replaceBy calls the lambda once for the matches of all rows.
 func (r *regexps) replaceBy(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
-	src := r.source(args)
+	src := r.source(c, args)
 	groups := newStringLists(n)
 	var owner []int32
 	matches := make([][][]int, n)

@@ -22,7 +22,7 @@ func stringFunctions() []Scalar {
 		f("chr(bigint) -> varchar", "The character of a Unicode code point.", "chr(65)", "A", fn1e(chr)),
 		f("codepoint(varchar) -> integer", "The code point of the only character.", "codepoint('A')", "65", fn1e(codepoint)),
 		f("hamming_distance(varchar, varchar) -> bigint", "Number of positions in which texts of the same length differ.", "hamming_distance('pump', 'lamp')", "2", fn2e(hamming)),
-		f("levenshtein_distance(varchar, varchar) -> bigint", "Least number of edits of one character between the texts.", "levenshtein_distance('pump', 'jumps')", "2", fn2(levenshtein)),
+		f("levenshtein_distance(varchar, varchar) -> bigint", "Least number of edits of one character between the texts.", "levenshtein_distance('pump', 'jumps')", "2", fn2e(levenshtein)),
 		f("length(varchar) -> bigint", "Number of characters.", "length('größe')", "5", fn1(runeCount)),
 		f("lower(varchar) -> varchar", "The text in lower case.", "lower('Pump')", "pump", fn1(strings.ToLower)),
 		f("upper(varchar) -> varchar", "The text in upper case.", "upper('Pump')", "PUMP", fn1(strings.ToUpper)),
@@ -118,8 +118,14 @@ func hamming(a, b string) (int64, error) {
 	return d, nil
 }
 
-func levenshtein(a, b string) int64 {
+// maxEdits bounds the work of one levenshtein_distance, the product of the lengths, as in Trino.
+const maxEdits = 1_000_000
+
+func levenshtein(a, b string) (int64, error) {
 	x, y := []rune(a), []rune(b)
+	if len(x)*len(y) > maxEdits {
+		return 0, fail("The combined inputs for Levenshtein distance are too large")
+	}
 	row := make([]int64, len(y)+1)
 	for j := range row {
 		row[j] = int64(j)
@@ -136,7 +142,7 @@ func levenshtein(a, b string) int64 {
 			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
 		}
 	}
-	return row[len(y)]
+	return row[len(y)], nil
 }
 
 // maxText bounds the texts that lpad and rpad make, in characters.

@@ -33,6 +33,7 @@ func TestStringFunctionsCountCodePointsAndKeepTheirEdges(t *testing.T) {
 		"codepoint('ab')", "error: Input string must be a single character string",
 		"hamming_distance('a', 'ab')", "error: The input strings to hamming_distance function must have the same length",
 		"levenshtein_distance('', 'abc')", "3",
+		"levenshtein_distance(lpad('', 1001, 'x'), lpad('', 1000, 'y'))", "error: The combined inputs for Levenshtein distance are too large",
 		"reverse('größe')", "eßörg",
 		"upper('straße')", "STRAßE",
 		"concat('a', NULL)", "NULL",
