@@ -3,6 +3,7 @@ package exec
 import (
 	"cmp"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/weir-db/weir/internal/fault"
@@ -277,25 +278,41 @@ func accumulate(c *windowCall, args []*vec.Vector, groups, rows []int32, n int) 
 // a constant cost per row: a queue of two stacks keeps partial results, so nothing is
 // ever subtracted and doubles do not drift.
 type sliding struct {
-	name string
-	x    *vec.Vector // nil for count(*)
-	keep []bool
-	ret  vec.Type
+	name  string
+	x     *vec.Vector // nil for count(*)
+	nulls []bool      // of x; nil: there are none
+	keep  []bool
+	ret   vec.Type
+	adds  bool // sum and avg
+	seeks int  // 1: the greatest value, -1: the least, 0: neither
 }
 
 func newSliding(c *windowCall, args []*vec.Vector, keep []bool) *sliding {
 	s := &sliding{name: c.Name, keep: keep, ret: c.T}
+	switch c.Name {
+	case "sum", "avg":
+		s.adds = true
+	case "max":
+		s.seeks = 1
+	case "min":
+		s.seeks = -1
+	}
 	if len(args) == 0 && c.Name == "count" {
 		return s
 	}
-	if len(args) != 1 {
+	if len(args) != 1 || !slides(c.Name, args[0].Type) {
 		return nil
 	}
-	s.x = args[0].Flat()
-	if !slides(c.Name, s.x.Type) {
-		return nil
-	}
+	s.values(args[0].Flat())
 	return s
+}
+
+// values sets what is aggregated.
+func (s *sliding) values(x *vec.Vector) {
+	s.x, s.nulls = x, x.Nulls
+	if x.Type.Kind == vec.Unknown {
+		s.nulls = slices.Repeat([]bool{true}, x.Len())
+	}
 }
 
 // slides reports whether sliding computes an aggregate of one argument.
@@ -321,11 +338,11 @@ var noPart = part{row: -1}
 
 func (s *sliding) of(r int32) part {
 	p := noPart
-	if s.keep != nil && !s.keep[r] || s.x != nil && s.x.IsNull(int(r)) {
+	if s.keep != nil && !s.keep[r] || s.nulls != nil && s.nulls[r] {
 		return p
 	}
 	p.n, p.row = 1, r
-	if s.x != nil && (s.name == "sum" || s.name == "avg") {
+	if s.adds {
 		if s.x.Type.Kind == vec.Double {
 			p.fl = s.x.Floats[r]
 		} else {
@@ -338,26 +355,27 @@ func (s *sliding) of(r int32) part {
 
 func (s *sliding) join(a, b part) (part, error) {
 	out := part{n: a.n + b.n, fl: a.fl + b.fl, row: a.row}
-	if s.name == "sum" && s.x.Type.Kind != vec.Double {
+	if s.adds && s.ret.Kind != vec.Double {
 		out.ints = a.ints + b.ints
 		if (a.ints > 0) == (b.ints > 0) && (out.ints > 0) != (a.ints > 0) && a.ints != 0 && b.ints != 0 {
 			return out, fault.New(fault.Execution, "bigint addition overflow: %d + %d", a.ints, b.ints)
 		}
 	}
-	if b.row >= 0 && (a.row < 0 || s.better(b.row, a.row)) {
+	if b.row >= 0 && (a.row < 0 || s.seeks != 0 && s.compare(b.row, a.row)*s.seeks > 0) {
 		out.row = b.row
 	}
 	return out, nil
 }
 
-func (s *sliding) better(a, b int32) bool {
-	switch s.name {
-	case "min":
-		return vec.Compare(s.x, int(a), s.x, int(b)) < 0
-	case "max":
-		return vec.Compare(s.x, int(a), s.x, int(b)) > 0
+// compare orders two rows by their values.
+func (s *sliding) compare(a, b int32) int {
+	switch s.x.Type.Kind.Storage() {
+	case vec.StoreInts:
+		return cmp.Compare(s.x.Ints[a], s.x.Ints[b])
+	case vec.StoreFloats:
+		return vec.CompareFloats(s.x.Floats[a], s.x.Floats[b])
 	}
-	return false
+	return vec.Compare(s.x, int(a), s.x, int(b))
 }
 
 func (s *sliding) run(w *windowRows, call int, starts, ends []int32) (*vec.Vector, error) {

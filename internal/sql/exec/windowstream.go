@@ -116,7 +116,7 @@ func (s *sliding) carried(c carriedPart) part {
 		x := newColumn(s.x.Type)
 		x.append(s.x)
 		x.append(c.value)
-		s.x = x.vector()
+		s.values(x.vector())
 		c.part.row = int32(s.x.Len() - 1)
 	}
 	return c.part
