@@ -39,8 +39,9 @@ type windowOp struct {
 	parts     []*windowOp // that compute it, each a part of the partitions, see readers
 	shared    reader      // of parts, for next
 
-	pending []*vec.Batch // complete partitions, a batch for each worker
-	out     batches      // of partitions that are computed
+	pending  []*vec.Batch // complete partitions
+	portions int          // of about windowRowsAtOnce rows, that these are: one for each worker is wanted
+	out      batches      // of partitions that are computed
 }
 
 // windowHand is the rows in hand: partitions that are complete, and behind them the one that is not.
@@ -226,9 +227,9 @@ func (o *windowOp) gather(ctx context.Context) error {
 				return o.compute(ctx, b.Slice(first, b.Len))
 			}
 		case h.rows.n == 0 && last >= windowRowsAtOnce/2 && !o.borrowed:
-			// No need to copy.
-			o.pending = append(o.pending, b.Slice(0, last))
-			return o.compute(ctx, b.Slice(last, b.Len))
+			return o.computeIn(ctx, b, 0, last)
+		case h.rows.n > 0 && last-first >= windowRowsAtOnce/2 && !o.borrowed:
+			return o.computeIn(ctx, b, first, last)
 		case h.rows.n+last >= windowRowsAtOnce:
 			if last > 0 {
 				err = o.take(ctx, b.Slice(0, last))
@@ -245,6 +246,27 @@ func (o *windowOp) gather(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// computeIn computes the rows in hand, whose last partition ends where row first of b is, and those from there to row last,
+// which need not be copied. The others are in hand then.
+func (o *windowOp) computeIn(ctx context.Context, b *vec.Batch, first, last int) error {
+	if h := o.hand; h.rows.n > 0 {
+		if first > 0 {
+			if err := o.take(ctx, b.Slice(0, first)); err != nil {
+				return err
+			}
+		}
+		if h.away != nil {
+			h.complete = h.rows.n
+			return o.compute(ctx, b.Slice(first, b.Len))
+		}
+		o.pending = append(o.pending, h.rows.batch())
+		o.hand = o.newHand()
+	}
+	o.pending = append(o.pending, b.Slice(first, last))
+	o.portions++
+	return o.compute(ctx, b.Slice(last, b.Len))
 }
 
 // boundaries returns the first and the last row of b that begin a partition, or a piece of one, with regard to the
@@ -374,12 +396,13 @@ func (o *windowOp) compute(ctx context.Context, rest *vec.Batch) error {
 	}
 	if all.Len > 0 {
 		o.pending = append(o.pending, all)
+		o.portions++
 	}
 	rows := 0
 	for _, b := range o.pending {
 		rows += b.Len
 	}
-	if len(o.pending) < o.workers && rows < manyItems && !o.ended {
+	if o.portions < o.workers && rows < manyItems && !o.ended {
 		return nil
 	}
 	return o.flush(ctx)
@@ -418,7 +441,7 @@ func (o *windowOp) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.pending = nil
+	o.pending, o.portions = nil, 0
 	o.out = &outs
 	return nil
 }
