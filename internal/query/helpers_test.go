@@ -93,6 +93,14 @@ func (t faultyTable) Scan(ctx context.Context, spec storage.ScanSpec) (storage.S
 	return t.Table.Scan(ctx, spec)
 }
 
+// ScanPrompt takes every scan that is not stuck to be small, so that first pages are made both ways.
+func (t faultyTable) ScanPrompt(ctx context.Context, spec storage.ScanSpec, _ int64) (storage.Scanner, error) {
+	if t.faults.stuck.Load() != nil {
+		return nil, nil
+	}
+	return t.Scan(ctx, spec)
+}
+
 func newEnv(t testing.TB, series, rows int, o query.Options) *env {
 	t.Helper()
 	e := &env{t: t, clock: clock.Manual(start)}

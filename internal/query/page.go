@@ -108,12 +108,32 @@ func (c *cutter) readAhead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.take(b)
+	return nil
+}
+
+// readSmall reads the first batch if that is little work, as [exec.Cursor.NextIfSmall] says; else it
+// fails with exec.ErrLarge, and nothing was read.
+func (c *cutter) readSmall(ctx context.Context) error {
+	src, ok := c.src.(cursorSource)
+	if !ok {
+		return exec.ErrLarge
+	}
+	b, err := src.NextIfSmall(ctx)
+	if err != nil {
+		return err
+	}
+	c.take(b)
+	return nil
+}
+
+// take puts b, which was read while nothing was ahead; nil is the end.
+func (c *cutter) take(b *vec.Batch) {
 	if b == nil {
 		c.close()
-		return nil
+		return
 	}
 	c.ahead = append(c.ahead[:0], b)
-	return nil
 }
 
 // fit returns how many rows of b go on a page with room for rows and bytes more, and their size.

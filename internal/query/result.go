@@ -3,11 +3,13 @@ package query
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
 
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -15,7 +17,8 @@ import (
 // result is one execution, from its start until it is forgotten.
 //
 // Pages are numbered from 1 and made one at a time by a
-// goroutine that outlives the call that asked: a retry waits for the same page. Once a caller has
+// goroutine that outlives the call that asked: a retry waits for the same page. Only the first page of a query that has
+// little to read is made by the call itself, which saves waking others. Once a caller has
 // come back for a second page, the following one is made ahead, while he reads; if he then wants another number of
 // rows, it is cut anew. A page
 // made belongs to nobody until a call hands it out under the next number; an
@@ -115,7 +118,14 @@ func (s *Service) answer(ctx context.Context, r *result, number, maxRows int) (*
 		case r.made != nil:
 			r.cut.putBack(r.made)
 			r.made = nil
-		case late == nil && r.rows == 0:
+		}
+		s.makeLocked(r, maxRows)
+		s.wantedLocked(r)
+		making := r.making
+		if making == nil { // it is made
+			continue
+		}
+		if late == nil && r.rows == 0 {
 			patience := s.opts.Patience
 			if r.unload {
 				patience = s.opts.UnloadPatience
@@ -124,9 +134,6 @@ func (s *Service) answer(ctx context.Context, r *result, number, maxRows int) (*
 			defer timer.Stop()
 			late = timer.C
 		}
-		s.makeLocked(r, maxRows)
-		s.wantedLocked(r)
-		making := r.making
 		r.waiting++
 		r.idle.Stop()
 		s.mu.Unlock()
@@ -186,15 +193,45 @@ func (s *Service) abandon(r *result) {
 	s.observe(&r.account, o)
 }
 
-// makeLocked has the next page made, unless that goes on already. The caller is inside
-// Query, which Close waits for.
+// makeLocked has the next page made, unless that goes on already; a small first page is made on return. The caller is inside
+// Query, which Close waits for. The lock is given back for a while.
 func (s *Service) makeLocked(r *result, maxRows int) {
 	if r.making != nil {
 		return
 	}
 	r.making = make(chan struct{})
 	lastKept := r.number > 0 || r.client.token != ""
+	if r.number == 0 && !r.unload {
+		s.mu.Unlock()
+		done := s.makeSmall(r, maxRows, lastKept)
+		s.mu.Lock()
+		if done {
+			return
+		}
+	}
 	s.wg.Go(func() { s.make(r, maxRows, lastKept) })
+}
+
+// makeSmall makes the first page if that takes no time to speak of, and reports whether it did.
+func (s *Service) makeSmall(r *result, maxRows int, lastKept bool) bool {
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		return false
+	}
+	began := time.Now()
+	p, err := survive(func() (*piece, error) {
+		if err := r.cut.readSmall(r.ctx); err != nil {
+			return nil, err
+		}
+		return r.cut.next(r.ctx, maxRows, s.opts.PageBytes, s.opts.Patience)
+	})
+	<-s.slots
+	if errors.Is(err, exec.ErrLarge) {
+		return false
+	}
+	s.madePage(r, p, err, lastKept, began)
+	return true
 }
 
 // aheadLocked has the page after the one that is handed out now made ahead. Its caller came back for
@@ -222,6 +259,11 @@ func (s *Service) wantedLocked(r *result) {
 func (s *Service) make(r *result, maxRows int, lastKept bool) {
 	began := time.Now()
 	p, err := s.cutPage(r, maxRows)
+	s.madePage(r, p, err, lastKept, began)
+}
+
+// madePage takes what came of making a page.
+func (s *Service) madePage(r *result, p *piece, err error, lastKept bool, began time.Time) {
 	if err == nil && p.last && lastKept {
 		p.compact()
 	}

@@ -183,6 +183,13 @@ type Reader interface {
 	Next(ctx context.Context) (*vec.Batch, error)
 }
 
+// PromptScanner is a Table that tells small scans from others. It is optional.
+type PromptScanner interface {
+	// ScanPrompt is Scan for a spec with which scanning waits for nothing but local reads and looks at no more than about
+	// effort values. For any other it returns nil.
+	ScanPrompt(ctx context.Context, spec ScanSpec, effort int64) (Scanner, error)
+}
+
 // ScanStats is what a scan cost.
 type ScanStats struct {
 	RowsScanned     int64 // rows looked at

@@ -35,6 +35,7 @@ package exec
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -134,6 +135,33 @@ func (c *Cursor) Next(ctx context.Context) (*vec.Batch, error) {
 		return nil, c.err
 	}
 	return b, nil
+}
+
+// ErrLarge is why NextIfSmall did nothing.
+var ErrLarge = errors.New("the query may take long")
+
+// smallEffort is how many values a query looks at, at most, that somebody may wait for without being able to leave: some
+// milliseconds of work. Storage has one goroutine do as much, too.
+const smallEffort = 100_000
+
+// NextIfSmall is the first Next for callers who would rather not have another goroutine wait for it. Unless the plan and what
+// storage expects to read say that it takes no more than some milliseconds, it fails with ErrLarge, and the cursor is
+// as before.
+func (c *Cursor) NextIfSmall(ctx context.Context) (*vec.Batch, error) {
+	if !plan.Single(c.run.query.Root) {
+		return nil, ErrLarge
+	}
+	c.run.small.Store(true)
+	b, err := c.Next(ctx)
+	c.run.small.Store(false)
+	if !errors.Is(err, ErrLarge) {
+		return b, err
+	}
+	c.root.close()
+	if c.root, c.err = build(&frame{run: c.run}, c.run.query.Root); c.err != nil {
+		return nil, c.err
+	}
+	return nil, ErrLarge
 }
 
 // Stats may be called at any time, also after Close and from other goroutines.

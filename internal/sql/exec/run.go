@@ -32,6 +32,7 @@ type run struct {
 	subqueries map[*plan.Subquery]*subqueryMemo
 	measures   map[plan.Node]*measure  // nil without Options.Analyze
 	working    atomic.Pointer[measure] // of the operator that runs now, with Options.Analyze
+	small      atomic.Bool             // scans that have more than smallEffort to do fail with ErrLarge
 
 	mu       sync.Mutex // guards the fields below
 	scanners []storage.Scanner

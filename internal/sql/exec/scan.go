@@ -90,7 +90,7 @@ func (s *scanOp) scan(ctx context.Context, spec storage.ScanSpec, columns []int)
 	for i, c := range columns {
 		spec.Columns[i] = s.n.Spec.Columns[c]
 	}
-	scanner, err := s.n.Table.Scan(ctx, spec)
+	scanner, err := s.scanner(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -100,6 +100,22 @@ func (s *scanOp) scan(ctx context.Context, spec storage.ScanSpec, columns []int)
 		s.f.run.measureOf(s.n).noteScan(scanner, &s.applied)
 	}
 	return nil
+}
+
+// scanner is the table's, or ErrLarge where only a small one will do.
+func (s *scanOp) scanner(ctx context.Context, spec storage.ScanSpec) (storage.Scanner, error) {
+	if !s.f.run.small.Load() {
+		return s.n.Table.Scan(ctx, spec)
+	}
+	prompt, ok := s.n.Table.(storage.PromptScanner)
+	if !ok {
+		return nil, ErrLarge
+	}
+	scanner, err := prompt.ScanPrompt(ctx, spec, smallEffort)
+	if scanner == nil && err == nil {
+		err = ErrLarge
+	}
+	return scanner, err
 }
 
 func (s *scanOp) allColumns() []int {

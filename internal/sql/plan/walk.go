@@ -34,6 +34,31 @@ func Inputs(n Node) []Node {
 	return nil
 }
 
+// Single reports whether a plan reads at most one table and does nothing whose work could be many times what it reads: no
+// join, set operation, window, unnested list or subquery.
+func Single(root Node) bool {
+	for n := root; ; n = Inputs(n)[0] {
+		nested := false
+		exprsOf(n, func(e Expr) {
+			walkExpr(e, func(x Expr) bool {
+				_, subquery := x.(*Subquery)
+				nested = nested || subquery
+				return !nested
+			})
+		})
+		if nested {
+			return false
+		}
+		switch n.(type) {
+		case *Scan, *Values:
+			return true
+		case *Filter, *Project, *Aggregate, *Sort, *TopN, *TimeSlices, *Limit, *Distinct:
+		default:
+			return false
+		}
+	}
+}
+
 // EachScan calls visit once for every scan of a plan, those of subqueries in expressions too.
 func EachScan(root Node, visit func(*Scan)) {
 	seen := map[Node]bool{} // a shared subplan is reached on many ways

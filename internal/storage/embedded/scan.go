@@ -59,12 +59,30 @@ type scanColumn struct {
 
 // Scan implements [storage.Table].
 func (t *table) Scan(ctx context.Context, spec storage.ScanSpec) (storage.Scanner, error) {
+	return t.scan(ctx, spec, math.MaxInt64)
+}
+
+// ScanPrompt implements [storage.PromptScanner]. It takes no scan of a store of which a part is in a bucket, whose answers may
+// take long.
+func (t *table) ScanPrompt(ctx context.Context, spec storage.ScanSpec, effort int64) (storage.Scanner, error) {
+	if t.store.remote != nil {
+		return nil, nil
+	}
+	return t.scan(ctx, spec, effort)
+}
+
+// scan returns nil where more than most values would be looked at.
+func (t *table) scan(ctx context.Context, spec storage.ScanSpec, most int64) (storage.Scanner, error) {
 	if t.dropped.Load() {
 		return nil, t.gone()
 	}
 	p, err := t.plan(ctx, &spec)
 	if err != nil {
 		return nil, err
+	}
+	if most < math.MaxInt64 && p.lookedAt(spec.Aggregation != nil) > most {
+		p.release()
+		return nil, nil
 	}
 	applied := storage.Applied{Where: slices.Repeat([]bool{true}, len(spec.Where))}
 	switch {
@@ -245,6 +263,19 @@ func (p *plan) stores() []*memstore.Store {
 // effort is about how many values a scan reads, as far as that is known without looking.
 func (p *plan) effort() int64 {
 	return p.effortRows() * int64(max(1, len(p.columns)+len(p.aggs)+len(p.tests)))
+}
+
+// lookedAt is the effort, unless the blocks of an aggregation are answered from their statistics: then one of some
+// thousand rows counts as four, and each series for its ends.
+func (p *plan) lookedAt(aggregated bool) int64 {
+	decoded := !aggregated || p.bin > 0 || len(p.tests) > 0
+	for _, m := range p.stores() {
+		decoded = decoded || m.Rows() > 0
+	}
+	if decoded {
+		return p.effort()
+	}
+	return max(p.effort()/250, 10*int64(len(p.ids)*len(p.aggs)))
 }
 
 // effortRows is about how many rows a scan looks at.
