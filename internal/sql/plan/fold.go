@@ -95,19 +95,21 @@ func (b *builder) foldCall(e *Call) (vec.Value, bool) {
 	if e.Call.Func.Volatile {
 		return vec.Value{}, false
 	}
-	args := make([]*vec.Vector, len(e.Args))
 	constant := true
-	for i, a := range e.Args {
+	for _, a := range e.Args {
 		v, ok := constOf(a)
 		if ok && v.Null && !e.Call.Func.CalledOnNull {
 			return vec.Null(e.Call.Return), true
 		}
-		if constant = constant && ok; constant {
-			args[i] = vec.Const(v, 1)
-		}
+		constant = constant && ok
 	}
 	if !constant {
 		return vec.Value{}, false
+	}
+	args := make([]*vec.Vector, len(e.Args))
+	for i, a := range e.Args {
+		v, _ := constOf(a)
+		args[i] = vec.Const(v, 1)
 	}
 	out, err := fn.Invoke(e.Call, &fn.Context{Now: b.env.Now, Return: e.Call.Return, Args: e.Call.Args}, args, 1)
 	if err != nil {

@@ -411,15 +411,25 @@ func conjunction(terms []Expr) Expr {
 
 // split returns the terms of a conjunction, flattened; of nil, none.
 func split(e Expr) []Expr {
-	switch e := e.(type) {
+	switch x := e.(type) {
 	case nil:
 		return nil
 	case *And:
-		var out []Expr
-		for _, t := range e.Terms {
-			out = append(out, split(t)...)
-		}
-		return out
+		return appendTerms(make([]Expr, 0, len(x.Terms)), x)
 	}
 	return []Expr{e}
+}
+
+// appendTerms appends what split returns.
+func appendTerms(dst []Expr, e Expr) []Expr {
+	switch x := e.(type) {
+	case nil:
+		return dst
+	case *And:
+		for _, t := range x.Terms {
+			dst = appendTerms(dst, t)
+		}
+		return dst
+	}
+	return append(dst, e)
 }
