@@ -370,7 +370,7 @@ func (w *groupWorker) account(ctx context.Context) error {
 func (o *aggregateOp) finish(ctx context.Context) error {
 	o.worker(0) // without rows, there may be one group
 	ph := &groupPhase{o: o}
-	spilled, divided := false, o.returned > 0
+	divided := o.returned > 0
 	others := 0
 	for w, worker := range o.workers {
 		if worker == nil {
@@ -387,18 +387,15 @@ func (o *aggregateOp) finish(ctx context.Context) error {
 		if err := worker.parts.finish(); err != nil {
 			return err
 		}
-		spilled = spilled || worker.parts.spilled()
 		ph.parts = append(ph.parts, worker.parts)
 	}
 	ph.known[0] = o.returned
-	switch {
-	case !divided && (others <= cachedGroups || o.g.keys == 0):
+	if !divided && (others <= cachedGroups || o.g.keys == 0) {
 		return o.combineAll(ctx, ph.sets)
-	case spilled:
-		o.phases = append(o.phases, ph)
-		return nil
 	}
-	return o.groupParts(ctx, ph)
+	o.divideBy(ph.sets[0].table)
+	o.phases = append(o.phases, ph)
+	return nil
 }
 
 // combineAll adds all groups to those of the first.
@@ -438,22 +435,13 @@ func (ph *groupPhase) divide() {
 	}
 }
 
-// groupParts does all parts of a phase in memory, in parallel. Those that are too large after all are
-// left to advance.
-func (o *aggregateOp) groupParts(ctx context.Context, ph *groupPhase) error {
-	o.divideBy(ph.sets[0].table)
-	ph.divide()
-	var err error
-	o.left, err = o.groupSome(ctx, ph, partitionCount, o.f.run.workers())
-	return err
-}
-
-// groupSome does the next n parts of a phase on so many workers, and returns what is charged for them.
-func (o *aggregateOp) groupSome(ctx context.Context, ph *groupPhase, n, workers int) (held int64, err error) {
+// groupSome does the next n parts of a phase, in parallel, and returns what is charged for their results. Those that are too large
+// after all become phases of their own.
+func (o *aggregateOp) groupSome(ctx context.Context, ph *groupPhase, n int) (held int64, err error) {
 	first := ph.next
 	ph.next += n
 	results, subs, sizes := make([]*vec.Batch, n), make([]*groupPhase, n), make([]int64, n)
-	err = inParallel(ctx, workers, n, func(i int) (err error) {
+	err = inParallel(ctx, o.f.run.workers(), n, func(i int) (err error) {
 		results[i], subs[i], err = ph.group(ctx, first+i, &sizes[i])
 		return err
 	})
@@ -598,7 +586,7 @@ func (ph *groupPhase) setAside(ctx context.Context, b *vec.Batch, held *int64) e
 	return ph.o.mem.insist(held, size)
 }
 
-// advance does the next parts of what was spilled; false: there is none.
+// advance does the next parts of what was divided; false: there is none.
 func (o *aggregateOp) advance(ctx context.Context) (bool, error) {
 	for len(o.phases) > 0 {
 		ph := o.phases[len(o.phases)-1]
@@ -617,8 +605,7 @@ func (o *aggregateOp) advance(ctx context.Context) (bool, error) {
 		if err := o.mem.insist(&o.left, 0); err != nil {
 			return false, err
 		}
-		n := ph.together()
-		held, err := o.groupSome(ctx, ph, n, n)
+		held, err := o.groupSome(ctx, ph, ph.together())
 		if o.left = held; err != nil {
 			return false, err
 		}
@@ -629,9 +616,9 @@ func (o *aggregateOp) advance(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// together is how many of the next parts are done at the same time: as many as there are workers, if they take
-// no more than half of the memory that an operator may fill before it spills. A part takes at most what its rows took when
-// they were set aside, twice with what is kept of groups, and what the workers have of its groups.
+// together is how many of the next parts are done before their results are returned: as many as take no more
+// than half of the memory that is left before operators spill. A row that makes a group takes up to four times what it took
+// when it was set aside: its key, states and place in a table that is half full.
 func (ph *groupPhase) together() int {
 	r := ph.o.f.run
 	room := r.memory.reach() / 4 * 3
@@ -644,12 +631,12 @@ func (ph *groupPhase) together() int {
 		groupBytes[i] = s.sizeBytes() / int64(max(s.count(), 1))
 	}
 	n := 0
-	for p := ph.next; p < partitionCount && n < r.workers(); p++ {
+	for p := ph.next; p < partitionCount; p++ {
 		for i, size := range groupBytes {
 			room -= size * int64(len(ph.lists[i][p]))
 		}
 		for _, parts := range ph.parts {
-			room -= 2 * parts.rowBytes() * int64(parts.parts[p].rows)
+			room -= 4 * parts.rowBytes() * int64(parts.parts[p].rows)
 		}
 		if n > 0 && room < 0 {
 			break

@@ -143,6 +143,24 @@ func TestMoreGroupsThanCachesHoldAreDivided(t *testing.T) {
 	}
 }
 
+// TestGroupingStaysWithinItsLimit groups what fits into memory as rows, and not as groups.
+func TestGroupingStaysWithinItsLimit(t *testing.T) {
+	t.Parallel()
+	table := newBenchTable(20, 1440)
+	for _, sql := range []string{
+		"SELECT 'x' || CAST(i AS varchar), max(k) FROM d.t GROUP BY 1",
+		"SELECT i, max(f), count(*) FROM d.t GROUP BY i",
+		"SELECT i % 170, i / 170, sum(f) FROM d.t GROUP BY 1, 2",
+	} {
+		for _, limit := range []int64{3 << 20, 4 << 20, 6 << 20} {
+			rows, stats := answer(t, table, sql, exec.Options{MemoryLimitBytes: limit, Spill: newSpace(t), BatchRows: 1000})
+			if len(rows) != table.rows || stats.PeakMemoryBytes > limit {
+				t.Errorf("%s: %d rows, peak %d of %d bytes", sql, len(rows), stats.PeakMemoryBytes, limit)
+			}
+		}
+	}
+}
+
 func firstDifference(got, want []string) string {
 	for i := range max(len(got), len(want)) {
 		g, w := "nothing", "nothing"

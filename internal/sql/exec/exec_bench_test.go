@@ -116,6 +116,7 @@ func BenchmarkQuery(b *testing.B) {
 		{"group=bin", "SELECT bin(time, 1h), avg(f) FROM d.t GROUP BY 1"},
 		{"group=hash,1M", "SELECT i, count(*) FROM d.t GROUP BY i"},
 		{"group=hash,1k", "SELECT i % 1000, sum(f) FROM d.t GROUP BY 1"},
+		{"group=pairs,1M", "SELECT i % 100000, i % 17, max(f) FROM d.t GROUP BY 1, 2"},
 		{"group=text,1M", "SELECT 'code-' || CAST(i AS varchar), count(*), sum(f) FROM d.t GROUP BY 1"},
 		{"distinct", "SELECT count(DISTINCT i) FROM d.t"},
 		{"join=device", "SELECT count(*) FROM d.t a JOIN (SELECT k, avg(f) AS m FROM d.t GROUP BY k) s ON a.k = s.k WHERE a.f > s.m"},

@@ -267,9 +267,6 @@ func (s *partitions) finish() error {
 	return err
 }
 
-// spilled reports whether rows are on disk.
-func (s *partitions) spilled() bool { return s.disk != nil }
-
 // read gives the rows of part p to f, and forgets those in memory. Different parts may be read at the
 // same time.
 func (s *partitions) read(ctx context.Context, part int, f emitFunc) error {
