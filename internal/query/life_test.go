@@ -228,11 +228,11 @@ func TestMemoryOfOneQueryIsLimited(t *testing.T) {
 
 func TestMemoryOfAllQueriesIsLimitedAndGivenBack(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t, 10, 100, query.Options{TotalMemoryBytes: 250 << 10})
+	e := newEnv(t, 10, 100, query.Options{TotalMemoryBytes: 130 << 10})
 	req := query.Request{SQL: "SELECT * FROM d.t ORDER BY f", MaxRows: 10}
 	first := e.page(req)
 	_, err := e.ask(req)
-	fails(t, err, fault.Throttled, "common memory limit of 250 KiB; try again later or raise --memory-limit")
+	fails(t, err, fault.Throttled, "common memory limit of 130 KiB; try again later or raise --memory-limit")
 	if _, err := e.Cancel(t.Context(), me, first.QueryID); err != nil {
 		t.Fatal(err)
 	}
