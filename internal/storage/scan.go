@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"math"
+	"sync/atomic"
 
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -35,6 +36,10 @@ type ScanSpec struct {
 	// time DESC LIMIT n; honoured only together with Limit, see Applied.
 	NewestFirst bool
 
+	// Bound, if not nil, tells which rows a consumer of ORDER BY … LIMIT n still wants; it tightens while the scan
+	// runs. The scanner may leave out rows that are not wanted, any or none of them.
+	Bound *Bound
+
 	// Reuse says that the caller is done with a batch when it asks for the next one, or closes the scanner, and
 	// keeps nothing of it but strings and the dictionaries of its vectors: then the scanner may use its memory again.
 	Reuse bool
@@ -51,6 +56,22 @@ type OrderKey struct {
 	Desc       bool
 	NullsFirst bool // whether Desc or not; otherwise they come last
 }
+
+// Bound is a value of a column of bigints, doubles or timestamps: rows that come after it in the order of ORDER BY are
+// not wanted, those that are equal are. NaN is the greatest double, and nulls come first or last. It is safe for
+// concurrent use.
+type Bound struct {
+	Column           string
+	Desc, NullsFirst bool
+
+	at atomic.Pointer[vec.Value] // replaced, never modified
+}
+
+// Set moves the bound to v, which is not null. It comes before the bound that was set before, or is equal.
+func (b *Bound) Set(v vec.Value) { b.at.Store(&v) }
+
+// Value returns the bound now, or nil if all rows are wanted. The same bound is the same pointer.
+func (b *Bound) Value() *vec.Value { return b.at.Load() }
 
 // AllTime is the widest time range of a scan, [AllTime.From, AllTime.To).
 var AllTime = struct{ From, To int64 }{math.MinInt64, math.MaxInt64}

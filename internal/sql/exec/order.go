@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/weir-db/weir/internal/sql/plan"
+	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -124,9 +125,10 @@ type topOp struct {
 	ordered bool // the scan is asked for the order
 	mem     charge
 	rows    *rows
-	key     *rows         // the keys of rows
-	sorted  *sorter       // once memory does not hold them
-	bound   []*vec.Vector // keys of one row that n rows are not after; nil at first
+	key     *rows          // the keys of rows
+	sorted  *sorter        // once memory does not hold them
+	bound   []*vec.Vector  // keys of one row that n rows are not after; nil at first
+	told    *storage.Bound // what the scan knows of it, or nil
 	out     batches
 }
 
@@ -139,7 +141,11 @@ func newTopN(f *frame, n *plan.TopN) (operator, error) {
 		return nil, err
 	}
 	in, err := build(f, n.Input)
-	return &topOp{f: f, in: in, types: n.Types(), keys: keys, n: int(n.N), ordered: n.Ordered, mem: f.run.chargeOf(n)}, err
+	if err != nil {
+		return nil, err
+	}
+	borrow(in)
+	return &topOp{f: f, in: in, types: n.Types(), keys: keys, n: int(n.N), ordered: n.Ordered, mem: f.run.chargeOf(n), told: boundOf(in)}, nil
 }
 
 func (o *topOp) next(ctx context.Context) (*vec.Batch, error) {
@@ -268,6 +274,9 @@ func (o *topOp) shrink(ctx context.Context) error {
 	o.key.append(k)
 	if o.rows.n == o.n && o.n > 0 {
 		o.bound = k.Slice(o.n-1, o.n).Columns
+		if first := o.bound[0]; o.told != nil && !first.IsNull(0) {
+			o.told.Set(first.Value(0))
+		}
 	}
 	return nil
 }

@@ -25,9 +25,10 @@ type scanOp struct {
 	failed  []atomic.Bool // per filter: its Match could not be evaluated for some value
 	open    storage.Scanner
 	applied storage.Applied
-	columns []int       // indexes into n.Spec.Columns of the scanner's columns
-	reuse   bool        // see borrow
-	rows    *scanReader // of next, once that was called
+	columns []int          // indexes into n.Spec.Columns of the scanner's columns
+	reuse   bool           // see borrow
+	bound   *storage.Bound // of the TopN above, or nil
+	rows    *scanReader    // of next, once that was called
 	done    bool
 }
 
@@ -62,8 +63,7 @@ func (s *scanOp) start(ctx context.Context, agg *storage.Aggregation) (aggregate
 		spec.Limit, spec.NewestFirst, spec.Order = 0, false, nil
 		return false, s.scan(ctx, spec, s.allColumns())
 	}
-	spec.Where = s.predicates()
-	spec.Aggregation = agg
+	spec.Where, spec.Aggregation, spec.Bound = s.predicates(), agg, s.bound
 	if err := s.scan(ctx, spec, s.leastColumns()); err != nil {
 		return false, err
 	}
@@ -319,6 +319,24 @@ func borrow(in operator) {
 	case *scanOp:
 		o.reuse = true
 	}
+}
+
+// boundOf gives the scan that in is rows of a bound, if its plan has one.
+func boundOf(in operator) *storage.Bound {
+	switch o := in.(type) {
+	case *measured:
+		return boundOf(o.operator)
+	case *filterOp:
+		return boundOf(o.in)
+	case *projectOp:
+		return boundOf(o.in)
+	case *scanOp:
+		if top := o.n.Top; top != nil {
+			o.bound = &storage.Bound{Column: o.n.Spec.Columns[top.Column], Desc: top.Desc, NullsFirst: top.NullsFirst}
+			return o.bound
+		}
+	}
+	return nil
 }
 
 // stop closes the scanner, if one is open.

@@ -155,6 +155,9 @@ func (n *Scan) describe() string {
 			text += " NULLS FIRST"
 		}
 	}
+	if t := n.Top; t != nil {
+		text += " bounded by " + n.Spec.Columns[t.Column]
+	}
 	if n.Spec.Limit > 0 {
 		text += fmt.Sprintf(" limit %d", n.Spec.Limit)
 	}

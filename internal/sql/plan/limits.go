@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/vec"
 )
 
 // topN makes ORDER BY … LIMIT n keep n rows only.
@@ -49,6 +50,47 @@ func pushLimit(b *builder, n Node) Node {
 		}
 		return n
 	})
+}
+
+// ScanTop is the first key of the TopN above a scan: rows that come after its last row so far need not be read.
+type ScanTop struct {
+	Column           int // of Spec.Columns
+	Desc, NullsFirst bool
+}
+
+// boundTop tells the scan below a TopN what it is ordered by.
+func boundTop(b *builder, n Node) Node {
+	return transform(n, func(n Node) Node {
+		top, ok := n.(*TopN)
+		if !ok || len(top.Keys) == 0 || top.N == 0 {
+			return n
+		}
+		key := top.Keys[0]
+		scan, e := filteredScan(top.Input, key.Expr)
+		c, ok := e.(*Column)
+		if !ok || scan.Spec.Limit > 0 || len(scan.Spec.Order) > 0 || scan.Roles[c.Index] == storage.Dimension {
+			return n
+		}
+		switch c.T.Kind {
+		case vec.Double, vec.Bigint, vec.Timestamp:
+			b.changes++
+			scan.Top = &ScanTop{c.Index, key.Desc, key.NullsFirst}
+		}
+		return n
+	})
+}
+
+// filteredScan is scanBelow that passes filters, too.
+func filteredScan(n Node, e Expr) (*Scan, Expr) {
+	switch n := n.(type) {
+	case *Scan:
+		return n, e
+	case *Filter:
+		return filteredScan(n.Input, e)
+	case *Project:
+		return filteredScan(n.Input, replaced(e, n.Exprs))
+	}
+	return nil, nil
 }
 
 // scanBelow returns the scan that n projects row by row, and e, over n, as an

@@ -28,6 +28,7 @@ type (
 		Output  int
 		Cols    []vec.Type     // of Spec.Columns
 		Roles   []storage.Role // of Spec.Columns
+		Top     *ScanTop       // or nil
 	}
 
 	// Values is constant rows; a SELECT without FROM is one row without columns.

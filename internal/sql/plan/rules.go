@@ -25,6 +25,7 @@ var Rules = []Rule{
 	{"push-limit", "LIMIT, and the newest rows, are asked of the scan", pushLimit},
 	{"time-slices", "ORDER BY a bin of time with LIMIT reads slices of time until there are rows enough", sliceTime},
 	{"scan-order", "rows by dimensions and time are asked of the scan, for sorts and windows", scanOrder},
+	{"top-bound", "ORDER BY a measure or time with LIMIT tells the scan which rows cannot be among the first", boundTop},
 	{"build-side", "the smaller side of a join is hashed", buildSide},
 }
 

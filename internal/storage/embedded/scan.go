@@ -30,6 +30,7 @@ type plan struct {
 	aggs     []aggColumn
 	bin      int64 // width of the time key, 0 if there is none
 	limit    int64
+	bound    *boundTest     // or nil
 	segments []*segmentScan // that overlap the time range, oldest first
 	deletes  []subjected    // that sources may be subject to
 	cleared  wal.Position   // of a plan whose rows become a segment: deletions up to here are done
@@ -151,6 +152,13 @@ func (p *plan) prepare(ctx context.Context, spec *storage.ScanSpec) error {
 			p.tests = append(p.tests, valueTest{p: w, col: c.col})
 		}
 	}
+	if spec.Bound != nil && spec.Aggregation == nil {
+		c, err := p.column(spec.Bound.Column)
+		if err != nil {
+			return err
+		}
+		p.bound = newBoundTest(spec.Bound, &c)
+	}
 	if spec.Aggregation != nil {
 		if err := p.aggregation(spec.Aggregation); err != nil {
 			return err
@@ -242,6 +250,10 @@ type worker struct {
 	usedRuns    int
 	shared      [][2]*blockData // of several series: the latest two of each segment
 	keep        bool            // runs stay valid: decode into new buffers
+
+	tests   []valueTest // those of the plan, and of its bound
+	bound   valueTest   // of boundAt
+	boundAt *vec.Value
 
 	rowMask []bool
 	picked  []int32
@@ -459,10 +471,26 @@ func (w *worker) narrow(r run) (span, error) {
 	}
 	w.p.stats.rows.Add(int64(s.hi - s.lo))
 	w.p.stats.bytes.Add(int64(s.hi-s.lo) * w.p.rowBytes)
-	if len(w.p.tests) == 0 || s.lo >= s.hi {
+	if s.lo >= s.hi {
 		return s, nil
 	}
-	return s, w.filter(&s)
+	tests := w.p.tests
+	if w.p.bound != nil {
+		test, none := w.bounded(&s)
+		if none {
+			w.p.stats.blocksSkipped.Add(1)
+			s.hi = s.lo
+			return s, nil
+		}
+		if test {
+			w.tests = append(append(w.tests[:0], tests...), w.bound)
+			tests = w.tests
+		}
+	}
+	if len(tests) == 0 {
+		return s, nil
+	}
+	return s, w.filter(&s, tests)
 }
 
 // regular returns the distance of neighbours of a run whose times are known without reading.
@@ -489,9 +517,9 @@ func seekRegular(t, first, step int64, n int) int {
 }
 
 // filter applies the tests on values to a span.
-func (w *worker) filter(s *span) error {
-	for i := range w.p.tests {
-		t := &w.p.tests[i]
+func (w *worker) filter(s *span, tests []valueTest) error {
+	for i := range tests {
+		t := &tests[i]
 		if t.onTime {
 			continue
 		}
@@ -501,8 +529,8 @@ func (w *worker) filter(s *span) error {
 			return nil
 		}
 	}
-	if len(w.p.tests) == 1 && !w.p.tests[0].onTime {
-		done, err := w.pick(s, &w.p.tests[0])
+	if len(tests) == 1 && !tests[0].onTime {
+		done, err := w.pick(s, &tests[0])
 		if done || err != nil {
 			return err
 		}
@@ -512,8 +540,8 @@ func (w *worker) filter(s *span) error {
 	for i := range w.rowMask {
 		w.rowMask[i] = i >= s.lo && i < s.hi
 	}
-	for i := range w.p.tests {
-		t := &w.p.tests[i]
+	for i := range tests {
+		t := &tests[i]
 		v := &w.scratch
 		if t.onTime {
 			times, err := s.times()
