@@ -55,6 +55,7 @@ func (s Suite) Run(t *testing.T) {
 		{"strings are copied", testStringsCopied},
 		{"unknown columns are invalid", testUnknownColumn},
 		{"predicates", testPredicates},
+		{"bounds leave out what is not wanted", testBounds},
 		{"aggregations", testAggregations},
 		{"limit and newest first", testLimit},
 		{"retention deletes by the clock", testRetention},
