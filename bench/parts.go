@@ -184,6 +184,9 @@ func (b *bench) repeat(ctx context.Context, part string, w *workload, engines ma
 			if err := e.start(ctx, dirs[name]); err != nil {
 				return fmt.Errorf("%s: start again: %w", name, err)
 			}
+			if err := e.child().waitIdle(ctx); err != nil {
+				return err
+			}
 			asked = append(asked, name)
 		}
 	}

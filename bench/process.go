@@ -78,6 +78,23 @@ func (p *process) threads() time.Duration {
 	return total
 }
 
+// waitIdle waits until the process has used next to nothing of its processors for a second, so that what an
+// engine does in the background after a restart is not measured with the questions; at most a minute.
+func (p *process) waitIdle(ctx context.Context) error {
+	for range 60 {
+		before := p.threads()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+		if p.threads()-before < 20*time.Millisecond {
+			return nil
+		}
+	}
+	return nil
+}
+
 // diskUsage returns the bytes allocated below dir, preallocated log included.
 func diskUsage(dir string) int64 {
 	var total int64
