@@ -144,7 +144,6 @@ func newTopN(f *frame, n *plan.TopN) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	borrow(in)
 	return &topOp{f: f, in: in, types: n.Types(), keys: keys, n: int(n.N), ordered: n.Ordered, mem: f.run.chargeOf(n), told: boundOf(in)}, nil
 }
 
@@ -165,6 +164,7 @@ func (o *topOp) next(ctx context.Context) (*vec.Batch, error) {
 }
 
 func (o *topOp) gather(ctx context.Context) error {
+	borrow(o.in)
 	o.rows, o.key = newRows(o.types), newRows(o.keys.types())
 	for o.n > 0 {
 		b, err := o.in.next(ctx)
