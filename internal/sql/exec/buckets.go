@@ -138,7 +138,7 @@ func (d *dealing) deal(dst []bucket, b bucket, diff uint64) ([]bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	bucketOf, n := groupDigits(counts, max(bucketRows, b.rows>>10))
+	bucketOf, n := groupDigits(counts, bucketTarget(b.rows))
 	parts, err := d.move(b, bucketOf, n)
 	if err != nil {
 		return nil, err
@@ -181,6 +181,10 @@ func (d *dealing) count(b bucket, digit digit) (*[1 << digitBits]int, error) {
 	})
 	return &all, err
 }
+
+// bucketTarget is about how many of so many rows are in a bucket: more of many, so that buckets are not too many, but
+// rows of several digits are never a large bucket.
+func bucketTarget(rows int) int { return min(max(bucketRows, rows>>10), largeBucket-1) }
 
 // groupDigits returns the number of each digit's bucket, and how many buckets there are: digits share one until
 // it would have more than target rows.

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -114,5 +115,38 @@ func TestTextsHaveOneNumberEach(t *testing.T) {
 	}
 	if len(all) != len(want)+1 || table.len() != len(all) {
 		t.Errorf("%d texts, want %d", len(all), len(want)+1)
+	}
+}
+
+// TestTextsOfOneHashHaveTheirOwnCodes finds two texts of one length, one beginning and one upper half of the hash.
+func TestTextsOfOneHashHaveTheirOwnCodes(t *testing.T) {
+	t.Parallel()
+	seen := map[uint32]string{}
+	for i := 0; ; i++ {
+		text := fmt.Sprintf("text%012d", i)
+		_, hash := keyOf(text)
+		other, found := seen[uint32(hash>>32)]
+		if !found {
+			seen[uint32(hash>>32)] = text
+			continue
+		}
+		table := newTextTable()
+		if a, b := table.code(other, true), table.code(text, true); a == b {
+			t.Errorf("%q and %q both have the code %d", other, text, a)
+		}
+		return
+	}
+}
+
+func TestEmptyTextsBehindAFullPieceAreEmpty(t *testing.T) {
+	t.Parallel()
+	var heap textHeap
+	text := strings.Repeat("x", 16)
+	for heap.open.Len() < 1<<pieceBits {
+		heap.last = "" // as if another text had come between
+		heap.add(text)
+	}
+	if ref := heap.add(""); heap.at(ref) != "" {
+		t.Errorf("an empty text is read as %q", heap.at(ref))
 	}
 }

@@ -184,3 +184,26 @@ func TestBucketsFollowEachOther(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsOfSeveralDigitsAreNoLargeBucket is for as many rows as no test sorts: a large bucket is dealt out by the bits
+// below its digit, which has to be one.
+func TestRowsOfSeveralDigitsAreNoLargeBucket(t *testing.T) {
+	t.Parallel()
+	for _, rows := range []int{manyItems, 1 << 24, maxStored} {
+		var counts [1 << digitBits]int
+		for digit := range counts {
+			counts[digit] = rows >> digitBits
+		}
+		bucketOf, n := groupDigits(&counts, bucketTarget(rows))
+		inBucket, digits := make([]int, n), make([]int, n)
+		for digit, b := range bucketOf {
+			inBucket[b] += counts[digit]
+			digits[b]++
+		}
+		for b, count := range inBucket {
+			if digits[b] > 1 && count >= largeBucket {
+				t.Fatalf("of %d rows, %d of %d digits are a bucket", rows, count, digits[b])
+			}
+		}
+	}
+}

@@ -157,7 +157,8 @@ func (h *textHeap) add(text string) uint64 {
 		h.last, h.ref = h.pieces[len(h.pieces)-1], uint64(len(h.pieces)-1)<<(2*pieceBits)|wholePiece
 		return h.ref
 	}
-	if h.open.Cap() == 0 || h.open.Cap()-h.open.Len() < len(text) {
+	// No text begins at the end of a piece, not even an empty one: that place has no number.
+	if h.open.Cap() == 0 || h.open.Len() == 1<<pieceBits || h.open.Cap()-h.open.Len() < len(text) {
 		size := min(max(2*h.open.Cap(), firstPiece, len(text)), 1<<pieceBits)
 		h.open.Reset()
 		h.open.Grow(size)

@@ -84,7 +84,8 @@ func (t *textTable) find(s string, k textKey, h uint64, insert bool) uint32 {
 	for ; t.slots[at] != 0; at = (at + 1) & mask {
 		if slot := t.slots[at]; slot&^math.MaxUint32 == tag {
 			have := t.keys[uint32(slot)]
-			if have[0] == k[0] && (have[1] == k[1] || len(s) > shortText && t.long(have) == s) {
+			// A long text's second word is its place, which is 0 of the first one: it says nothing here.
+			if have[0] == k[0] && (len(s) > shortText && t.long(have) == s || len(s) <= shortText && have[1] == k[1]) {
 				return uint32(slot)
 			}
 		}

@@ -357,7 +357,7 @@ func (s *sliding) join(a, b part) (part, error) {
 	out := part{n: a.n + b.n, fl: a.fl + b.fl, row: a.row}
 	if s.adds && s.ret.Kind != vec.Double {
 		out.ints = a.ints + b.ints
-		if (a.ints > 0) == (b.ints > 0) && (out.ints > 0) != (a.ints > 0) && a.ints != 0 && b.ints != 0 {
+		if (a.ints^out.ints)&(b.ints^out.ints) < 0 {
 			return out, fault.New(fault.Execution, "bigint addition overflow: %d + %d", a.ints, b.ints)
 		}
 	}
