@@ -2,9 +2,7 @@ package awsapi
 
 import (
 	"context"
-	"net"
 	"reflect"
-	"strconv"
 	"strings"
 
 	"github.com/weir-db/weir/internal/arn"
@@ -93,7 +91,7 @@ var accesses = map[string]map[string]access{
 		"GetTopicAttributes": on(topic), "SetTopicAttributes": on(topic), "Subscribe": on(topic), "ConfirmSubscription": on(topic), "Unsubscribe": everything,
 		"ListSubscriptions": everything, "ListSubscriptionsByTopic": on(topic),
 		"GetSubscriptionAttributes": everything, "SetSubscriptionAttributes": everything,
-		"Publish": on(topic), "PublishBatch": {action: "sns:Publish", resource: topic},
+		"Publish": on("{TopicArn|TargetArn}"), "PublishBatch": {action: "sns:Publish", resource: topic},
 		"TagResource": on("{ResourceArn}"), "UntagResource": on("{ResourceArn}"), "ListTagsForResource": on("{ResourceArn}"),
 	},
 	"sqs": {
@@ -109,11 +107,11 @@ var accesses = map[string]map[string]access{
 		"AssumeRole":        {assume: true},
 	},
 	"iam": {
-		"CreateRole": on(role), "GetRole": on(role), "ListRoles": everything, "UpdateRole": on(role), "UpdateRoleDescription": on(role), "DeleteRole": on(role),
+		"CreateRole": on("arn:aws:iam::{account}:role{Path}{RoleName}"), "GetRole": on(role), "ListRoles": everything, "UpdateRole": on(role), "UpdateRoleDescription": on(role), "DeleteRole": on(role),
 		"UpdateAssumeRolePolicy": on(role), "PutRolePolicy": on(role), "GetRolePolicy": on(role), "ListRolePolicies": on(role), "DeleteRolePolicy": on(role),
 		"AttachRolePolicy": on(role), "DetachRolePolicy": on(role), "ListAttachedRolePolicies": on(role), "TagRole": on(role), "UntagRole": on(role), "ListRoleTags": on(role),
 		"ListInstanceProfilesForRole": on(role),
-		"CreateUser":                  on(user), "GetUser": on(user), "ListUsers": everything, "DeleteUser": on(user),
+		"CreateUser":                  on("arn:aws:iam::{account}:user{Path}{UserName}"), "GetUser": on(user), "ListUsers": everything, "DeleteUser": on(user),
 		"PutUserPolicy": on(user), "GetUserPolicy": on(user), "ListUserPolicies": on(user), "DeleteUserPolicy": on(user),
 		"AttachUserPolicy": on(user), "DetachUserPolicy": on(user), "ListAttachedUserPolicies": on(user),
 		"CreateAccessKey": on(user), "ListAccessKeys": on(user), "UpdateAccessKey": on(user), "DeleteAccessKey": on(user),
@@ -224,7 +222,11 @@ func (p *Policies) resource(c *wire.Call, pattern string, in any) (string, bool)
 				value = "/"
 			}
 		default:
-			value = member(in, name)
+			for name := range strings.SplitSeq(name, "|") { // the first that is there
+				if value = member(in, name); value != "" {
+					break
+				}
+			}
 		}
 		if value == "" {
 			return "", false
@@ -293,28 +295,18 @@ func givenTags(in any) (names, values []string) {
 
 // keys returns the condition keys that a request carries.
 func (p *Policies) keys(c *wire.Call) func(string) []string {
-	return func(key string) []string {
-		switch key {
-		case "aws:sourceip":
-			if host, _, err := net.SplitHostPort(c.HTTP.RemoteAddr); err == nil {
-				return []string{host}
-			}
-		case "aws:securetransport":
-			return []string{strconv.FormatBool(c.Secure)}
-		case "aws:requestedregion":
-			return []string{c.Region}
-		case "aws:useragent":
-			if agent := c.HTTP.UserAgent(); agent != "" {
-				return []string{agent}
-			}
-		}
-		return nil
-	}
+	return iam.RequestKeys(c.HTTP, c.Region)
 }
 
 // about adds the tags of a resource, and those that the input gives it, to the condition keys.
 func (p *Policies) about(keys func(string) []string, resource string, in any) func(string) []string {
 	return func(key string) []string {
+		if key == "iam:policyarn" {
+			if arn := member(in, "PolicyArn"); arn != "" {
+				return []string{arn}
+			}
+			return nil
+		}
 		if key == "aws:tagkeys" {
 			names, _ := givenTags(in)
 			return names

@@ -196,12 +196,13 @@ func inNetwork(have, want string) bool {
 	if err != nil {
 		return false
 	}
+	ip = ip.Unmap().WithZone("") // networks have no zones
 	network, err := netip.ParsePrefix(want)
 	if err != nil {
 		single, err := netip.ParseAddr(want)
-		return err == nil && single == ip.Unmap()
+		return err == nil && single.Unmap() == ip
 	}
-	return network.Contains(ip.Unmap())
+	return network.Contains(ip)
 }
 
 func numeric(holds func(a, b float64) bool) operator {

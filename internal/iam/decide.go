@@ -3,7 +3,10 @@ package iam
 import (
 	"context"
 	"encoding/json"
+	"net"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weir-db/weir/internal/arn"
@@ -48,6 +51,27 @@ func WithContext(ctx context.Context, keys func(string) []string) context.Contex
 func ContextOf(ctx context.Context) func(string) []string {
 	keys, _ := ctx.Value(contextKey{}).(func(string) []string)
 	return keys
+}
+
+// RequestKeys returns the condition keys that every request has; region is that of its signature.
+func RequestKeys(r *http.Request, region string) func(key string) []string {
+	return func(key string) []string {
+		switch key {
+		case "aws:sourceip":
+			if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+				return []string{host}
+			}
+		case "aws:securetransport":
+			return []string{strconv.FormatBool(r.TLS != nil)}
+		case "aws:requestedregion":
+			return []string{region}
+		case "aws:useragent":
+			if agent := r.UserAgent(); agent != "" {
+				return []string{agent}
+			}
+		}
+		return nil
+	}
 }
 
 // verdict is what policies say of a request.
@@ -282,7 +306,7 @@ func (d *Directory) ServiceMayAssume(roleARN, service string) error {
 	role, err := d.Role(name)
 	if err == nil && role.ARN == roleARN {
 		r := Request{Principal: service, Action: "sts:AssumeRole", Resource: role.ARN}
-		if v, _ := d.trusts(&role, &evaluation{d: d, r: &r}, func(p *principals) (bool, bool) { return p.Any || p.Service.has(service), true }); v == allowed {
+		if v, _ := d.trusts(&role, &evaluation{d: d, r: &r}, func(p *principals) (bool, bool) { return (p.Any || p.Service.has(service)) != p.Not, true }); v == allowed {
 			return nil
 		}
 	}
@@ -309,8 +333,8 @@ func (d *Directory) trusts(role *Role, x *evaluation, named func(*principals) (m
 
 // principals is whom a statement names.
 type principals struct {
-	Any     bool
-	Not     bool // all but these
+	Any     bool `json:"-"`
+	Not     bool `json:"-"` // all but these
 	AWS     oneOrMany[string]
 	Service oneOrMany[string]
 }

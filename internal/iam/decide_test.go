@@ -187,3 +187,64 @@ func BenchmarkAllow(b *testing.B) {
 		}
 	}
 }
+
+func TestASessionEndsWithTheRoleThatItIsOf(t *testing.T) {
+	d := open(t)
+	const trust = `{"Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}`
+	make := func() Role {
+		r, err := d.CreateRole(NewRole{Name: "r", Path: "/", Trust: trust, MaxSessionSeconds: 3600})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	s, err := d.AssumeRole(make().ARN, "me", time.Hour, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Credential(s.AccessKeyID, s.Token); err != nil {
+		t.Errorf("while the role is there: %v", err)
+	}
+	if err := d.DeleteRole("r"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Credential(s.AccessKeyID, s.Token); err != ErrUnknownKey {
+		t.Errorf("without the role: %v", err)
+	}
+	make()
+	if _, err := d.Credential(s.AccessKeyID, s.Token); err != ErrUnknownKey {
+		t.Errorf("with another role of the name: %v", err)
+	}
+}
+
+func TestATrustPolicyKeepsServicesOutThatItDoesNotName(t *testing.T) {
+	d := open(t)
+	const deny = `{"Statement":[{"Effect":"Allow","Principal":{"Service":["a.amazonaws.com","b.amazonaws.com"]},"Action":"*"},{"Effect":"Deny","NotPrincipal":{"Service":"a.amazonaws.com"},"Action":"*"}]}`
+	const forged = `{"Statement":{"Effect":"Allow","Principal":{"Any":true},"Action":"*"}}`
+	for _, c := range []struct {
+		trust, service string
+		want           bool
+	}{{deny, "a.amazonaws.com", true}, {deny, "b.amazonaws.com", false}, {forged, "a.amazonaws.com", false}} {
+		r, err := d.CreateRole(NewRole{Name: "r", Path: "/", Trust: c.trust})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.ServiceMayAssume(r.ARN, c.service); (err == nil) != c.want {
+			t.Errorf("%s by %s: %v", c.trust, c.service, err)
+		}
+		if err := d.DeleteRole("r"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAddressesAreTheSameInAllTheirForms(t *testing.T) {
+	for _, c := range []struct {
+		have, want string
+		in         bool
+	}{{"::ffff:10.1.2.3", "10.0.0.0/8", true}, {"10.1.2.3", "::ffff:10.1.2.3", true}, {"fe80::1%eth0", "fe80::/10", true}, {"11.0.0.1", "10.0.0.0/8", false}} {
+		if got := inNetwork(c.have, c.want); got != c.in {
+			t.Errorf("%s in %s: %v", c.have, c.want, got)
+		}
+	}
+}

@@ -134,6 +134,17 @@ func (d *Directory) secretOf(accessKeyID string) string {
 	return base64.StdEncoding.EncodeToString(d.mac("secret", []byte(accessKeyID)))[:40]
 }
 
+// isRole says whether the role of a session is there: one that was made anew under its name is another.
+func (d *Directory) isRole(userID, arn string) bool {
+	_, path, _ := strings.Cut(arn, ":assumed-role/")
+	name, _, _ := strings.Cut(path, "/")
+	id, _, _ := strings.Cut(userID, ":")
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	r := d.roles[name]
+	return r != nil && r.ID == id
+}
+
 func (d *Directory) session(accessKeyID, token string) (Identity, error) {
 	raw, err := base64.StdEncoding.DecodeString(token)
 	if err != nil || len(raw) <= sha256.Size {
@@ -146,6 +157,9 @@ func (d *Directory) session(accessKeyID, token string) (Identity, error) {
 	}
 	if !d.opt.MachineNow().Before(time.Unix(c.Expires, 0)) {
 		return Identity{}, ErrExpired
+	}
+	if c.Account == d.opt.AccountID && !d.isRole(c.UserID, c.ARN) {
+		return Identity{}, ErrUnknownKey
 	}
 	return Identity{Secret: d.secretOf(accessKeyID), AccountID: c.Account, ARN: c.ARN, UserID: c.UserID}, nil
 }

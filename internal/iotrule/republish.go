@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/weir-db/weir/internal/arn"
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/iotrule/iotsql"
 )
@@ -88,8 +87,7 @@ func (a *republishAction) prepare(x *execution) (job, error) {
 	if err := CheckTopic(m.Topic); err != nil {
 		return nil, err
 	}
-	topic := arn.New("iot", a.service.opt.Region, a.service.opt.AccountID, "topic/"+m.Topic).String()
-	if err := a.service.authorize(a.role, "iot:Publish", topic); err != nil {
+	if err := a.service.authorize(a.role, "iot:Publish", a.service.TopicARN(m.Topic)); err != nil {
 		return nil, err
 	}
 	if m.Payload, err = payloadOf(x); err != nil {

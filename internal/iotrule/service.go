@@ -152,6 +152,11 @@ func (s *Service) ARN(name string) string {
 	return arn.New("iot", s.opt.Region, s.opt.AccountID, "rule/"+name).String()
 }
 
+// TopicARN returns the ARN of a topic.
+func (s *Service) TopicARN(topic string) string {
+	return arn.New("iot", s.opt.Region, s.opt.AccountID, "topic/"+topic).String()
+}
+
 // NameOf returns the rule name in an ARN, of any region and account; the error is
 // fault.NotFound.
 func (s *Service) NameOf(text string) (string, error) {

@@ -83,7 +83,7 @@ func (h *hook) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 		if err := iotrule.CheckTopic(pk.Connect.WillTopic); err != nil {
 			return reject(packets.ErrTopicNameInvalid, packets.Err3ServerUnavailable, "will: "+err.Error())
 		}
-		if !h.allowed(c, "iot:Publish", "topic/"+pk.Connect.WillTopic) {
+		if !h.allowed(c, "iot:Publish", "topic/"+pk.Connect.WillTopic) || pk.Connect.WillRetain && !h.allowed(c, "iot:RetainPublish", "topic/"+pk.Connect.WillTopic) {
 			h.b.meters.connectAuthError.Observe(1)
 			return h.connack(cl, packets.ErrNotAuthorized, packets.Err3NotAuthorized, "the will's topic is not allowed")
 		}

@@ -363,3 +363,61 @@ func TestDevicesPublishAndSubscribeWherePoliciesSay(t *testing.T) {
 		t.Error("it may publish as another")
 	}
 }
+
+// TestADenialCannotBeWalkedAround asks for what a user is denied by other names and other doors.
+func TestADenialCannotBeWalkedAround(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	sns := func(query string) request { return form("sns", query+"&Version=2010-03-31") }
+	iamForm := func(query string) request { return form("iam", query+"&Version=2010-05-08") }
+	iot := func(service, method, path, body string) request {
+		return request{method: method, path: path, body: body, service: service, at: time.Now(), keys: root, region: "us-east-1", header: http.Header{}}
+	}
+	s.passes(s.sign(sns("Action=CreateTopic&Name=mine")))
+	s.passes(s.sign(sns("Action=CreateTopic&Name=others")))
+	s.passes(s.sign(form("sqs", "Action=CreateQueue&QueueName=q&Version=2012-11-05")))
+	s.passes(s.sign(object("PUT", "/bucket", "")))
+	s.passes(s.sign(object("PUT", "/bucket/secret", "x")))
+	s.passes(s.sign(timestream("CreateDatabase", `{"DatabaseName":"d"}`)))
+	s.passes(s.sign(iot("iot", "POST", "/rules/r", `{"sql":"SELECT * FROM 't'","actions":[{"republish":{"roleArn":"arn:aws:iam::000000000000:role/r","topic":"x"}}]}`)))
+	s.user("victim", "")
+	const sqsQ, topicX = `"arn:aws:sqs:us-east-1:000000000000:q"`, `"arn:aws:iot:us-east-1:000000000000:topic/x"`
+	keys := s.user("weak", policy(statement("Allow", `"*"`, `"*"`),
+		statement("Deny", `"sns:Publish"`, `"arn:aws:sns:us-east-1:000000000000:others"`), statement("Deny", `"sqs:SendMessage"`, sqsQ), statement("Deny", `"iot:RetainPublish","iot:Publish"`, topicX),
+		statement("Deny", `"iot:RetainPublish"`, `"*"`), statement("Deny", `"iot:TagResource"`, `"arn:aws:iot:us-east-1:000000000000:rule/r"`),
+		statement("Deny", `"iam:CreateRole","iam:CreateUser"`, `"arn:aws:iam::000000000000:*/admin/*"`), statement("Deny", `"s3:PutObject"`, `"arn:aws:s3:::bucket/*"`),
+		`{"Effect":"Deny","Action":"iam:AttachUserPolicy","Resource":"*","Condition":{"ArnEquals":{"iam:PolicyARN":"arn:aws:iam::aws:policy/AdministratorAccess"}}}`,
+		`{"Effect":"Deny","Action":"s3:GetObject","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}`,
+		`{"Effect":"Deny","Action":"s3:ListBucket","Resource":"*","Condition":{"StringLike":{"s3:prefix":"secret*"}}}`))
+	const mine, others = "arn:aws:sns:us-east-1:000000000000:mine", "arn:aws:sns:us-east-1:000000000000:others"
+	trust := url.QueryEscape(`{"Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}`)
+	for what, r := range map[string]request{
+		"a topic by the member TargetArn":      sns("Action=Publish&Message=x&TargetArn=" + others),
+		"a queue through a topic":              sns("Action=Subscribe&Protocol=sqs&Endpoint=arn:aws:sqs:us-east-1:000000000000:q&TopicArn=" + mine),
+		"an MQTT topic through a topic":        sns("Action=Subscribe&Protocol=mqtt&Endpoint=x&TopicArn=" + mine),
+		"a retained message over HTTP":         iot("iotdata", "POST", "/topics/y?retain=true", "{}"),
+		"a rule by the ARN of another region":  iot("iot", "POST", "/tags", `{"resourceArn":"arn:aws:iot:eu-west-1:111111111111:rule/r","tags":[{"Key":"a","Value":"b"}]}`),
+		"a role below a path":                  iamForm("Action=CreateRole&RoleName=x&Path=/admin/&AssumeRolePolicyDocument=" + trust),
+		"a user below a path":                  iamForm("Action=CreateUser&UserName=x&Path=/admin/"),
+		"a policy that may not be attached":    iamForm("Action=AttachUserPolicy&UserName=victim&PolicyArn=arn:aws:iam::aws:policy/AdministratorAccess"),
+		"an object without TLS":                object("GET", "/bucket/secret", ""),
+		"a list of a prefix":                   object("GET", "/bucket?prefix=secret", ""),
+		"a bucket through reports of refusals": timestream("CreateTable", `{"DatabaseName":"d","TableName":"t","MagneticStoreWriteProperties":{"EnableMagneticStoreWrites":true,"MagneticStoreRejectedDataLocation":{"S3Configuration":{"BucketName":"bucket","EncryptionOption":"SSE_S3"}}}}`),
+	} {
+		if status, body := s.send(s.sign(as(keys, r))); !isDenial(status, body) {
+			t.Errorf("%s: %d %s", what, status, body)
+		}
+	}
+	for _, r := range []request{
+		sns("Action=Publish&Message=x&TargetArn=" + mine), sns("Action=Subscribe&Protocol=mqtt&Endpoint=y&TopicArn=" + mine), iot("iotdata", "POST", "/topics/y", "{}"),
+		iamForm("Action=CreateRole&RoleName=y&AssumeRolePolicyDocument=" + trust), object("GET", "/bucket?prefix=open", ""),
+	} {
+		s.passes(s.sign(as(keys, r)))
+	}
+	o := mqtt.NewClientOptions().AddBroker("tcp://"+s.MQTTAddr).SetClientID("c").SetUsername(keys.AccessKeyID).SetPassword(keys.SecretAccessKey).SetAutoReconnect(false).SetConnectRetry(false).SetWill("y", "gone", 1, true)
+	c := mqtt.NewClient(o)
+	if token := c.Connect(); !token.WaitTimeout(10*time.Second) || token.Error() == nil {
+		c.Disconnect(0)
+		t.Error("a will that is retained is taken")
+	}
+}

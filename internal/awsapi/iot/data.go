@@ -63,6 +63,11 @@ func (s *data) publish(ctx context.Context, c *wire.Call) (wire.Response, error)
 	if err := publishOptions(c, m); err != nil {
 		return wire.Response{}, err
 	}
+	if m.Retain {
+		if err := c.Check("iot:RetainPublish", s.Rules.TopicARN(m.Topic)); err != nil {
+			return wire.Response{}, err
+		}
+	}
 	if err := s.Broker.Publish(ctx, m); err != nil {
 		return wire.Response{}, err
 	}

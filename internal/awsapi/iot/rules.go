@@ -164,10 +164,14 @@ func decode(body []byte, into any) error {
 
 // tagged resolves the ARN of a rule, if the caller may do this to it; the calls on tags do have a not-found error.
 func (s *control) tagged(c *wire.Call, resource string) (iotrule.Rule, error) {
-	if err := c.Check("iot:"+c.Operation, resource); err != nil {
+	name, err := s.Rules.NameOf(resource)
+	asked := resource
+	if err == nil {
+		asked = s.Rules.ARN(name) // what it acts on, whatever region and account the ARN names
+	}
+	if err := c.Check("iot:"+c.Operation, asked); err != nil {
 		return iotrule.Rule{}, err
 	}
-	name, err := s.Rules.NameOf(resource)
 	if err == nil {
 		var r iotrule.Rule
 		if r, err = s.Rules.Rule(name); err == nil {

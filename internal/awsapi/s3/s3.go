@@ -201,8 +201,25 @@ func (q *request) authenticate() error {
 	if q.chain, err = q.Verifier.VerifyHead(q.r, s, key.Secret); err != nil {
 		return err
 	}
+	region := s.Region
+	if region == "" {
+		region = q.Region
+	}
+	q.r = q.r.WithContext(iam.WithContext(q.r.Context(), q.keys(region)))
 	q.caller = wire.Caller{AccountID: key.AccountID, ARN: key.ARN, UserID: key.UserID, AccessKeyID: s.AccessKeyID}
 	return nil
+}
+
+// keys returns the condition keys of the request, with those that S3 has of its own: what a list is asked for.
+func (q *request) keys(region string) func(string) []string {
+	all, v := iam.RequestKeys(q.r, region), q.r.URL.Query()
+	return func(key string) []string {
+		switch key {
+		case "s3:prefix", "s3:delimiter", "s3:max-keys":
+			return v[key[len("s3:"):]]
+		}
+		return all(key)
+	}
 }
 
 func (q *request) authorize(op operation) error {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-db/weir/internal/arn"
 	"github.com/weir-db/weir/internal/awsapi/wire"
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/messaging"
@@ -45,7 +46,7 @@ func New(m *messaging.Service) *wire.Service {
 			"ListTopics":                op(d.listTopics),
 			"GetTopicAttributes":        op(d.getTopicAttributes),
 			"SetTopicAttributes":        op(d.setTopicAttributes),
-			"Subscribe":                 op(d.subscribe),
+			"Subscribe":                 d.subscribe,
 			"ConfirmSubscription":       op(d.confirmSubscription),
 			"Unsubscribe":               op(d.unsubscribe),
 			"ListSubscriptions":         op(d.listSubscriptions),
@@ -201,7 +202,30 @@ type subscriptionARN struct {
 	SubscriptionARN string `wire:"SubscriptionArn"`
 }
 
-func (d *door) subscribe(_ context.Context, in *subscribeIn) (any, error) {
+// subscribe asks also whether the caller may itself send to a queue or an MQTT topic of this server, which have no
+// policies of their own to say whose topics may.
+func (d *door) subscribe(ctx context.Context, c *wire.Call) (wire.Response, error) {
+	return op(func(_ context.Context, in *subscribeIn) (any, error) {
+		if err := maySend(c, in); err != nil {
+			return nil, err
+		}
+		return d.addSubscription(in)
+	})(ctx, c)
+}
+
+func maySend(c *wire.Call, in *subscribeIn) error {
+	switch in.Protocol {
+	case "sqs":
+		return c.Check("sqs:SendMessage", in.Endpoint)
+	case "mqtt":
+		if at, err := arn.Parse(in.TopicARN); err == nil {
+			return c.Check("iot:Publish", arn.New("iot", at.Region, at.AccountID, "topic/"+in.Endpoint).String())
+		}
+	}
+	return nil
+}
+
+func (d *door) addSubscription(in *subscribeIn) (any, error) {
 	raw := false
 	for name, v := range in.Attributes {
 		if err := subscriptionAttribute(name, v, &raw); err != nil {

@@ -137,6 +137,11 @@ func (s *service) createLoad(_ context.Context, c *wire.Call, in *createLoadIn) 
 	if err := c.Check("s3:GetObject", "arn:aws:s3:::"+config.Source.Bucket+"/"+config.Source.Key+"*"); err != nil {
 		return nil, err
 	}
+	if at := config.ModelAt; at != nil {
+		if err := c.Check("s3:GetObject", "arn:aws:s3:::"+at.Bucket+"/"+at.Key); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.Check("s3:PutObject", "arn:aws:s3:::"+config.Report.Bucket+"/"+config.Report.Key+"*"); err != nil {
 		return nil, err
 	}

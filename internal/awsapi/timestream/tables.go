@@ -49,6 +49,15 @@ func (r *retention) declared() *catalog.Retention {
 	return &catalog.Retention{MemoryHours: *r.MemoryStoreRetentionPeriodInHours, MagneticDays: *r.MagneticStoreRetentionPeriodInDays}
 }
 
+// mayReport asks whether the caller may write where reports of refused records shall go.
+func (m *magneticWrites) mayReport(c *wire.Call) error {
+	if m == nil || m.MagneticStoreRejectedDataLocation == nil || m.MagneticStoreRejectedDataLocation.S3Configuration == nil {
+		return nil
+	}
+	at := m.MagneticStoreRejectedDataLocation.S3Configuration
+	return c.Check("s3:PutObject", "arn:aws:s3:::"+value(at.BucketName)+"/"+value(at.ObjectKeyPrefix)+"*")
+}
+
 func (m *magneticWrites) declared() *catalog.MagneticWrites {
 	if m == nil {
 		return nil
@@ -137,6 +146,9 @@ type createTableIn struct {
 }
 
 func (s *service) createTable(ctx context.Context, c *wire.Call, in *createTableIn) (any, error) {
+	if err := in.MagneticStoreWriteProperties.mayReport(c); err != nil {
+		return nil, err
+	}
 	defer s.locate(c, *in.DatabaseName, *in.TableName)
 	t, err := s.Catalog.CreateTable(ctx, catalog.NewTable{
 		Database: *in.DatabaseName, Name: *in.TableName, Retention: in.RetentionProperties.declared(),
@@ -171,6 +183,9 @@ type updateTableIn struct {
 }
 
 func (s *service) updateTable(ctx context.Context, c *wire.Call, in *updateTableIn) (any, error) {
+	if err := in.MagneticStoreWriteProperties.mayReport(c); err != nil {
+		return nil, err
+	}
 	s.locate(c, *in.DatabaseName, *in.TableName)
 	t, err := s.Catalog.UpdateTable(ctx, *in.DatabaseName, *in.TableName, catalog.TableChange{
 		Retention: in.RetentionProperties.declared(), Magnetic: in.MagneticStoreWriteProperties.declared(), Key: in.Schema.declared(),
