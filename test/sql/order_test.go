@@ -66,26 +66,8 @@ func TestOrdersOfTheScanAndOfSortingAgree(t *testing.T) {
 		}
 	}
 	defer func() { store.Close() }()
-	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
-	for range 25 {
-		partition := pick("device, measure_name", "measure_name, device", "site, device, measure_name", "device, measure_name, bin(time, 1h)")
-		time := "time" + pick("", " DESC")
-		columns := []string{"device", "site", "measure_name", "time", "v"}
-		for range 1 + rng.IntN(3) {
-			columns = append(columns, pick("lag(v)", "lead(v, 2, -1)", "row_number()", "sum(v)", "max(v)", "last_value(v)", "ntile(3)")+" OVER (PARTITION BY "+partition+" ORDER BY "+time+")")
-		}
-		if rng.IntN(2) == 0 {
-			columns = append(columns, "count(*) OVER (PARTITION BY "+pick("site", "device")+" ORDER BY "+time+")")
-		}
-		sql := "SELECT " + strings.Join(columns, ", ") + " FROM d.t" + pick("", " WHERE v % 3 > 0", " WHERE v < 20", " WHERE device > 'd20'", " WHERE site = 's1' AND time > ago(2h)")
-		sorted := false
-		switch rng.IntN(4) {
-		case 0:
-			sorted = true
-			sql += " ORDER BY " + pick("device, measure_name, time", "device DESC NULLS FIRST, measure_name, time DESC", "site, device, measure_name, time") + pick("", " LIMIT 70")
-		case 1:
-			sql = "SELECT device, count(*), sum(x) FROM (" + strings.Replace(sql, columns[5], columns[5]+" AS x", 1) + ") GROUP BY device"
-		}
+	// check compares the rows in the order of the scan with those that are sorted.
+	check := func(sql string, sorted bool) {
 		run := func(off bool, workers int) []string {
 			l.Off = map[string]bool{"scan-order": off}
 			l.Exec = exec.Options{Workers: workers, ParallelRows: 1}
@@ -109,5 +91,31 @@ func TestOrdersOfTheScanAndOfSortingAgree(t *testing.T) {
 				t.Errorf("%s, %d workers: %d rows, want %d\n%s", sql, workers, len(got), len(want), plan.Format(q.Root))
 			}
 		}
+	}
+	// Without an order, one partition is in many pieces of the scan.
+	check("SELECT device, time, count(*) OVER (), sum(v) OVER () FROM d.t", false)
+	check("SELECT device, time, count(*) OVER (PARTITION BY site) FROM d.t WHERE site = 's1'", false)
+	check("SELECT device, time, sum(v) OVER (ORDER BY site) FROM d.t WHERE site = 's1'", false)
+	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
+	for range 25 {
+		partition := pick("device, measure_name", "measure_name, device", "site, device, measure_name", "device, measure_name, bin(time, 1h)")
+		time := "time" + pick("", " DESC")
+		columns := []string{"device", "site", "measure_name", "time", "v"}
+		for range 1 + rng.IntN(3) {
+			columns = append(columns, pick("lag(v)", "lead(v, 2, -1)", "row_number()", "sum(v)", "max(v)", "last_value(v)", "ntile(3)")+" OVER (PARTITION BY "+partition+" ORDER BY "+time+")")
+		}
+		if rng.IntN(2) == 0 {
+			columns = append(columns, "count(*) OVER (PARTITION BY "+pick("site", "device")+" ORDER BY "+time+")")
+		}
+		sql := "SELECT " + strings.Join(columns, ", ") + " FROM d.t" + pick("", " WHERE v % 3 > 0", " WHERE v < 20", " WHERE device > 'd20'", " WHERE site = 's1' AND time > ago(2h)")
+		sorted := false
+		switch rng.IntN(4) {
+		case 0:
+			sorted = true
+			sql += " ORDER BY " + pick("device, measure_name, time", "device DESC NULLS FIRST, measure_name, time DESC", "site, device, measure_name, time") + pick("", " LIMIT 70")
+		case 1:
+			sql = "SELECT device, count(*), sum(x) FROM (" + strings.Replace(sql, columns[5], columns[5]+" AS x", 1) + ") GROUP BY device"
+		}
+		check(sql, sorted)
 	}
 }

@@ -68,7 +68,8 @@ func ask(n Node, keys []SortKey, first int) (ok, whole bool) {
 		}
 		n.Spec.Order = order
 		of, _ := n.orderOf(keys[:first])
-		return true, len(withoutTime(of)) == len(withoutTime(order))
+		// Without an order only a series is in one piece, and a partition may have several.
+		return true, len(order) > 0 && len(withoutTime(of)) == len(withoutTime(order))
 	}
 	return false, false
 }
