@@ -137,7 +137,8 @@ type Log struct {
 	number  uint64
 	spare   []byte // of the batch written last, for the one after next
 	retried time.Time
-	broken  bool // by a bug: nothing is written any more
+	broken  bool   // by a bug: nothing is written any more
+	stub    string // the one file of a log that could not be begun: its name says how far positions have come
 }
 
 // file is one file of the log.
@@ -555,6 +556,12 @@ func (l *Log) repair(next Position, cause error) error {
 func (l *Log) newFile(base, previous Position, atLeast int64) error {
 	name := fileName(base)
 	full := path.Join(l.opts.Dir, name)
+	if l.stub != "" && l.stub != name {
+		if err := l.opts.FS.Rename(path.Join(l.opts.Dir, l.stub), full); err != nil {
+			return err
+		}
+		l.stub = name
+	}
 	f, err := l.opts.FS.Create(full)
 	if err != nil {
 		return err
@@ -572,9 +579,14 @@ func (l *Log) newFile(base, previous Position, atLeast int64) error {
 	}
 	if err != nil {
 		f.Close()
-		l.opts.FS.Remove(full)
+		if len(l.files) == 0 {
+			l.stub = name // without it positions would begin anew
+		} else {
+			l.opts.FS.Remove(full)
+		}
 		return err
 	}
+	l.stub = ""
 	if l.out != nil {
 		l.out.Close()
 	}

@@ -362,6 +362,48 @@ func TestAFullDiskCanBeReadAndIsWrittenAgainWhenThereIsSpace(t *testing.T) {
 	})
 }
 
+func TestAFullDiskDoesNotForgetThePositionOfAnEmptyLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		l, _ := open(t, mem, 1<<12)
+		add(t, l, "flushed")
+		end := l.Mark()
+		if err := l.TruncateBefore(end); err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		full := true
+		fsys := vfs.Inject(mem, func(op vfs.Op, _ string) error {
+			if full && (op == vfs.OpWrite || op == vfs.OpPreallocate) {
+				return vfs.DiskFull
+			}
+			return nil
+		})
+		l, _ = open(t, fsys, 1<<12)
+		for range 2 {
+			time.Sleep(2 * time.Second) // synthetic
+			if _, err := l.Append(7, []byte("refused")); !errors.Is(err, vfs.DiskFull) {
+				t.Fatalf("Append on a full disk = %v", err)
+			}
+		}
+		l.Close()
+		l, _ = open(t, fsys, 1<<12)
+		if p := l.Mark(); p < end {
+			t.Fatalf("after a start on a full disk the log goes on at %d, before %d", p, end)
+		}
+		_, _ = l.Append(7, []byte("refused"))
+		full = false
+		time.Sleep(2 * time.Second) // synthetic
+		want := []rec{add(t, l, "after")}
+		l.Close()
+		again, got := open(t, mem.Crash(nil), 1<<12)
+		if !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+		again.Close()
+	})
+}
+
 func TestAFullDiskRefusesWritesAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
