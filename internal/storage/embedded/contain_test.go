@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -153,6 +154,41 @@ func TestABugWhileRowsAreAppliedStopsTheirTableOnly(t *testing.T) {
 	defer s.Close()
 	wantRows(t, s, benchID, 10)
 	wantRows(t, s, otherID, 20)
+}
+
+// TestNobodyGoesOnFromWhatABugLeftHalfDone has two writers wait to apply their rows, of which the first panic.
+func TestNobodyGoesOnFromWhatABugLeftHalfDone(t *testing.T) {
+	t.Parallel()
+	x, s := trapped(t)
+	flushNow(t, s)
+	table := s.lookup(benchID)
+	for _, f := range table.view.Load().segments {
+		f.close()
+	}
+	read := vfs.OpRead
+	x.op.Store(&read)
+	x.set("segments/")
+	table.applyMu.Lock()
+	answers := make(chan error, 2)
+	for second := range 2 {
+		go func() { answers <- tryWrite(t, s, benchID, second) }()
+		for queued := 0; queued <= second; runtime.Gosched() {
+			table.submitMu.Lock()
+			queued = len(table.pending)
+			table.submitMu.Unlock()
+		}
+	}
+	table.applyMu.Unlock()
+	for range 2 {
+		if err := <-answers; !fault.Is(err, fault.Unavailable) {
+			t.Errorf("a write gave %v", err)
+		}
+	}
+	x.set("nowhere")
+	wantRows(t, s, benchID, 10)
+	s = x.reopened(t, s)
+	defer s.Close()
+	wantRows(t, s, benchID, 20)
 }
 
 func TestABugInAMergeStopsTheMergingOfItsTableOnly(t *testing.T) {

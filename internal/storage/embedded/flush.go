@@ -19,6 +19,7 @@ type frozenStore struct {
 	first    wal.Position // from which on the log is needed for the records in it
 	last     wal.Position // of the last of them
 	observed *observed    // after the last of them
+	counted  int64        // bytes of it in Store.memory: scans and the flush may put rows in order, which takes others
 }
 
 // freezeLocked takes the active store out of the writers' way. Nothing happens if no
@@ -28,7 +29,7 @@ func (t *table) freezeLocked() {
 		return
 	}
 	v := *t.view.Load()
-	v.frozen = append(slices.Clip(v.frozen), &frozenStore{v.active, t.first, t.applied, t.names.observed})
+	v.frozen = append(slices.Clip(v.frozen), &frozenStore{v.active, t.first, t.applied, t.names.observed, t.bytes})
 	v.active = memstore.New()
 	t.view.Store(&v)
 	t.store.active.Add(-t.values)
@@ -64,7 +65,9 @@ func (s *Store) flush(ctx context.Context, t *table) error {
 	s.flushMu.Lock()
 	defer s.flushMu.Unlock()
 	return t.unstuck(func() error {
-		t.freeze()
+		if err := t.freeze(); err != nil {
+			return err
+		}
 		for {
 			v := t.view.Load()
 			if len(v.frozen) == 0 {
@@ -118,7 +121,7 @@ func (s *Store) adopt(t *table, f *frozenStore, metas []segmentMeta) error {
 		return err
 	}
 	t.thaw(f, files, flushed)
-	s.freed(f.Bytes())
+	s.freed(f.counted)
 	return nil
 }
 

@@ -146,3 +146,19 @@ func BenchmarkWriteLatency(b *testing.B) {
 		})
 	}
 }
+
+func TestMemoryIsCountedAsItWasOnceRowsOutOfOrderAreFlushed(t *testing.T) {
+	t.Parallel()
+	s := open(t, Options{FS: vfs.NewMem(), Clock: clock.Manual(benchStart)})
+	defer s.Close()
+	if err := s.CreateTable(t.Context(), benchID, benchPolicy); err != nil {
+		t.Fatal(err)
+	}
+	for second := 40; second > 0; second-- {
+		writeSome(t, s, benchID, second)
+	}
+	flushNow(t, s)
+	if n := s.memory.Load(); n != 0 {
+		t.Errorf("%d bytes of memory are counted with no rows in it", n)
+	}
+}

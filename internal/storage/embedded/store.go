@@ -338,7 +338,7 @@ func (t *table) drop() {
 
 func frozenBytes(v *view) (n int64) {
 	for _, m := range v.frozen {
-		n += m.Bytes()
+		n += m.counted
 	}
 	return n
 }

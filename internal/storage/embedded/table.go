@@ -257,9 +257,10 @@ func (t *table) log(r *request) error {
 // apply applies all queued requests up to a durable position, and returns by how much memory grew. If a bug panics, the table is stuck:
 // what is in memory is not what the log says any more.
 func (t *table) apply(upTo wal.Position) (grown int64, err error) {
+	t.applyMu.Lock()
+	defer t.applyMu.Unlock()
+	// With the lock held: nobody may go on from what a bug left half done.
 	err = t.unstuck(func() error {
-		t.applyMu.Lock()
-		defer t.applyMu.Unlock()
 		t.applyDurableLocked(upTo)
 		grown = t.countLocked()
 		return nil
@@ -323,7 +324,7 @@ func (t *table) numberLocked(fresh []int32, ids []series.ID) []int32 {
 
 // freeze takes the active store out of the writers' way, and sees to it that the log is not needed
 // for records that come after.
-func (t *table) freeze() {
+func (t *table) freeze() error {
 	t.submitMu.Lock()
 	if t.numbered != nil {
 		t.beginEpochLocked()
@@ -337,11 +338,14 @@ func (t *table) freeze() {
 	under := last.Position > 0 && last.Wait() == nil
 	t.applyMu.Lock()
 	defer t.applyMu.Unlock()
-	if under {
-		t.applyDurableLocked(last.Position)
-	}
-	t.store.memory.Add(t.countLocked()) // of what is frozen now
-	t.freezeLocked()
+	return t.unstuck(func() error {
+		if under {
+			t.applyDurableLocked(last.Position)
+		}
+		t.store.memory.Add(t.countLocked()) // of what is frozen now
+		t.freezeLocked()
+		return nil
+	})
 }
 
 // withdraw takes a request that did not become durable out of the queue.

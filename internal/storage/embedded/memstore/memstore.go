@@ -221,6 +221,9 @@ func (r *Row) Same(other *Row) bool {
 	return true
 }
 
+// sideBytes is what the row takes in a side buffer, the texts of its strings aside.
+func (r *Row) sideBytes() int64 { return int64(48 + 40*len(r.Cells)) }
+
 // Row returns row i boxed.
 func (c *Chunk) Row(i int) Row {
 	r := Row{Time: c.Time(i), Version: c.Version(i)}
@@ -276,6 +279,7 @@ type Store struct {
 
 	// The writer's alone, until Publish: atomics cost more than the rest of an append.
 	newRows, newValues int64
+	newText            int64 // bytes of strings
 	newMin, newMax     int64
 }
 
@@ -368,7 +372,7 @@ func (s *Store) Append(id uint32, time, version int64, vals []storage.Val, cols 
 	l := c.Layout
 	if l.matches(vals, cols) {
 		for k := range vals {
-			c.set(k, i, &vals[k])
+			s.newText += c.set(k, i, &vals[k])
 		}
 	} else {
 		for k := range l.Cols {
@@ -377,7 +381,7 @@ func (s *Store) Append(id uint32, time, version int64, vals []storage.Val, cols 
 		for n := range vals {
 			k := l.Index(cols[vals[n].Column].ID)
 			c.nulls[k*c.room+i] = false
-			c.set(k, i, &vals[n])
+			s.newText += c.set(k, i, &vals[n])
 		}
 	}
 	c.setVersion(i, version)
@@ -408,6 +412,10 @@ func (s *Store) Publish() {
 	}
 	s.rows.Add(s.newRows)
 	s.values.Add(s.newValues)
+	if s.newText > 0 {
+		s.bytes.Add(s.newText)
+	}
+	s.newText = 0
 	s.newRows, s.newValues, s.newMin, s.newMax = 0, 0, math.MaxInt64, math.MinInt64
 }
 
@@ -424,18 +432,21 @@ func (l *Layout) matches(vals []storage.Val, cols []Col) bool {
 	return true
 }
 
-func (c *Chunk) set(k, i int, v *storage.Val) {
+// set sets a value and returns the bytes of text that this took.
+func (c *Chunk) set(k, i int, v *storage.Val) (text int64) {
 	at := int(c.Layout.slot[k])*c.room + i
 	if c.Layout.Cols[k].Kind != vec.Varchar {
 		c.slab[at] = v.Bits
-		return
+		return 0
 	}
 	// Values like "OK" repeat: share them.
 	if i > 0 && c.strs[at-1] == v.Str {
 		c.strs[at] = c.strs[at-1]
 	} else {
 		c.strs[at] = strings.Clone(v.Str)
+		text = int64(len(v.Str))
 	}
+	return text
 }
 
 // ready returns the last chunk with room for a row and the columns of vals.
@@ -549,12 +560,17 @@ func (s *Store) Put(id uint32, row Row) {
 	series.mu.Lock()
 	defer series.mu.Unlock()
 	at, ok := slices.BinarySearchFunc(series.side, row.Time, compareTime)
+	added := row.sideBytes()
+	for k := range row.Cells {
+		added += int64(len(row.Cells[k].Str))
+	}
 	if ok {
+		added -= series.side[at].sideBytes()
 		series.side[at] = row
 	} else {
 		series.side = slices.Insert(series.side, at, row)
-		s.bytes.Add(int64(48 + 40*len(row.Cells)))
 	}
+	s.bytes.Add(added)
 	s.counted(row.Time, len(row.Cells))
 	if len(series.side) > max(64, series.rows/8) {
 		series.mergeLocked(s)
@@ -603,6 +619,9 @@ func (s *Series) mergeLocked(st *Store) {
 	// Chunks before keep are full or will not be grown: a new one follows.
 	s.chunks = slices.Clone(s.chunks[:keep])
 	freed := int64(0)
+	for k := range side {
+		freed += side[k].sideBytes()
+	}
 	m := merger{cols: unionCols(old, side)}
 	for k := range old {
 		c := &old[k]

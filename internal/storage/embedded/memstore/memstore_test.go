@@ -137,3 +137,29 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	b.ReportMetric(float64(s.Bytes())/float64(i), "B/row")
 }
+
+func TestBytesTellOfTextsAndForgetTheSideBuffer(t *testing.T) {
+	s, inOrder := New(), New()
+	for i := range int64(512) {
+		vals := []storage.Val{{Column: 0, Bits: uint64(i)}}
+		put(s, 0, 512-i, 1, vals)
+		put(inOrder, 0, i+1, 1, vals)
+	}
+	s.Series(0).Snapshot(s, nil)
+	if got, want := s.Bytes(), inOrder.Bytes(); got > 2*want {
+		t.Errorf("rows that came backwards are said to take %d bytes, in order %d", got, want)
+	}
+	before := s.Bytes()
+	const rows = 100
+	text := make([]byte, 2000)
+	for i := range int64(rows) {
+		text[0], text[1] = byte(i), 1
+		put(s, 1, i, 1, []storage.Val{{Column: 1, Str: string(text)}})
+		text[1] = 2
+		put(s, 1, i, 2, []storage.Val{{Column: 1, Str: string(text)}}) // replaces it: by way of the side buffer
+	}
+	s.Publish()
+	if got := s.Bytes() - before; got < 2*rows*int64(len(text)) {
+		t.Errorf("%d texts of %d bytes are said to take %d", 2*rows, len(text), got)
+	}
+}
