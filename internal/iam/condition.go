@@ -111,7 +111,11 @@ func (x *evaluation) holds(c condition, key string, want []string) bool {
 		return c.ifExists || c.all || c.negated && !c.some
 	}
 	one := func(h string) bool {
-		return slices.ContainsFunc(want, func(w string) bool { return c.compare(x, h, w) }) != c.negated
+		equal := func(w string) bool { return c.compare(x, h, w) }
+		if c.negated {
+			return x.matchesNone(want, equal)
+		}
+		return slices.ContainsFunc(want, equal)
 	}
 	if c.some {
 		return slices.ContainsFunc(have, one)

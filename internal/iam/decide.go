@@ -128,6 +128,7 @@ func (d *Directory) judge(e *Entity, r *Request) verdict {
 		doc := d.compiled.of(text)
 		for i := range doc.Statements {
 			s := &doc.Statements[i]
+			x.allows = s.Effect == "Allow"
 			if !s.covers(r.Action) || !x.about(s) || !x.conditions(s) {
 				continue
 			}
@@ -173,6 +174,16 @@ type evaluation struct {
 	d *Directory
 	r *Request
 	e *Entity
+
+	allows bool // the statement at hand would
+	lacks  bool // a variable had no value
+}
+
+// matchesNone says whether a statement that holds for all but some texts holds, given a test that none of these may
+// pass. What a variable without a value excludes is not known, so that a statement that allows does not hold.
+func (x *evaluation) matchesNone(patterns []string, match func(string) bool) bool {
+	x.lacks = false
+	return !slices.ContainsFunc(patterns, match) && !(x.lacks && x.allows)
 }
 
 // about says whether the statement is about the resource. Statements about principals, those of a
@@ -181,7 +192,7 @@ func (x *evaluation) about(s *Statement) bool {
 	match := func(pattern string) bool { return x.matches(pattern, x.r.Resource) }
 	switch {
 	case len(s.NotResource) > 0:
-		return !slices.ContainsFunc(s.NotResource, match)
+		return x.matchesNone(s.NotResource, match)
 	case len(s.Resource) > 0:
 		return slices.ContainsFunc(s.Resource, match)
 	}
@@ -224,6 +235,7 @@ func (x *evaluation) expand(pattern string) (tokens []rune, ok bool) {
 		case hasFallback:
 			tokens = append(tokens, []rune(strings.Trim(strings.TrimSpace(fallback), "'"))...)
 		default:
+			x.lacks = true
 			return nil, false
 		}
 	}
@@ -320,6 +332,7 @@ func (d *Directory) trusts(role *Role, x *evaluation, named func(*principals) (m
 	for i := range doc.Statements {
 		s := &doc.Statements[i]
 		match, name := named(s.principals())
+		x.allows = s.Effect == "Allow"
 		if !match || !s.covers(x.r.Action) || !x.conditions(s) {
 			continue
 		}
