@@ -81,11 +81,18 @@ type Options struct {
 	// Authorize says whether a client may do action on resource, in the words of AWS
 	// IoT policies: iot:Connect on client/ID, iot:Publish, iot:RetainPublish and
 	// iot:Receive on topic/T, iot:Subscribe on topicfilter/F. nil allows everything.
-	Authorize func(principal, clientID, action, resource string) bool
+	Authorize func(by Peer, action, resource string) bool
 
 	Limits    Limits
 	Telemetry *telemetry.Registry // nil: counts go nowhere
 	Log       *slog.Logger        // nil: discard
+}
+
+// Peer is a client that was let in.
+type Peer struct {
+	Principal, ClientID string
+	Remote              net.Addr
+	TLS                 bool
 }
 
 // ConnectInfo is what a client says about itself.

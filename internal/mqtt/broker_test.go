@@ -455,7 +455,8 @@ func TestAuthorizationDecides(t *testing.T) {
 			}
 			return "p-" + c.ClientID, nil
 		},
-		Authorize: func(principal, _, action, resource string) bool {
+		Authorize: func(by mqtt.Peer, action, resource string) bool {
+			principal := by.Principal
 			return !strings.Contains(resource, "secret") || principal == "p-boss" && action != "iot:Receive"
 		},
 	})

@@ -136,7 +136,11 @@ func (h *hook) authenticate(cl *mochi.Client, c *conn, pk packets.Packet) error 
 var errNotAllowed = errors.New("not allowed to connect")
 
 func (h *hook) allowed(c *conn, action, resource string) bool {
-	return h.b.opt.Authorize == nil || h.b.opt.Authorize(c.principal, c.id, action, resource)
+	if h.b.opt.Authorize == nil {
+		return true
+	}
+	_, secure := c.Conn.(*tls.Conn)
+	return h.b.opt.Authorize(Peer{c.principal, c.id, c.RemoteAddr(), secure}, action, resource)
 }
 
 // OnConnectAuthenticate agrees: OnConnect has decided, with better reason codes.

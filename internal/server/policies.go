@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"strings"
 
 	"github.com/weir-db/weir/internal/arn"
@@ -9,6 +11,7 @@ import (
 	"github.com/weir-db/weir/internal/awsapi/wire"
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/iam"
+	"github.com/weir-db/weir/internal/mqtt"
 	"github.com/weir-db/weir/internal/schedule"
 	"github.com/weir-db/weir/internal/sql/plan"
 )
@@ -101,8 +104,26 @@ func (p *policies) objects(ctx context.Context, caller wire.Caller, action, reso
 }
 
 // device says whether a principal may do action to a resource of IoT, such as topic/T.
-func (p *policies) device(principal, _, action, resource string) bool {
-	return p == nil || p.directory.Allow(iam.Request{Principal: principal, Action: action, Resource: arn.New("iot", p.region, p.account, resource).String()}) == nil
+func (p *policies) device(by mqtt.Peer, action, resource string) bool {
+	if p == nil {
+		return true
+	}
+	keys := func(key string) []string {
+		switch key {
+		case "aws:sourceip":
+			if host, _, err := net.SplitHostPort(by.Remote.String()); err == nil {
+				return []string{host}
+			}
+		case "aws:securetransport":
+			return []string{strconv.FormatBool(by.TLS)}
+		case "aws:requestedregion":
+			return []string{p.region}
+		case "iot:clientid":
+			return []string{by.ClientID}
+		}
+		return nil
+	}
+	return p.directory.Allow(iam.Request{Principal: by.Principal, Action: action, Resource: arn.New("iot", p.region, p.account, resource).String(), Context: keys}) == nil
 }
 
 // rule says whether a role may be assumed for a topic rule and do action to a resource.

@@ -414,8 +414,14 @@ func TestADenialCannotBeWalkedAround(t *testing.T) {
 	} {
 		s.passes(s.sign(as(keys, r)))
 	}
+	plain := s.user("plain", policy(statement("Allow", `"*"`, `"*"`), `{"Effect":"Deny","Action":"iot:Connect","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}`))
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + s.MQTTAddr).SetClientID("p").SetUsername(plain.AccessKeyID).SetPassword(plain.SecretAccessKey).SetAutoReconnect(false).SetConnectRetry(false))
+	if token := c.Connect(); !token.WaitTimeout(10*time.Second) || token.Error() == nil {
+		c.Disconnect(0)
+		t.Error("MQTT without TLS is taken")
+	}
 	o := mqtt.NewClientOptions().AddBroker("tcp://"+s.MQTTAddr).SetClientID("c").SetUsername(keys.AccessKeyID).SetPassword(keys.SecretAccessKey).SetAutoReconnect(false).SetConnectRetry(false).SetWill("y", "gone", 1, true)
-	c := mqtt.NewClient(o)
+	c = mqtt.NewClient(o)
 	if token := c.Connect(); !token.WaitTimeout(10*time.Second) || token.Error() == nil {
 		c.Disconnect(0)
 		t.Error("a will that is retained is taken")
