@@ -133,11 +133,11 @@ func fn3n[A, B, C, R element](f func(A, B, C) (R, bool, error)) Kernel {
 	}
 }
 
-// collect makes a vector of n rows of the values f gives; false is null.
 // patientRows is how many rows collect computes between two looks at whether the query ends: the slowest
 // functions that do not look themselves take about a millisecond a row.
 const patientRows = 16
 
+// collect makes a vector of n rows of the values f gives; false is null.
 func collect[R element](c *Context, n int, f func(i int) (R, bool, error)) (*vec.Vector, error) {
 	out := make([]R, n)
 	texts, _ := any(out).([]string)
