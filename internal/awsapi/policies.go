@@ -295,7 +295,13 @@ func givenTags(in any) (names, values []string) {
 
 // keys returns the condition keys that a request carries.
 func (p *Policies) keys(c *wire.Call) func(string) []string {
-	return iam.RequestKeys(c.HTTP, c.Region)
+	all := iam.RequestKeys(c.HTTP, c.Region)
+	return func(key string) []string {
+		if key == "iam:passedtoservice" && (c.Service.Name == "timestream" || c.Service.Name == "iot") {
+			return []string{c.Service.Name + ".amazonaws.com"} // to which a scheduled query or a topic rule hands its role
+		}
+		return all(key)
+	}
 }
 
 // about adds the tags of a resource, and those that the input gives it, to the condition keys.

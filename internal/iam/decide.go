@@ -152,8 +152,8 @@ func (d *Directory) documents(e *Entity) []string {
 	for _, a := range e.Attached {
 		if p := d.policies[a.ARN]; p != nil {
 			list = append(list, p.Document)
-		} else if text, ok := awsManaged[a.Name]; ok && strings.HasPrefix(a.ARN, awsPolicies) {
-			list = append(list, text)
+		} else if name, ok := strings.CutPrefix(a.ARN, awsPolicies); ok && awsManaged[name] != "" {
+			list = append(list, awsManaged[name])
 		}
 	}
 	return list

@@ -252,3 +252,23 @@ func TestAddressesAreTheSameInAllTheirForms(t *testing.T) {
 		}
 	}
 }
+
+func TestAPolicyOfAWSIsKnownByItsWholeARN(t *testing.T) {
+	d := open(t)
+	who := user(t, d, "ann")
+	for _, c := range []struct {
+		arn  string
+		want bool
+	}{{awsPolicies + "own/AdministratorAccess", false}, {awsPolicies + "AdministratorAccess", true}} {
+		a, err := d.Attachable(c.arn)
+		if err == nil {
+			err = d.ChangeUser("ann", func(u *User) error { return u.Attach(a) })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Allow(Request{Principal: who, Action: "s3:GetObject", Resource: "arn:aws:s3:::b/k"}); (err == nil) != c.want {
+			t.Errorf("%s: %v", c.arn, err)
+		}
+	}
+}

@@ -5,8 +5,8 @@ import "sync"
 // awsPolicies is how the names of AWS's own managed policies begin.
 const awsPolicies = "arn:aws:iam::aws:policy/"
 
-// awsManaged are those of AWS's managed policies that are about what is served here, by the last
-// part of their name, reduced to it. Any other can be attached too, and allows nothing.
+// awsManaged are those of AWS's managed policies that are about what is served here, by what
+// follows awsPolicies in their ARN, reduced to it. Any other can be attached too, and allows nothing.
 var awsManaged = map[string]string{
 	"AdministratorAccess": allow(`"*"`),
 	"PowerUserAccess":     `{"Statement":{"Effect":"Allow","NotAction":["iam:*","organizations:*","account:*"],"Resource":"*"}}`,

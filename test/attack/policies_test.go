@@ -297,7 +297,7 @@ func TestRulesAndScheduledQueriesDoWhatTheirRoleMay(t *testing.T) {
 	s.refused("a role that may not write", s.sign(scheduled("q4", s.role("reads", asTimestream, policy(statement("Allow", `"timestream:Select"`, `"*"`))))), 403, "AccessDeniedException")
 	s.passes(s.sign(scheduled("q5", s.role("both", asTimestream, policy(statement("Allow", `"timestream:Select"`, tableA), statement("Allow", `"timestream:WriteRecords"`, strings.Replace(tableA, "table/a", "table/b", 1)))))))
 
-	owner := s.user("owner", policy(statement("Allow", `"iot:*"`, `"*"`), statement("Allow", `"iam:PassRole"`, `"`+device+`"`)))
+	owner := s.user("owner", policy(statement("Allow", `"iot:*"`, `"*"`), `{"Effect":"Allow","Action":"iam:PassRole","Resource":"`+device+`","Condition":{"StringEquals":{"iam:PassedToService":"iot.amazonaws.com"}}}`))
 	republish := func(role string) request {
 		return as(owner, iot("POST", "/rules/r", fmt.Sprintf(`{"sql":"SELECT * FROM 't'","actions":[{"republish":{"roleArn":%q,"topic":"x"}}]}`, role)))
 	}
