@@ -96,6 +96,9 @@ func (s *Service) notify(ctx context.Context, q *Query, n note) {
 	n.ARN = q.ARN
 	body, err := json.Marshal(n)
 	if err == nil {
+		err = s.may(q.RoleARN, "sns:Publish", q.TopicARN)
+	}
+	if err == nil {
 		err = s.opts.Notify.Publish(ctx, q.TopicARN, body, map[string]string{"queryArn": q.ARN, "notificationType": n.Type})
 	}
 	if err != nil {

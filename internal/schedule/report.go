@@ -56,6 +56,9 @@ func (s *Service) writeReport(ctx context.Context, q *Query, run *Run, r *report
 	}
 	body, uuid := r.JSON()
 	at := &Object{Bucket: q.Report.Bucket, Key: reportKey(q, run, uuid)}
+	if err := s.may(q.RoleARN, "s3:PutObject", "arn:aws:s3:::"+at.Bucket+"/"+at.Key); err != nil {
+		return nil, err
+	}
 	return at, s.opts.Reports.Put(ctx, at.Bucket, at.Key, body)
 }
 

@@ -56,8 +56,9 @@ type Options struct {
 	// the query. nil: the role's own ARN, for any role.
 	AssumeRole func(ctx context.Context, roleARN string) (string, error)
 
-	// Authorize says whether a role may do action ("timestream:WriteRecords") to a resource, by ARN; its
-	// error disables the query. nil allows everything.
+	// Authorize says whether a role may do action ("timestream:WriteRecords") to a resource, by ARN. Its
+	// error about the target disables the query, about a notification or a report ("sns:Publish", "s3:PutObject") it
+	// keeps that from being sent. nil allows everything.
 	Authorize func(roleARN, action, resource string) error
 
 	// Watch is told of every write, by whoever writes; nil: late data is not noticed.
@@ -273,12 +274,20 @@ func (s *Service) assume(ctx context.Context, role string) (string, error) {
 	return s.opts.AssumeRole(ctx, role)
 }
 
-// mayWrite asks whether a query's role may write to its target.
-func (s *Service) mayWrite(role string, target *Target) error {
-	if s.opts.Authorize == nil || target == nil {
+// may asks whether a query's role may do action to a resource.
+func (s *Service) may(role, action, resource string) error {
+	if s.opts.Authorize == nil {
 		return nil
 	}
-	return s.opts.Authorize(role, "timestream:WriteRecords", arn.Table(s.opts.Region, s.opts.AccountID, target.Database, target.Table))
+	return s.opts.Authorize(role, action, resource)
+}
+
+// mayWrite asks whether a query's role may write to its target.
+func (s *Service) mayWrite(role string, target *Target) error {
+	if target == nil {
+		return nil
+	}
+	return s.may(role, "timestream:WriteRecords", arn.Table(s.opts.Region, s.opts.AccountID, target.Database, target.Table))
 }
 
 // Query returns the query of that ARN; the error is fault.NotFound.

@@ -675,3 +675,24 @@ func TestRunsThatEndTogetherAreOneChangeOnDisk(t *testing.T) {
 		check(t, "the last run", q.LastRun.Invocation, start.Truncate(time.Hour).Add(10*time.Hour))
 	}
 }
+
+func TestReportsAndNotificationsAreTheRolesToSend(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, clock.Manual(start))
+	e.Close()
+	e.opts.Authorize = func(_, action, _ string) error {
+		if action == "timestream:WriteRecords" {
+			return nil
+		}
+		return fault.New(fault.Denied, "The role may not %s.", action)
+	}
+	e.open()
+	d := hourly()
+	d.SQL = `SELECT 'a' AS device, CAST(NULL AS timestamp) AS hour, 1e0 AS mean, BIGINT '1' AS n`
+	q := e.create(d)
+	e.must(nil, e.Execute(q.ARN, start, false))
+	e.settle()
+	check(t, "report", e.describe(q.ARN).LastRun.Report == nil, true)
+	check(t, "reports", len(e.reports.byKey), 0)
+	check(t, "notifications", len(e.notes.types()), 0)
+}
