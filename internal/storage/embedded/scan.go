@@ -98,6 +98,9 @@ func (t *table) scan(ctx context.Context, spec storage.ScanSpec, most int64) (st
 			p.release()
 			return nil, err
 		}
+		if !applied.Order {
+			p.limit = 0 // the first rows in that order may be any of all
+		}
 	}
 	return p.away(newRowScanner(p, applied, spec.Reuse)), nil
 }
