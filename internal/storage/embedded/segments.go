@@ -446,6 +446,7 @@ type blockData struct {
 	state    [2]bool // times and versions are read
 	columns  []segment.Data
 	read     []readState
+	counted  bool  // as read, if it is of several series
 	scales   []int // exponents of columns read as integers
 }
 
@@ -461,7 +462,7 @@ const (
 
 func (d *blockData) reset(idx *segmentIndex, block int) {
 	n := len(idx.Columns())
-	d.idx, d.block, d.state, d.starts = idx, block, [2]bool{}, d.starts[:0]
+	d.idx, d.block, d.state, d.counted, d.starts = idx, block, [2]bool{}, false, d.starts[:0]
 	if cap(d.columns) < n {
 		d.columns, d.read, d.scales = make([]segment.Data, n), make([]readState, n), make([]int, n)
 	}
@@ -541,6 +542,7 @@ type segmentRun struct {
 	data     *blockData // nil until something is read; see opened
 	lo, hi   int        // in the block
 	whole    bool       // the block is this series' alone
+	read     bool       // and something of it was, see counted
 	min, max int64
 	known    blockStats
 	first    storedValue
@@ -569,8 +571,17 @@ func (r *segmentRun) times() ([]int64, error) {
 	return d.times[r.lo:r.hi], nil
 }
 
+// counted counts the block as read, once for all columns.
 func (r *segmentRun) counted() {
-	if r.w != nil {
+	if r.w == nil {
+		return
+	}
+	known := &r.read
+	if !r.whole { // it is read for all its series
+		known = &r.data.counted
+	}
+	if !*known {
+		*known = true
 		r.w.p.stats.blocksRead.Add(1)
 	}
 }

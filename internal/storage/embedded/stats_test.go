@@ -33,7 +33,7 @@ func TestScansTellWhatTheyReadAndSkip(t *testing.T) {
 			var b storagetest.Batch
 			for i := range rows {
 				b.Add(storagetest.Point{Measure: "m", Dims: []string{"device", fmt.Sprint(d)}, TimeNs: start.UnixNano() - int64(day)*int64(24*time.Hour) - int64(i)*int64(time.Second),
-					Values: []storagetest.NamedValue{storagetest.I("n", int64(i))}})
+					Values: []storagetest.NamedValue{storagetest.I("n", int64(i)), storagetest.I("k", int64(i*i))}})
 			}
 			if _, err := table.Write(ctx, &b.Rows); err != nil {
 				t.Fatal(err)
@@ -41,8 +41,8 @@ func TestScansTellWhatTheyReadAndSkip(t *testing.T) {
 		}
 		flushNow(t, s)
 	}
-	read := func(spec storage.ScanSpec) storage.ScanStats {
-		spec.Columns = []string{"n"}
+	read := func(spec storage.ScanSpec, columns ...string) storage.ScanStats {
+		spec.Columns = append(columns, "n")
 		scanner, err := table.Scan(ctx, spec)
 		if err != nil {
 			t.Fatal(err)
@@ -61,6 +61,9 @@ func TestScansTellWhatTheyReadAndSkip(t *testing.T) {
 	all := read(storage.ScanSpec{From: 0, To: start.UnixNano() + 1})
 	if all.RowsScanned != 2*devices*rows || all.SeriesRead != devices || all.SeriesSkipped != 0 || all.SegmentsRead != 2 || all.SegmentsSkipped != 0 || all.BlocksRead < 2*devices || all.BlocksSkipped != 0 {
 		t.Errorf("reading all gives %+v", all)
+	}
+	if both := read(storage.ScanSpec{From: 0, To: start.UnixNano() + 1}, "k"); both.BlocksRead != all.BlocksRead {
+		t.Errorf("of %d blocks %d are read for two columns", all.BlocksRead, both.BlocksRead)
 	}
 	one := read(storage.ScanSpec{From: start.Add(-time.Hour).UnixNano(), To: start.UnixNano() + 1,
 		Where: []storage.Predicate{{Column: "device", Op: storage.In, Values: []vec.Value{vec.Str("3")}}}})
