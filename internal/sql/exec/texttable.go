@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"strings"
+	"sync"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -20,6 +21,7 @@ type textTable struct {
 	keys   []textKey          // by code; the first stands for null
 	blocks []*strings.Builder // the letters of long texts, end to end
 	bytes  int64              // in blocks, and of short texts
+	mu     sync.Mutex         // guards all
 	all    []string           // see texts
 }
 
@@ -164,8 +166,11 @@ func (t *textTable) long(k textKey) string {
 	return t.blocks[k[1]>>blockBits].String()[from : from+k[0]&math.MaxUint32]
 }
 
-// texts returns all texts by their codes. The table may grow meanwhile.
+// texts returns all texts by their codes. The table may grow meanwhile. Calls may be concurrent: the parts of a grouping
+// read what one worker has kept of DISTINCT.
 func (t *textTable) texts() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if len(t.all) == len(t.keys) {
 		return t.all
 	}
