@@ -129,6 +129,26 @@ func TestABugInAFlushStopsItsTableOnly(t *testing.T) {
 	}
 }
 
+func TestTheMemoryOfATableThatIsStuckIsNotMissedByOthers(t *testing.T) {
+	t.Parallel()
+	x := newTrap()
+	s := open(t, Options{FS: x.FS, Clock: clock.Manual(benchStart), MemoryLimitBytes: 64 << 10})
+	defer s.Close()
+	for _, id := range []storage.TableID{benchID, otherID} {
+		if err := s.CreateTable(t.Context(), id, benchPolicy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.set("segments/t1/")
+	for second := 0; s.lookup(benchID).takes() == nil; second++ {
+		_ = tryWrite(t, s, benchID, second) // until a flush is due
+	}
+	wantTrouble(t, s, "db.t takes no records")
+	for second := range 1000 {
+		writeSome(t, s, otherID, second)
+	}
+}
+
 func TestABugWhileRowsAreAppliedStopsTheirTableOnly(t *testing.T) {
 	t.Parallel()
 	x, s := trapped(t)

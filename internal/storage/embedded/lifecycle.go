@@ -42,9 +42,9 @@ func (s *Store) freed(bytes int64) {
 	s.roomMu.Unlock()
 }
 
-// admit lets a write in once memory is below its limit.
+// admit lets a write in once memory, that of tables that are stuck aside, is below its limit.
 func (s *Store) admit(ctx context.Context) error {
-	if s.memory.Load() <= s.opts.MemoryLimitBytes {
+	if s.memory.Load()-s.jammed() <= s.opts.MemoryLimitBytes {
 		return nil
 	}
 	timeout := time.NewTimer(s.opts.admitTimeout)
@@ -53,7 +53,7 @@ func (s *Store) admit(ctx context.Context) error {
 		s.roomMu.Lock()
 		room := s.room
 		s.roomMu.Unlock()
-		if s.memory.Load() <= s.opts.MemoryLimitBytes {
+		if s.memory.Load()-s.jammed() <= s.opts.MemoryLimitBytes {
 			return nil
 		}
 		signal(s.flushWanted)
