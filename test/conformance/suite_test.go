@@ -59,7 +59,8 @@ type suite struct {
 func newSuite(t *testing.T, o *operation) *suite {
 	s := &suite{T: t, operation: o, Server: weirtest.Start(t, weirtest.At(noon))}
 	config := aws.Config{
-		Region: "us-east-1", BaseEndpoint: &s.URL, HTTPClient: &http.Client{Transport: new(http.Transport)},
+		Region: "us-east-1", BaseEndpoint: &s.URL, // A connection of its own for each call: one that a restart has just ended may look idle still.
+		HTTPClient:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 		Credentials: credentials.NewStaticCredentialsProvider("any", "keys", ""),
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	}

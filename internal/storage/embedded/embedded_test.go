@@ -11,8 +11,13 @@ import (
 	"github.com/weir-db/weir/internal/vfs"
 )
 
+// open opens a store whose log has small files, if the test does not say: a file is zeroed ahead, which costs in
+// memory what it costs on a disk, each time.
 func open(t testing.TB, o Options) *Store {
 	t.Helper()
+	if o.LogFileBytes == 0 {
+		o.LogFileBytes = 2 << 20
+	}
 	s, err := Open(context.Background(), o)
 	if err != nil {
 		t.Fatalf("open: %v", err)
