@@ -39,6 +39,9 @@ func (o *distinctOp) next(ctx context.Context) (*vec.Batch, error) {
 		if o.rest != nil {
 			return o.rest.next(ctx)
 		}
+		if err := ctx.Err(); err != nil { // long runs of rows that were there before give nothing
+			return nil, err
+		}
 		b, err := o.in.next(ctx)
 		if err != nil || b == nil {
 			return nil, err
