@@ -35,6 +35,7 @@ func (m missing) Error() string { return fmt.Sprintf("%s: %s; %s", m.peer, m.wha
 
 // peers makes an engine for a name. The error is a missing one.
 var peers = map[string]func(s *settings) (engine, error){
+	"limit":           newLimit,
 	"victoriametrics": newVictoriaMetrics,
 	"influxdb":        newInfluxDB,
 	"clickhouse":      newClickHouse,

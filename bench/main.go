@@ -55,6 +55,10 @@ var parts = []part{
 }
 
 func main() {
+	if dir := os.Getenv(limitFolder); dir != "" {
+		fmt.Fprintln(os.Stderr, "bench:", serveLimit(dir))
+		os.Exit(1)
+	}
 	var s settings
 	var names []string
 	for _, p := range parts {
@@ -68,7 +72,7 @@ func main() {
 	flag.IntVar(&s.repeats, "repeats", 3, "loads per engine; the median counts")
 	flag.IntVar(&s.scale, "scale", 1, "steps and devices divided by this, for a quick look")
 	list := flag.String("parts", strings.Join(names, ","), "what to measure; wide24 and open100 only if they are named")
-	peerList := flag.String("peers", "", "who else to measure, of victoriametrics, influxdb, clickhouse, duckdb, chdb")
+	peerList := flag.String("peers", "", "who else to measure, of victoriametrics, influxdb, clickhouse, duckdb, chdb, and limit: the least that a durable server can do")
 	flag.StringVar(&s.json, "json", "", "`file` for the results in JSON")
 	flag.StringVar(&s.profile, "profile", "", "`folder` for CPU profiles of weir; builds it with profiling from ../cmd/weir")
 	flag.StringVar(&s.victoriaMetrics, "victoriametrics", "", "VictoriaMetrics `binary` (default: victoria-metrics in the PATH)")
@@ -98,7 +102,7 @@ func run(ctx context.Context, s *settings) error {
 	for _, name := range s.peers {
 		start, ok := peers[name]
 		if !ok {
-			return fmt.Errorf("unknown peer %q; there are victoriametrics, influxdb, clickhouse, duckdb, chdb", name)
+			return fmt.Errorf("unknown peer %q; there are victoriametrics, influxdb, clickhouse, duckdb, chdb, limit", name)
 		}
 		_, err := start(s)
 		var m missing

@@ -41,15 +41,22 @@ func batches(rows iter.Seq[row], n int, open func(dst []byte, first row) []byte,
 	}
 }
 
-// writeRecords renders bodies of WriteRecords in a shape.
+// writeRecords renders bodies of WriteRecords in a shape, as the SDKs do where nothing is set that is the
+// service's default or the same in all records: 57 KB a request of the cpu workload for device, 95 KB for gateway.
 func (w *workload) writeRecords(s shape) iter.Seq[batch] {
 	dims := make([]string, len(w.series))
 	for i := range dims {
 		dims[i] = w.dims(i)
 	}
 	head := `{"DatabaseName":"bench","TableName":"` + w.table + `",`
-	plain := func(dst []byte, _ row) []byte { return append(append(dst, head...), `"Records":[`...) }
+	const same = `"CommonAttributes":{"MeasureName":"metrics","MeasureValueType":"MULTI","TimeUnit":"MILLISECONDS"`
+	plain := func(dst []byte, _ row) []byte {
+		return append(append(append(dst, head...), same...), `},"Records":[`...)
+	}
 	common := func(dst []byte, r row) []byte {
+		return append(append(append(append(append(dst, head...), same...), ','), dims[r.series]...), `},"Records":[`...)
+	}
+	own := func(dst []byte, r row) []byte {
 		return append(append(append(append(dst, head...), `"CommonAttributes":{`...), dims[r.series]...), `},"Records":[`...)
 	}
 	multi := func(dst []byte, r row, at int) []byte {
@@ -60,8 +67,7 @@ func (w *workload) writeRecords(s shape) iter.Seq[batch] {
 		if s == gateway {
 			dst = append(append(dst, dims[r.series]...), ',')
 		}
-		dst = append(dst, `"MeasureName":"metrics","MeasureValueType":"MULTI","Time":"`...)
-		dst = append(strconv.AppendInt(dst, r.ms, 10), `","TimeUnit":"MILLISECONDS","MeasureValues":[`...)
+		dst = append(strconv.AppendInt(append(dst, `"Time":"`...), r.ms, 10), `","MeasureValues":[`...)
 		for m, name := range w.measures {
 			if m > 0 {
 				dst = append(dst, ',')
@@ -76,7 +82,7 @@ func (w *workload) writeRecords(s shape) iter.Seq[batch] {
 		// Blocks of 100 steps; a block at the end may be shorter, so bodies are cut per series.
 		return w.perSeries(100, common, multi)
 	case single:
-		return batches(w.each(1), 1, common, func(dst []byte, r row, _ int) []byte {
+		return batches(w.each(1), 1, own, func(dst []byte, r row, _ int) []byte {
 			for m, name := range w.measures {
 				if m > 0 {
 					dst = append(dst, ',')
@@ -122,7 +128,7 @@ func (w *workload) dims(i int) string {
 			b = append(b, ',')
 		}
 		b = append(append(append(b, `{"Name":"`...), name...), `","Value":"`...)
-		b = append(append(b, w.series[i][d]...), `","DimensionValueType":"VARCHAR"}`...)
+		b = append(append(b, w.series[i][d]...), `"}`...)
 	}
 	return string(append(b, ']'))
 }
