@@ -101,6 +101,22 @@ func TestIntegersComeBackAndAreSmall(t *testing.T) {
 	check("values with outliers", outliers, 1024*5/8+96)
 }
 
+// TestNumbersSpreadEvenlyHaveNoPrefixCode: it would save next to nothing, and decoding takes twice as long with it.
+func TestNumbersSpreadEvenlyHaveNoPrefixCode(t *testing.T) {
+	check := func(below int64, want string) {
+		t.Helper()
+		var e Encoder
+		b := e.Ints(nil, series(1024, func(r *rand.Rand, _ int) int64 { return r.Int64N(below) }))
+		if got := DescribeInts(b); got != want {
+			t.Errorf("numbers below %d are stored as %s, want %s", below, got, want)
+		}
+	}
+	check(1000, "frame")
+	check(1_000_000, "frame")
+	check(1e15, "frame")
+	check(700, "coded values + 6 bits, code 0") // of 10 bits a twentieth
+}
+
 // TestPrefixCodesComeNearTheEntropy: of blocks after the first, which pays for the code.
 func TestPrefixCodesComeNearTheEntropy(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))

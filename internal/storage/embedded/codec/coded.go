@@ -66,8 +66,12 @@ func (e *Encoder) ints(dst []byte, vals []int64, outer bool) []byte {
 			changes++
 		}
 	}
-	packed := packedBytes(n, min(bits.Len64(uint64(hi)-uint64(lo)), bits.Len64(uint64(most)-uint64(least))))
+	frame := packedBytes(n, bits.Len64(uint64(hi)-uint64(lo)))
+	packed := min(frame, packedBytes(n, bits.Len64(uint64(most)-uint64(least))))
 	plan, seq := e.planBest(vals)
+	if changes*changesAtMost > n && frame <= packed && frame-frame/64 < plan.inBlock() {
+		return e.appendInts(dst, vals) // evenly spread: a code saves next to nothing, and takes as long again to decode
+	}
 	if changes*changesAtMost > n && plan.size < packed-packed/32 && plan.size > n/6 {
 		return e.appendCoded(dst, seq, plan) // no other form comes near
 	}
@@ -139,6 +143,17 @@ type codePlan struct {
 
 const zeroSymbol = symbols / 2
 
+// storedCode is what a code takes, before the index is compressed.
+const storedCode = symbols / 2
+
+// inBlock is the size without the code, which the blocks to come will share.
+func (p *codePlan) inBlock() int {
+	if p.fresh != nil {
+		return p.size - storedCode
+	}
+	return p.size
+}
+
 // symbolOf returns the symbol of a number, or one out of range.
 func (p *codePlan) symbolOf(v int64) uint64 {
 	return uint64((v-p.centre)>>p.low) + zeroSymbol
@@ -184,11 +199,9 @@ func (e *Encoder) count(p *codePlan, seq []int64) {
 			p.size, p.code = size, i
 		}
 	}
-	// What a code takes, before the index is compressed.
-	const stored = symbols / 2
-	if len(e.codes) < maxTables && base+stored+entropy(&counts)/8 < p.size {
+	if len(e.codes) < maxTables && base+storedCode+entropy(&counts)/8 < p.size {
 		fresh := fitPrefixCode(&counts)
-		if size := base + fresh.cost(&counts)/8 + stored; size < p.size {
+		if size := base + fresh.cost(&counts)/8 + storedCode; size < p.size {
 			p.size, p.code, p.fresh = size, len(e.codes), fresh
 		}
 	}
