@@ -265,10 +265,12 @@ func (b *bench) wide(ctx context.Context, part string, steps int) error {
 			return err
 		}
 		defer func() { e.stop() }() // whichever runs at the end
+		b.profileSignal(e)
 		took, err := e.load(ctx, w)
 		if err != nil {
 			return err
 		}
+		b.profileSignal(e)
 		add := func(measure, unit string, goal float64, values ...float64) {
 			b.report.add(result{Part: part, Engine: "weir gateway", Measure: measure, Unit: unit, Goal: goal}, values...)
 		}

@@ -278,6 +278,33 @@ func TestLongSeriesHaveBlocksOfTheirOwn(t *testing.T) {
 	}
 }
 
+func TestBlocksOfASeriesAreAlike(t *testing.T) {
+	t.Parallel()
+	check := func(rows int, want ...int) {
+		t.Helper()
+		var got []int
+		for left := rows; left > 0; {
+			got = append(got, blockRows(left))
+			left -= blockRows(left)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d rows: blocks of %v, want %v", rows, got, want)
+		}
+	}
+	check(1, 1)
+	check(1024, 1024)
+	check(1440, 1440) // a day of minutes
+	check(MaxBlockRows, MaxBlockRows)
+	check(MaxBlockRows+1, 769, 768)
+	check(2*1024+3, 1026, 1025)
+	check(8640, 1080, 1080, 1080, 1080, 1080, 1080, 1080, 1080) // of ten seconds
+	for rows := range 20_000 {
+		if n := blockRows(rows + 1); n < 1 || n > MaxBlockRows || rows > MaxBlockRows && n < ownRows {
+			t.Fatalf("%d rows: a block of %d", rows+1, n)
+		}
+	}
+}
+
 func small(t testing.TB) []byte {
 	t.Helper()
 	store := objstore.NewMem()

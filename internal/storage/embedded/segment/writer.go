@@ -74,11 +74,7 @@ func (w *Writer) Add(s Series, times, versions []int64, data []Data) error {
 	if len(times) == 0 {
 		return w.err
 	}
-	index := w.series.add(s, int64(len(times)), times[0], times[len(times)-1])
-	if len(w.times) > 0 && (len(times) >= ownRows || len(w.times)+len(times) > MaxBlockRows) {
-		w.flush()
-	}
-	return w.add(index, times, versions, data)
+	return w.add(w.series.add(s, int64(len(times)), times[0], times[len(times)-1]), times, versions, data)
 }
 
 // More appends rows to the series that was added last, all later than those it has.
@@ -91,17 +87,14 @@ func (w *Writer) More(times, versions []int64, data []Data) error {
 }
 
 func (w *Writer) add(index int32, times, versions []int64, data []Data) error {
+	if len(w.times) > 0 && (len(times) >= ownRows || len(w.times)+len(times) > MaxBlockRows) {
+		w.flush()
+	}
 	w.rows += int64(len(times))
 	w.minTime, w.maxTime = min(w.minTime, times[0]), max(w.maxTime, times[len(times)-1])
 	for from := 0; from < len(times); {
-		if len(w.times) >= BlockRows { // what an earlier call left
-			w.flush()
-		}
-		to := min(from+BlockRows-len(w.times), len(times))
-		if len(times)-to < BlockRows/8 || len(times) < ownRows {
-			to = min(len(times), from+MaxBlockRows-len(w.times)) // no crumbs
-		}
-		if len(w.times) == 0 && (to-from >= BlockRows || to == len(times) && to-from >= ownRows) {
+		to := from + blockRows(len(times)-from)
+		if to-from >= ownRows {
 			w.lend(data, from, to)
 			w.begin(index, times, versions, from, to)
 			w.flush()
@@ -113,10 +106,17 @@ func (w *Writer) add(index int32, times, versions []int64, data []Data) error {
 		}
 		from = to
 	}
-	if len(times) >= ownRows && len(w.times) >= ownRows {
-		w.flush()
-	}
 	return w.err
+}
+
+// blockRows returns how many of the rows that are left of a series the next block takes: all of them, or so many
+// that the blocks become alike. A short last block would cost an entry of the index, and codes that fit it badly, for few rows.
+func blockRows(left int) int {
+	if left <= MaxBlockRows {
+		return left
+	}
+	blocks := (left + BlockRows/2) / BlockRows
+	return (left + blocks - 1) / blocks
 }
 
 // lend makes rows of the caller's the columns of a block that is written at once: most blocks of a series
