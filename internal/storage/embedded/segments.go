@@ -699,36 +699,8 @@ type lookupKey struct {
 	block int
 }
 
-// lookupSegments returns the row of a key in the newest segment that has it. A segment
-// that cannot be read is passed over, with a line in the log: the row is then
-// accepted, and the version decides at read.
-func (t *table) lookupSegments(v *view, id series.ID, time int64) (memstore.Row, bool) {
-	var best memstore.Row
-	found := false
-	for _, f := range v.segments {
-		if f.meta.Remote && t.store.remote.down() {
-			continue // writes do not wait for it; the version decides at read
-		}
-		if time < f.meta.MinTime || time > f.meta.MaxTime || t.deleted(v, f.cleared(), id, time) || !f.acquire() {
-			continue
-		}
-		row, ok, err := t.lookupSegment(f, id, time)
-		f.release()
-		if err != nil {
-			t.store.opts.Log.Error("versions are not judged against a segment", "db", t.id.Database, "table", t.id.Table, "err", err)
-		}
-		if ok && (!found || row.Version > best.Version) {
-			best, found = row, true
-		}
-	}
-	return best, found
-}
-
-func (t *table) lookupSegment(f *segmentFile, id series.ID, time int64) (row memstore.Row, ok bool, err error) {
-	idx, err := f.load(context.Background(), t)
-	if err != nil {
-		return row, false, err
-	}
+// lookup returns the row of a key, through blocks, with the values of the columns of o.
+func (idx *segmentIndex) lookup(id series.ID, time int64, blocks *lookups, o *observed) (row memstore.Row, ok bool, err error) {
 	n := idx.find(id)
 	if n < 0 || time < idx.min[n] || time > idx.max[n] {
 		return row, false, nil
@@ -738,7 +710,7 @@ func (t *table) lookupSegment(f *segmentFile, id series.ID, time int64) (row mem
 		if block := idx.Block(b); time < block.MinTime || time > block.MaxTime {
 			continue
 		}
-		d := t.lookupBlock(idx, b)
+		d := blocks.block(idx, b)
 		r := segmentRun{idx: idx, block: b, data: d}
 		r.lo, r.hi = d.rowsOf(n)
 		times, err := r.times()
@@ -749,20 +721,23 @@ func (t *table) lookupSegment(f *segmentFile, id series.ID, time int64) (row mem
 		if !ok {
 			continue
 		}
-		row, err = t.rowAt(&r, at)
+		row, err = r.rowAt(at, o)
 		return row, err == nil, err
 	}
 	return row, false, nil
 }
 
-func (t *table) lookupBlock(idx *segmentIndex, block int) *blockData {
+// lookups keeps a few blocks that were read to judge versions.
+type lookups map[lookupKey]*blockData
+
+func (l *lookups) block(idx *segmentIndex, block int) *blockData {
 	key := lookupKey{idx, block}
-	d := t.lookups[key]
+	d := (*l)[key]
 	if d != nil {
 		return d
 	}
-	if len(t.lookups) >= lookupBlocks || t.lookups == nil {
-		t.lookups = map[lookupKey]*blockData{}
+	if len(*l) >= lookupBlocks || *l == nil {
+		*l = lookups{}
 	}
 	d = &blockData{}
 	d.reset(idx, block)
@@ -771,12 +746,12 @@ func (t *table) lookupBlock(idx *segmentIndex, block int) *blockData {
 		d.starts = append(d.starts, at)
 		at += r.Rows
 	}
-	t.lookups[key] = d
+	(*l)[key] = d
 	return d
 }
 
-// rowAt boxes row i of a run.
-func (t *table) rowAt(r *segmentRun, i int) (memstore.Row, error) {
+// rowAt boxes row i of a run, with the values of the columns of o.
+func (r *segmentRun) rowAt(i int, o *observed) (memstore.Row, error) {
 	times, _ := r.times()
 	row := memstore.Row{Time: times[i], Version: 1}
 	versions, err := r.versions()
@@ -786,7 +761,6 @@ func (t *table) rowAt(r *segmentRun, i int) (memstore.Row, error) {
 	if versions != nil {
 		row.Version = versions[i]
 	}
-	o := t.names.observed
 	for k, c := range o.Columns {
 		if o.ids[k] < 0 {
 			continue

@@ -56,11 +56,11 @@ type table struct {
 	applied   wal.Position    // of the last record applied
 	first     wal.Position    // from which on the log is needed for the records applied since the last freeze, if unflushed
 	unflushed bool
-	bytes     int64                    // of active, as far as the store has counted them
-	values    int64                    // likewise
-	uncounted bool                     // the store counts nothing of the table any more: it was dropped
-	cols      []memstore.Col           // scratch
-	lookups   map[lookupKey]*blockData // blocks read to judge versions
+	bytes     int64          // of active, as far as the store has counted them
+	values    int64          // likewise
+	uncounted bool           // the store counts nothing of the table any more: it was dropped
+	cols      []memstore.Col // scratch
+	lookups   lookups        // blocks read to judge versions
 }
 
 // minTime is before all times.
@@ -97,6 +97,8 @@ type request struct {
 	missing []int32     // of ids that are to be looked up by keys, in their order
 	keys    series.Keys
 	found   []series.ID  // scratch
+	live    bool         // from a caller, and not replayed
+	stored  storedRows   // what remote segments have of late rows, if live: see ask
 	memory  int64        // rows older belong to the magnetic store
 	epoch   wal.Position // from which on the log is needed to replay the record
 	ticket  wal.Ticket
@@ -165,6 +167,10 @@ func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt,
 	r.reset(rows)
 	t.admitRows(r)
 	if len(r.pick) > 0 {
+		t.resolve(r)
+		if err := t.ask(ctx, r); err != nil {
+			return storage.Receipt{}, err
+		}
 		if err := t.log(r); err != nil {
 			return storage.Receipt{}, err
 		}
@@ -175,7 +181,7 @@ func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt,
 }
 
 func (r *request) reset(rows *storage.Rows) {
-	r.rows, r.receipt = rows, storage.Receipt{}
+	r.rows, r.receipt, r.stored = rows, storage.Receipt{}, nil
 	r.pick, r.ids, r.missing = r.pick[:0], r.ids[:0], r.missing[:0]
 	r.keys.Bytes, r.keys.Ends = r.keys.Bytes[:0], r.keys.Ends[:0]
 }
@@ -237,7 +243,6 @@ func hasDimension(row *storage.Row, name string) bool {
 
 // log makes a request durable and applies it.
 func (t *table) log(r *request) error {
-	t.resolve(r)
 	rest := r.encoder.encodeRest(r.rows, r.pick, r.ids)
 	if err := t.submit(r, rest); err != nil {
 		return err
@@ -442,7 +447,7 @@ func (t *table) applyRow(r *request, row *storage.Row, at, i int) *storage.Rejec
 			return rejection
 		}
 	}
-	lost, add := t.decide(r.rows, row, id)
+	lost, add := t.decide(r, row, id)
 	if lost != nil && !magnetic {
 		return lost
 	}
@@ -512,8 +517,8 @@ func (t *table) accept(rows *storage.Rows, row *storage.Row, id series.ID) {
 
 // decide applies the rule of versions (api.md §6.3): whether the row is to be added,
 // and if it is refused, why. Neither means a repeat of what is stored.
-func (t *table) decide(rows *storage.Rows, row *storage.Row, id series.ID) (lost *storage.Rejection, add bool) {
-	stored, ok := t.lookup(id, row.TimeNs)
+func (t *table) decide(r *request, row *storage.Row, id series.ID) (lost *storage.Rejection, add bool) {
+	stored, ok := t.lookup(r, id, row.TimeNs)
 	switch {
 	case !ok || row.Version > stored.Version:
 		return nil, true
@@ -547,7 +552,7 @@ func (t *table) sameValues(stored *memstore.Row, row *storage.Row) bool {
 
 // lookup returns the stored row of a key, wherever it is. Rows newer than all of
 // their series, which is nearly all, cost two comparisons.
-func (t *table) lookup(id series.ID, time int64) (memstore.Row, bool) {
+func (t *table) lookup(r *request, id series.ID, time int64) (memstore.Row, bool) {
 	v := t.view.Load()
 	if row, ok := v.active.Lookup(id, time); ok {
 		return row, true
@@ -563,7 +568,7 @@ func (t *table) lookup(id series.ID, time int64) (memstore.Row, bool) {
 	if t.afterSegments(id, time) {
 		return memstore.Row{}, false
 	}
-	return t.lookupSegments(v, id, time)
+	return t.lookupSegments(v, r, id, time)
 }
 
 func (t *table) add(rows *storage.Rows, row *storage.Row, id series.ID) {
