@@ -603,14 +603,17 @@ func sequenceKernel(c *Context, args []*vec.Vector, n int, row func(i int, a, b 
 	return vec.OfNested(c.Return, offsets, nil, vec.OfInts(*c.Return.Elem, vals, nil)), nil
 }
 
-// linear returns the function k -> a + k*step.
+// linear returns the function k -> a + k*step, which is asked for k = 0, 1, 2 and so on. It adds up, because k*step
+// may be past the type's range where a + k*step is not.
 func linear(a, step int64) func(k int64) (int64, error) {
+	x := a
 	return func(k int64) (int64, error) {
-		p, ok := mulInt(k, step)
-		if !ok {
-			return 0, errTimestampRange()
+		if k == 0 {
+			return x, nil
 		}
-		return addSpan(a, p)
+		var err error
+		x, err = addSpan(x, step)
+		return x, err
 	}
 }
 

@@ -342,7 +342,12 @@ func dateDiff(f func(name string) (func(a, b int64) int64, error)) Kernel {
 			if err != nil {
 				return 0, false, err
 			}
-			return g(a.at(i), b.at(i)), true, nil
+			from, to := a.at(i), b.at(i)
+			d := g(from, to)
+			if from <= to && d < 0 || from > to && d > 0 { // of nanoseconds alone
+				return 0, false, fail("bigint subtraction overflow: %d - %d", to, from)
+			}
+			return d, true, nil
 		})
 	}
 }

@@ -44,17 +44,21 @@ type opened struct {
 	offsets []int32
 }
 
-func open(v *vec.Vector, n int) opened {
+func open(v *vec.Vector, n int) (opened, error) {
 	o := opened{offsets: make([]int32, 1, n+1)}
+	m := newElementMeter()
 	for i := range n {
 		from, to := span(v, i)
+		if err := m.add(to - from); err != nil {
+			return o, err
+		}
 		for r := from; r < to; r++ {
 			o.rows = append(o.rows, int32(r))
 			o.owner = append(o.owner, int32(i))
 		}
 		o.offsets = append(o.offsets, int32(len(o.rows)))
 	}
-	return o
+	return o, nil
 }
 
 // call evaluates lambda k over the elements of v.
@@ -63,11 +67,24 @@ func (o opened) call(c *Context, k int, v *vec.Vector) (*vec.Vector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return out.Flat(), nil
+	return flat(out)
+}
+
+// flat is Flat for what a lambda returned: an array that is the same for all elements becomes an array for each.
+func flat(v *vec.Vector) (*vec.Vector, error) {
+	if v.Form != vec.Flat {
+		if err := CheckSize(v); err != nil {
+			return nil, err
+		}
+	}
+	return v.Flat(), nil
 }
 
 func transform(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
-	o := open(args[0], n)
+	o, err := open(args[0], n)
+	if err != nil {
+		return nil, err
+	}
 	out, err := o.call(c, 1, args[0])
 	if err != nil {
 		return nil, err
@@ -76,7 +93,10 @@ func transform(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 }
 
 func filterKernel(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
-	o := open(args[0], n)
+	o, err := open(args[0], n)
+	if err != nil {
+		return nil, err
+	}
 	keep, err := o.call(c, 1, args[0])
 	if err != nil {
 		return nil, err
@@ -102,7 +122,10 @@ func filterKernel(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 // Without one, a null leaves the answer open.
 func matchKernel(decisive, found bool) Kernel {
 	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
-		o := open(args[0], n)
+		o, err := open(args[0], n)
+		if err != nil {
+			return nil, err
+		}
 		match, err := o.call(c, 1, args[0])
 		if err != nil {
 			return nil, err
@@ -126,11 +149,15 @@ func zipWith(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	offsets := make([]int32, 1, n+1)
 	var rows [2][]int32
 	var owner []int32
+	m := newElementMeter()
 	for i := range n {
 		longest := 0
 		for k := range rows {
 			from, to := span(args[k], i)
 			longest = max(longest, to-from)
+		}
+		if err := m.add(longest); err != nil {
+			return nil, err
 		}
 		for k := range rows {
 			from, to := span(args[k], i)
@@ -156,7 +183,10 @@ func zipWith(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return vec.OfNested(c.Return, offsets, nil, out.Flat()), nil
+	if out, err = flat(out); err != nil {
+		return nil, err
+	}
+	return vec.OfNested(c.Return, offsets, nil, out), nil
 }
 
 // reduceKernel steps through all arrays together: position k of every array that is
