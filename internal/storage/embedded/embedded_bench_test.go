@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"runtime"
 	"sync"
@@ -300,4 +301,77 @@ func BenchmarkMillionSeries(b *testing.B) {
 		step("first-scan", func() { drainScan(b, table, count) })
 		s.Close()
 	}
+}
+
+// BenchmarkManySeries writes a few rows of each of many series, with flushes and merges as a server does them, ends in order, opens
+// and counts.
+func BenchmarkManySeries(b *testing.B) {
+	const devices, rounds = 100_000, 24
+	for range b.N {
+		work := counted{}
+		// In proportion to what a server of a million devices has.
+		o := Options{Dir: b.TempDir(), Clock: clock.Manual(benchStart), ReplayLimitValues: 6_000_000 / 10, LogLimitBytes: 12 << 20, Log: slog.New(&work)}
+		s := open(b, o)
+		if err := s.CreateTable(context.Background(), benchID, benchPolicy); err != nil {
+			b.Fatal(err)
+		}
+		table, _ := s.Table(benchID)
+		var all []*storage.Rows
+		for d := 0; d < devices; d += 1000 {
+			all = append(all, sensorRows(d, d+1000, benchStart, 3))
+		}
+		used := cpuTime(b)
+		for m := range rounds {
+			at := benchStart.Add(-time.Duration(rounds-1-m) * time.Minute)
+			for _, rows := range all {
+				for i := range rows.Rows {
+					rows.Rows[i].TimeNs = at.UnixNano() + int64(i)
+				}
+				if r, err := table.Write(context.Background(), rows); err != nil || len(r.Rejections) > 0 {
+					b.Fatalf("%+v %v", r, err)
+				}
+			}
+		}
+		b.ReportMetric(float64(cpuTime(b)-used)/devices/rounds, "load-ns/row")
+		used = cpuTime(b)
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(cpuTime(b)-used)/1e6, "end-ms")
+		used = cpuTime(b)
+		s = open(b, o)
+		count := storage.ScanSpec{From: storage.AllTime.From, To: storage.AllTime.To, Aggregation: &storage.Aggregation{Aggs: []storage.Agg{{Func: storage.CountRows}}}}
+		again, _ := s.Table(benchID)
+		drainScan(b, again, count)
+		b.ReportMetric(float64(cpuTime(b)-used)/1e6, "open-ms")
+		b.ReportMetric(float64(work.flushes.Load()), "flushes")
+		b.ReportMetric(float64(work.merges.Load()), "merges")
+		b.ReportMetric(float64(work.bytes.Load())/devices/rounds, "written-B/row")
+		s.Close()
+	}
+}
+
+// counted is the log of a store, read for how often it writes segments, and how many bytes they take.
+type counted struct{ flushes, merges, bytes atomic.Int64 }
+
+func (c *counted) Enabled(context.Context, slog.Level) bool { return true }
+func (c *counted) WithAttrs([]slog.Attr) slog.Handler       { return c }
+func (c *counted) WithGroup(string) slog.Handler            { return c }
+
+func (c *counted) Handle(_ context.Context, r slog.Record) error {
+	switch r.Message {
+	case "flushed":
+		c.flushes.Add(1)
+	case "merged":
+		c.merges.Add(1)
+	default:
+		return nil
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "bytes" {
+			c.bytes.Add(a.Value.Int64())
+		}
+		return true
+	})
+	return nil
 }

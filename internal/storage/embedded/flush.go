@@ -90,12 +90,15 @@ func (s *Store) flushFrozen(ctx context.Context, t *table, f *frozenStore) error
 		s.discard(metas, err)
 		return err
 	}
-	var bytes int64
-	for _, m := range metas {
-		bytes += m.Bytes
-	}
-	s.opts.Log.Debug("flushed", "db", t.id.Database, "table", t.id.Table, "rows", f.Rows(), "bytes", bytes, "segments", len(metas), "dur", time.Since(begin))
+	s.opts.Log.Debug("flushed", "db", t.id.Database, "table", t.id.Table, "rows", f.Rows(), "bytes", bytesOf(metas), "segments", len(metas), "dur", time.Since(begin))
 	return nil
+}
+
+func bytesOf(metas []segmentMeta) (bytes int64) {
+	for i := range metas {
+		bytes += metas[i].Bytes
+	}
+	return bytes
 }
 
 // adopt makes new segments take the place of a frozen store: first in the manifest,

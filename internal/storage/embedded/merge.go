@@ -168,7 +168,7 @@ func (s *Store) mergeLocked(ctx context.Context, t *table, inputs []*segmentFile
 		s.discard(metas, err)
 		return s.mergeFailed(t, inputs, err)
 	}
-	s.opts.Log.Debug("merged", "db", t.id.Database, "table", t.id.Table, "segments", len(inputs), "bytes", sizeOf(inputs), "dur", time.Since(begin))
+	s.opts.Log.Debug("merged", "db", t.id.Database, "table", t.id.Table, "segments", len(inputs), "bytes", bytesOf(metas), "dur", time.Since(begin))
 	return nil
 }
 

@@ -97,6 +97,8 @@ type segmentWriter struct {
 	// Of the series at hand, used again for the next.
 	begun           bool // rows of it were written
 	times, versions []int64
+	dims            []storage.Dim
+	spans           []span
 	data            []segment.Data
 	joined          []values // columns that are of several runs
 }
@@ -204,7 +206,7 @@ func (p *plan) atMost(id series.ID, from, to int64) (rows int) {
 // one writes rows of one series, which are later than those it wrote of it before.
 func (w *segmentWriter) one(reader *worker, id series.ID, runs []run, begin func()) error {
 	w.times, w.versions = w.times[:0], w.versions[:0]
-	spans := make([]span, 0, len(runs))
+	spans := w.spans[:0]
 	for _, r := range runs {
 		s, err := reader.narrow(r)
 		if err != nil {
@@ -218,6 +220,7 @@ func (w *segmentWriter) one(reader *worker, id series.ID, runs []run, begin func
 		}
 		spans = append(spans, s)
 	}
+	w.spans = spans
 	if len(spans) == 0 {
 		return nil
 	}
@@ -234,9 +237,11 @@ func (w *segmentWriter) one(reader *worker, id series.ID, runs []run, begin func
 		return w.w.More(w.times, w.versions, w.data)
 	}
 	w.begun = true
-	measure, dims := w.p.series.Series(id)
+	s := segment.Series{}
+	s.Measure, s.Dims, s.Codes = w.p.series.Coded(id, w.dims[:0])
+	w.dims = s.Dims
 	w.meta.Series++
-	return w.w.Add(segment.Series{Measure: measure, Dims: dims}, w.times, w.versions, w.data)
+	return w.w.Add(s, w.times, w.versions, w.data)
 }
 
 // stamps adds the times and versions of a span.

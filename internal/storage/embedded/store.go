@@ -35,7 +35,7 @@ type Options struct {
 	LogLimitBytes    int64        // of log that a restart would replay; default 128 MiB
 	LogFileBytes     int64        // of each file of the log; default 32 MiB, at most half of LogLimitBytes
 	// ReplayLimitValues is how many values may be in memory before some are flushed, so that a restart
-	// has about that many to replay, at some ten millions a second; default 6 million.
+	// has about that many to replay, at some ten millions a second; twice as many of series of few rows. Default 6 million.
 	ReplayLimitValues int64
 	Log               *slog.Logger // nil: discard
 
@@ -107,7 +107,7 @@ type Store struct {
 	cache       *segment.Cache
 
 	memory atomic.Int64 // bytes in all tables' memory stores
-	active atomic.Int64 // values in all tables' active stores
+	active atomic.Int64 // values in all tables' active stores, as weighed by table.countLocked
 
 	panics atomic.Int64 // see contain.go
 	stuck  atomic.Int64 // tables that are

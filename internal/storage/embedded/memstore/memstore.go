@@ -307,6 +307,10 @@ func (s *Store) SeriesCount() int64 { return s.count.Load() }
 // Times returns the least and greatest time; min > max if there is no row.
 func (s *Store) Times() (minTime, maxTime int64) { return s.minTime.Load(), s.maxTime.Load() }
 
+// Sparse reports whether series have on average fewer rows than their first chunks have room for: more rows
+// take no more memory.
+func (s *Store) Sparse() bool { return s.Rows() < firstChunkRows*s.count.Load() }
+
 // All returns the series by id; entries may still appear.
 func (s *Store) All() Table { return *s.series.Load() }
 

@@ -163,3 +163,20 @@ func TestBytesTellOfTextsAndForgetTheSideBuffer(t *testing.T) {
 		t.Errorf("%d texts of %d bytes are said to take %d", 2*rows, len(text), got)
 	}
 }
+
+func TestStoresAreSparseUntilTheFirstChunksAreFull(t *testing.T) {
+	t.Parallel()
+	s := New()
+	cols := []Col{{ID: 0, Kind: vec.Double}}
+	for row := range int64(firstChunkRows) {
+		for id := range uint32(10) {
+			if s.Publish(); !s.Sparse() && row+int64(id) > 0 {
+				t.Fatalf("with %d rows of 10 series: not sparse", s.Rows())
+			}
+			s.Append(id, row, 1, []storage.Val{{Column: 0, Bits: 1}}, cols)
+		}
+	}
+	if s.Publish(); s.Sparse() {
+		t.Errorf("with %d rows of 10 series: sparse", s.Rows())
+	}
+}

@@ -76,6 +76,9 @@ func (e *CorruptError) FaultKind() fault.Kind { return fault.Corrupt }
 type Series struct {
 	Measure string
 	Dims    []storage.Dim // sorted by name
+	// Codes are numbers of the values, each the same for the same value of a name, small and dense; nil if the
+	// values have none. A [Writer] finds values by them sooner than by their text.
+	Codes []uint32
 }
 
 // Run is the rows of one series in a block.

@@ -43,7 +43,7 @@ func (s shape) write(b *testing.B, out io.Writer) int64 {
 		times[i] = 1_700_000_000_000_000_000 + int64(i)*86_400e9/int64(s.rows)
 	}
 	for k := range s.series {
-		name := Series{"reading", []storage.Dim{{Name: "device", Value: fmt.Sprintf("device-%06d", k)}, {Name: "site", Value: fmt.Sprint("site-", k%20)}}}
+		name := Series{Measure: "reading", Dims: []storage.Dim{{Name: "device", Value: fmt.Sprintf("device-%06d", k)}, {Name: "site", Value: fmt.Sprint("site-", k%20)}}}
 		if err := w.Add(name, times, nil, data); err != nil {
 			b.Fatal(err)
 		}

@@ -43,7 +43,7 @@ func generate(r *rand.Rand, series, mostRows int) []part {
 	var parts []part
 	for s := range series {
 		n := 1 + r.IntN(mostRows)
-		p := part{series: Series{"m" + fmt.Sprint(s%3), []storage.Dim{{Name: "device", Value: fmt.Sprint("d", s)}, {Name: "site", Value: fmt.Sprint("s", s%4)}}}}
+		p := part{series: Series{Measure: "m" + fmt.Sprint(s%3), Dims: []storage.Dim{{Name: "device", Value: fmt.Sprint("d", s)}, {Name: "site", Value: fmt.Sprint("s", s%4)}}}}
 		at := int64(1_700_000_000_000_000_000)
 		d := make([]Data, len(columns))
 		absent := s%5 == 4 // single-measure series: only the last column
@@ -417,7 +417,7 @@ func walks(t testing.TB) []byte {
 	r := rand.New(rand.NewPCG(8, 9))
 	var parts []part
 	for s := range 5 {
-		p := part{series: Series{"m", []storage.Dim{{Name: "device", Value: fmt.Sprint(s)}}}, data: make([]Data, len(columns))}
+		p := part{series: Series{Measure: "m", Dims: []storage.Dim{{Name: "device", Value: fmt.Sprint(s)}}}, data: make([]Data, len(columns))}
 		v := 500.0
 		for i := range []int{700, 40, 60, 200, 1300}[s] {
 			v += math.Round(r.NormFloat64() * 3)

@@ -15,6 +15,8 @@ import (
 // series the ids of its measure name and dimensions, its rows and time range.
 type seriesTable struct {
 	index   map[string]int64
+	coded   []*codedValues // of the dimensions of the last series that had codes
+	byName  map[string]*codedValues
 	strings []string
 	measure []int64
 	dims    []int64 // dimensions of each series
@@ -40,11 +42,58 @@ func (t *seriesTable) id(s string) int64 {
 	return id
 }
 
+// codedValues is the values of one dimension that have codes.
+type codedValues struct {
+	name string
+	id   int64   // of the name
+	ids  []int32 // of values by code, plus one
+}
+
+// addCoded adds the dimensions of a series whose values have codes. A value that two dimensions have is in the dictionary
+// twice; looking for it would take as long as writing the rest of a short series.
+func (t *seriesTable) addCoded(dims []storage.Dim, codes []uint32) {
+	for k, d := range dims {
+		for k >= len(t.coded) {
+			t.coded = append(t.coded, &codedValues{})
+		}
+		c := t.coded[k]
+		if c.name != d.Name || c.ids == nil {
+			c = t.named(d.Name)
+			t.coded[k] = c
+		}
+		code := int(codes[k])
+		if code >= len(c.ids) {
+			c.ids = append(c.ids, make([]int32, max(code+1, 2*len(c.ids))-len(c.ids))...)
+		}
+		if c.ids[code] == 0 {
+			t.strings = append(t.strings, d.Value)
+			c.ids[code] = int32(len(t.strings))
+		}
+		t.names, t.values = append(t.names, c.id), append(t.values, int64(c.ids[code]-1))
+	}
+}
+
+func (t *seriesTable) named(name string) *codedValues {
+	c := t.byName[name]
+	if c == nil {
+		c = &codedValues{name: name, id: t.id(name), ids: make([]int32, 64)}
+		if t.byName == nil {
+			t.byName = map[string]*codedValues{}
+		}
+		t.byName[name] = c
+	}
+	return c
+}
+
 func (t *seriesTable) add(s Series, rows, first, last int64) int32 {
 	t.measure = append(t.measure, t.id(s.Measure))
 	t.dims = append(t.dims, int64(len(s.Dims)))
-	for _, d := range s.Dims {
-		t.names, t.values = append(t.names, t.id(d.Name)), append(t.values, t.id(d.Value))
+	if s.Codes != nil {
+		t.addCoded(s.Dims, s.Codes)
+	} else {
+		for _, d := range s.Dims {
+			t.names, t.values = append(t.names, t.id(d.Name)), append(t.values, t.id(d.Value))
+		}
 	}
 	t.rows, t.first, t.last = append(t.rows, rows), append(t.first, first), append(t.last, last)
 	return int32(t.len() - 1)

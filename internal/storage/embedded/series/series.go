@@ -446,13 +446,20 @@ func (v *View) Len() int { return len(v.shape) }
 
 // Series returns the measure name and the dimensions, sorted by name, of a series.
 func (v *View) Series(id ID) (measure string, dims []storage.Dim) {
+	measure, dims, _ = v.Coded(id, nil)
+	return measure, dims
+}
+
+// Coded is Series, with the dimensions appended to dst, and the codes of their values, each one of those of its name. The codes
+// must not be modified.
+func (v *View) Coded(id ID, dst []storage.Dim) (measure string, dims []storage.Dim, codes []uint32) {
 	s := &v.shapes[v.shape[id]]
-	codes := v.codes[v.at[id]:]
-	dims = make([]storage.Dim, len(s.dims))
+	codes = v.codes[v.at[id]:][:len(s.dims):len(s.dims)]
+	dims = slices.Grow(dst, len(s.dims))
 	for k, name := range s.dims {
-		dims[k] = storage.Dim{Name: v.names[name], Value: v.dims[v.names[name]].values[codes[k]]}
+		dims = append(dims, storage.Dim{Name: v.names[name], Value: v.dims[v.names[name]].values[codes[k]]})
 	}
-	return v.measures.values[s.measure], dims
+	return v.measures.values[s.measure], dims, codes
 }
 
 // Compare orders series by their canonical keys.
