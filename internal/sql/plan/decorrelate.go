@@ -12,6 +12,7 @@ import (
 //
 //	(SELECT agg(y) FROM u WHERE u.k = t.k)   t LEFT JOIN (SELECT k, agg(y), true FROM u GROUP BY k) ON k = t.k
 //	EXISTS (SELECT … FROM u WHERE u.k = t.k) the same, without an aggregate
+//	(SELECT y FROM u WHERE u.k = t.k ORDER BY time DESC LIMIT 1) the same as of max_by(y, time)
 //
 // A row without partner has no group: then the value is what the aggregate is for no rows (zero for
 // counts), which the third column tells from a group whose aggregate is null.
@@ -116,6 +117,9 @@ func (d *decorrelator) join(left Node, s *Subquery) (Node, Expr) {
 			value, plan = replaced(value, p.Exprs), p.Input
 		}
 		a, ok := plan.(*Aggregate)
+		if first := d.firstByTime(plan, value); first != nil {
+			a, ok, value = first, true, &Column{0, s.T}
+		}
 		if !ok || len(a.Keys) > 0 || readsParams(value) || hasSubquery(value) || isVolatile(value) {
 			return nil, nil
 		}
@@ -174,6 +178,45 @@ func (d *decorrelator) join(left Node, s *Subquery) (Node, Expr) {
 		return x
 	})
 	return joined, &Case{Whens: []When{{missing, empty}}, Else: over, T: s.T}
+}
+
+// firstByTime returns the grouping of everything that is value over n, if n is the first row by time, or the last;
+// nil if it is not. Of several rows of that time any may be meant.
+func (d *decorrelator) firstByTime(n Node, value Expr) *Aggregate {
+	limit, ok := n.(*Limit)
+	if !ok || limit.N != 1 || limit.Offset > 0 {
+		return nil
+	}
+	sort, ok := limit.Input.(*Sort)
+	if !ok || len(sort.Keys) != 1 || !isTimeOf(sort.Input, sort.Keys[0].Expr) {
+		return nil // a key that may be null has its nulls first or last, where max_by passes them over
+	}
+	name := "min_by"
+	if sort.Keys[0].Desc {
+		name = "max_by"
+	}
+	call, err := d.b.env.Functions.Aggregate(name, []vec.Type{value.Type(), vec.TimestampType})
+	if err != nil || !call.Return.Equal(value.Type()) {
+		return nil
+	}
+	return &Aggregate{Input: sort.Input, Aggs: []Agg{{Call: call, Args: []Expr{value, sort.Keys[0].Expr}}}}
+}
+
+// isTimeOf reports whether e, over n, is the time of a table's row.
+func isTimeOf(n Node, e Expr) bool {
+	for {
+		switch x := n.(type) {
+		case *Filter:
+			n = x.Input
+			continue
+		case *Project:
+			n, e = x.Input, replaced(e, x.Exprs)
+			continue
+		case *Scan:
+			return x.isTime(e)
+		}
+		return false
+	}
 }
 
 // below passes the projections and filters below a grouping, whose aggregates it puts over what they

@@ -248,7 +248,7 @@ func total(e Expr) bool {
 		case *Column, *Const, *And, *Or, *Not, *IsNull, *In, *Case, *Coalesce, *Param:
 			return false
 		case *Cast:
-			return x.To.Kind != vec.Double || x.X.Type().Kind != vec.Bigint && x.X.Type().Kind != vec.Integer
+			return x.To.Kind != vec.Double && x.To.Kind != vec.Bigint || x.X.Type().Kind != vec.Bigint && x.X.Type().Kind != vec.Integer
 		case *Call:
 			name := x.Call.Func.Name
 			if _, compares := compareOps[name]; compares || totalFunctions[name] {
