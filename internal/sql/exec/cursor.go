@@ -7,7 +7,7 @@
 // Batches are immutable, so an operator may pass its input's columns on; they stay valid, unless their consumer
 // said that it keeps none (see borrow), or is the sink of a pipeline. Scan, Filter,
 // Project, Limit, Unnest and UNION ALL stream; Sort, TopN, Aggregate, Distinct, Window, the build side of
-// a join and shared subplans keep rows, and charge them to the query's memory account. All but the last
+// a join and shared subplans keep rows, and charge them to the query's memory account. They
 // go on in temporary files when that is full: see [spill.Space], spill.go and partition.go.
 //
 // Aggregate takes its input in parallel, through the filters, projections and probes of joins between it and

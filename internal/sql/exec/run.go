@@ -122,6 +122,13 @@ type frame struct {
 	shared map[*plan.Shared]*sharedRows // of subplans that read params
 }
 
+// dropShared lets go of the subplans that read params.
+func (f *frame) dropShared() {
+	for _, s := range f.shared {
+		s.drop()
+	}
+}
+
 // account is the memory that the operators of a query keep. It is safe for concurrent use: several
 // goroutines may work for one operator.
 type account struct {

@@ -88,6 +88,7 @@ var spilling = []string{
 	"SELECT i, sum(i) OVER (ORDER BY i / 3000), max(f) OVER (ORDER BY i / 3000) FROM d.t", // peers that memory does not hold
 	"SELECT k, f, i, sum(i) OVER (PARTITION BY f ORDER BY i ROWS BETWEEN 3 PRECEDING AND 1 FOLLOWING), count(*) OVER (PARTITION BY f) FROM d.t",
 	"SELECT k, last_value(i) OVER (PARTITION BY k ORDER BY i RANGE BETWEEN 5 PRECEDING AND UNBOUNDED FOLLOWING), max(i) FILTER (WHERE f > 3) OVER (PARTITION BY k ORDER BY i) FROM d.t",
+	"WITH c AS (SELECT k, f, row_number() OVER (ORDER BY i, f, k) AS n FROM d.t) SELECT x.k, y.f, n FROM c x JOIN c y USING (n) ORDER BY n", // a subplan that is read by two
 }
 
 func TestSpillingMovesNoAnswer(t *testing.T) {

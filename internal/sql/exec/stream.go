@@ -174,15 +174,24 @@ func (o *limitOp) close() { o.in.close() }
 // sharedRows is the rows of a shared subplan, once it has run.
 type sharedRows struct {
 	ready bool
-	batch *vec.Batch
+	rows  *keptRows
+	mem   charge
 }
 
-// sharedOp reads a shared subplan, which the first reader runs.
+// drop lets go of the rows, if there are any.
+func (s *sharedRows) drop() {
+	if s.rows != nil {
+		s.rows.drop()
+	}
+}
+
+// sharedOp reads a shared subplan, which the first reader runs. Its rows stay as long as the query, or the run of the subquery
+// whose parameters it reads.
 type sharedOp struct {
-	f    *frame
-	n    *plan.Shared
-	rows *sharedRows
-	out  *emitter
+	f      *frame
+	n      *plan.Shared
+	shared *sharedRows
+	out    batches
 }
 
 func newShared(f *frame, n *plan.Shared) (operator, error) {
@@ -194,32 +203,46 @@ func newShared(f *frame, n *plan.Shared) (operator, error) {
 		}
 	}
 	if (*home)[n] == nil {
-		(*home)[n] = &sharedRows{}
+		(*home)[n] = &sharedRows{mem: f.run.chargeOf(n)}
 	}
-	return &sharedOp{f: f, n: n, rows: (*home)[n]}, nil
+	return &sharedOp{f: f, n: n, shared: (*home)[n]}, nil
 }
 
 func (o *sharedOp) next(ctx context.Context) (*vec.Batch, error) {
-	if !o.rows.ready {
-		in, err := build(o.f, o.n.Input)
-		if err != nil {
+	if !o.shared.ready {
+		if err := o.fill(ctx); err != nil {
 			return nil, err
 		}
-		defer in.close()
-		// What it holds stays charged: it lives as long as the query.
-		kept, err := drain(ctx, in, o.n.Types(), &charge{of: &o.f.run.memory})
-		if err != nil {
-			return nil, err
-		}
-		o.rows.batch, o.rows.ready = kept.batch(), true
 	}
 	if o.out == nil {
-		o.out = &emitter{b: o.rows.batch}
+		o.out = o.shared.rows.read(o.f.run.opt.BatchRows)
 	}
-	return o.out.next(o.f.run.opt.BatchRows), nil
+	return o.out.next(ctx)
 }
 
-func (o *sharedOp) close() {}
+// fill runs the subplan.
+func (o *sharedOp) fill(ctx context.Context) error {
+	in, err := build(o.f, o.n.Input)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	s := o.shared
+	s.drop() // what an attempt that failed has left
+	s.rows = newKeptRows(o.f.run, o.n.Types(), &s.mem)
+	if err := s.rows.addAll(ctx, in); err != nil {
+		return err
+	}
+	s.ready = true
+	return s.rows.finish(ctx)
+}
+
+func (o *sharedOp) close() {
+	if o.out != nil {
+		o.out.close()
+		o.out = noRows{}
+	}
+}
 
 // drain reads in to its end and keeps its rows, charging them to c.
 func drain(ctx context.Context, in operator, types []vec.Type, c *charge) (*rows, error) {

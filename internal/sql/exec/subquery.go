@@ -142,6 +142,7 @@ func (e *subqueryEval) run(ctx context.Context, f *frame, params []vec.Value) (*
 	if err != nil {
 		return nil, err
 	}
+	defer inner.dropShared()
 	defer root.close()
 	switch e.n.Kind {
 	case plan.ScalarQuery:
@@ -153,17 +154,34 @@ func (e *subqueryEval) run(ctx context.Context, f *frame, params []vec.Value) (*
 	}
 	// What is kept stays charged: the answer lives as long as the query, or nearly.
 	mem := charge{of: &f.run.memory}
+	if e.n.Kind == plan.InQuery {
+		set, err := e.set(ctx, root, &mem)
+		return &subqueryAnswer{set: set}, err
+	}
 	kept, err := drain(ctx, root, e.n.Plan.Types(), &mem)
 	if err != nil {
 		return nil, err
 	}
-	col := kept.batch().Columns[0]
-	if e.n.Kind != plan.InQuery {
-		return &subqueryAnswer{col: col}, nil
-	}
+	return &subqueryAnswer{col: kept.batch().Columns[0]}, nil
+}
+
+// set returns the different values of root.
+func (e *subqueryEval) set(ctx context.Context, root operator, mem *charge) (*valueSet, error) {
+	borrow(root)
 	set := newValueSet(e.n.X.Type())
-	set.addVector(col)
-	return &subqueryAnswer{set: set}, mem.set(set.table.sizeBytes())
+	for {
+		b, err := root.next(ctx)
+		if err != nil || b == nil {
+			return set, err
+		}
+		set.addVector(b.Columns[0])
+		if err := mem.set(set.table.sizeBytes()); err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (e *subqueryEval) scalar(ctx context.Context, root operator) (vec.Value, error) {

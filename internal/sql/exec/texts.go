@@ -20,7 +20,7 @@ type textCodes struct {
 
 func newTextCodes() *textCodes { return &textCodes{null: -1} }
 
-// textEntryBytes is about what a text takes beside its letters: its header and its place in the map.
+// textEntryBytes is about what a text takes beside its letters: its header, its place in the map and its rank.
 const textEntryBytes = 64
 
 // put writes the codes of v to every width-th word of dst, or reports that texts are too many, or come in
@@ -92,9 +92,13 @@ func (c *textCodes) known(dict *vec.Vector) []int32 {
 	known := c.seen[id]
 	if known == nil {
 		if c.seen == nil || len(c.seen) >= mostSeen {
+			for _, known := range c.seen {
+				c.size -= 4 * int64(len(known))
+			}
 			c.seen = map[dictID][]int32{}
 		}
 		known = make([]int32, dict.Len())
+		c.size += 4 * int64(len(known))
 		c.seen[id] = known
 	}
 	return known
