@@ -17,6 +17,7 @@ import (
 	"github.com/weir-db/weir/internal/query"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/storagetest"
+	"github.com/weir-db/weir/internal/vec"
 	"github.com/weir-db/weir/test/sql/sqltest"
 )
 
@@ -122,7 +123,7 @@ func newEnv(t testing.TB, series, rows int, o query.Options) *env {
 		}
 	}
 	e.write("t", &b)
-	o.Catalog, o.Functions, o.Clock = e.catalog, sqltest.Functions(), e.clock
+	o.Catalog, o.Functions, o.Clock, o.Render = e.catalog, sqltest.Functions(), e.clock, render
 	o.Observe = func(o query.Observation) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -200,19 +201,29 @@ func (e *env) all(req query.Request) []*query.Page {
 	}
 }
 
-// rows is the text of pages, columns parted by "|".
+// render writes rows with endOfRow behind them, columns parted by "|".
+func render(dst []byte, b *vec.Batch, ends []int) ([]byte, []int) {
+	for i := range b.Len {
+		for k, c := range b.Columns {
+			if k > 0 {
+				dst = append(dst, '|')
+			}
+			dst = append(dst, c.Value(i).String()...)
+		}
+		dst = append(dst, endOfRow...)
+		ends = append(ends, len(dst))
+	}
+	return dst, ends
+}
+
+const endOfRow = "\x1e"
+
+// rows is the texts of the rows of pages.
 func rows(pages ...*query.Page) []string {
 	var out []string
 	for _, p := range pages {
-		for _, b := range p.Batches {
-			for i := range b.Len {
-				var row []string
-				for _, c := range b.Columns {
-					row = append(row, c.Value(i).String())
-				}
-				out = append(out, strings.Join(row, "|"))
-			}
-		}
+		lines := strings.Split(string(p.Rows), endOfRow)
+		out = append(out, lines[:len(lines)-1]...)
 	}
 	return out
 }

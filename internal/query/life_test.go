@@ -369,7 +369,7 @@ func TestAQueryThatItsCallerLeftAmongPagesEndsAfterAGrace(t *testing.T) {
 		time.Sleep(50 * time.Second)
 		leave() // came back, and left again
 		time.Sleep(50 * time.Second)
-		if p := e.page(req); len(p.Batches) != 0 || p.NextToken == req.NextToken {
+		if p := e.page(req); len(p.Rows) != 0 || p.NextToken == req.NextToken {
 			t.Errorf("page = %+v, want an empty one with a new token", p)
 		} else {
 			req.NextToken = p.NextToken

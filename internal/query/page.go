@@ -1,9 +1,11 @@
 package query
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -15,7 +17,7 @@ import (
 // source gives the rows of one execution. Next is used by one goroutine at a time, Stats
 // by any.
 type source interface {
-	// Next returns the next batch, not empty, or nil at the end.
+	// Next returns the next batch, not empty, or nil at the end; for pages it is valid until the next call.
 	Next(ctx context.Context) (*vec.Batch, error)
 	Stats() exec.Stats
 	TableScans() []exec.TableScan
@@ -24,7 +26,7 @@ type source interface {
 
 // piece is the rows of one page, or why there are none.
 type piece struct {
-	batches []*vec.Batch
+	text    *text // nil without rows
 	rows    int
 	bytes   int64 // as JSON, estimated from above
 	last    bool
@@ -32,64 +34,158 @@ type piece struct {
 	failed  error // the query ends with this once somebody asks for the page
 }
 
-// compact copies the rows, so that keeping them does not keep the larger batches that
-// they were cut from.
-func (p *piece) compact() {
-	for i, b := range p.batches {
-		all := make([]int32, b.Len)
-		for k := range all {
-			all[k] = int32(k)
-		}
-		out := &vec.Batch{Len: b.Len, Columns: make([]*vec.Vector, len(b.Columns))}
-		for k, c := range b.Columns {
-			if c.Form == vec.Dictionary {
-				c = c.Flat()
-			}
-			out.Columns[k] = c.Gather(all)
-		}
-		p.batches[i] = out
+// text is the rows of a page as Options.Render wrote them. Its memory serves for another page when nobody
+// holds it any more; who forgets to release it merely leaves it to the garbage collector.
+type text struct {
+	bytes []byte
+	ends  []int // of the rows in bytes
+	exact bool  // it has room for no more than its rows: it does not serve again
+	users atomic.Int32
+}
+
+// maxUsedText keeps one huge page, of a statement that is never cut, from being held for ever.
+const maxUsedText = 2 << 20
+
+// usedTexts are texts that nobody holds. It is no sync.Pool: pages are made by one goroutine and sent by another, so
+// mostly on different processors, and a pool keeps what was put for the processor that put it (half of the pages of
+// BenchmarkQueryOverHTTP were new). A few are enough: a result has three at a time.
+var usedTexts = make(chan *text, 8)
+
+// newText returns an empty text that the caller holds.
+func newText() *text {
+	var t *text
+	select {
+	case t = <-usedTexts:
+		t.bytes, t.ends = t.bytes[:0], t.ends[:0]
+	default:
+		t = new(text)
+	}
+	t.users.Store(1)
+	return t
+}
+
+// hold counts another user. The caller knows of one that does not release the text meanwhile.
+func (t *text) hold() {
+	if t != nil {
+		t.users.Add(1)
 	}
 }
 
-// cutter cuts the rows of a source into pages. It reads one batch ahead: that is how
-// the last page is known to be the last, and gets no token. It is used by one
+// release is called once by each user, which must not touch the text afterwards.
+func (t *text) release() {
+	if t == nil || t.users.Add(-1) > 0 || t.exact || cap(t.bytes) > maxUsedText {
+		return
+	}
+	select {
+	case usedTexts <- t:
+	default:
+	}
+}
+
+// drop releases the rows of a piece that nobody will get. p may be nil.
+func (p *piece) drop() {
+	if p != nil {
+		p.text.release()
+	}
+}
+
+// compact moves the rows out of memory that is much larger than they are, for pages that may be kept for long.
+func (p *piece) compact() {
+	t := p.text
+	if t == nil || 2*len(t.bytes) >= cap(t.bytes) {
+		return
+	}
+	p.text = &text{bytes: bytes.Clone(t.bytes), ends: slices.Clone(t.ends), exact: true}
+	p.text.users.Store(1)
+	t.release()
+}
+
+// add writes the first n rows of b behind those of the piece; they are of size bytes, by the estimate.
+func (p *piece) add(render Render, b *vec.Batch, n int, size int64) {
+	if n == 0 {
+		return
+	}
+	if p.text == nil {
+		p.text = newText()
+	}
+	if n < b.Len {
+		b = b.Slice(0, n)
+	}
+	p.text.bytes, p.text.ends = render(slices.Grow(p.text.bytes, int(size)), b, slices.Grow(p.text.ends, n))
+	p.rows, p.bytes = p.rows+n, p.bytes+size
+}
+
+// split leaves the first n rows, of more, and returns the others. Their sizes are shares of that of all.
+func (p *piece) split(n int) *piece {
+	t, at := p.text, p.text.ends[n-1]
+	rest := &piece{text: newText(), rows: p.rows - n}
+	rest.text.bytes = append(rest.text.bytes, t.bytes[at:]...)
+	for _, end := range t.ends[n:] {
+		rest.text.ends = append(rest.text.ends, end-at)
+	}
+	t.bytes, t.ends = t.bytes[:at], t.ends[:n]
+	rest.bytes = p.bytes * int64(rest.rows) / int64(p.rows)
+	p.rows, p.bytes = n, p.bytes-rest.bytes
+	return rest
+}
+
+// join appends the rows of another piece, which is used up.
+func (p *piece) join(next *piece) {
+	at := len(p.text.bytes)
+	p.text.bytes = append(p.text.bytes, next.text.bytes...)
+	for _, end := range next.text.ends {
+		p.text.ends = append(p.text.ends, at+end)
+	}
+	p.rows, p.bytes = p.rows+next.rows, p.bytes+next.bytes
+	next.drop()
+}
+
+// cutter cuts the rows of a source into pages, and renders them: a batch is done with when the next one is read.
+// It reads one batch ahead: that is how the last page is known to be the last, and gets no token. It is used by one
 // goroutine at a time.
 type cutter struct {
-	src   source       // nil once exhausted or closed
-	ahead []*vec.Batch // read and not cut yet, in order
-	whole bool         // metadata statements are never cut (clients.md, R10)
+	src    source // nil once exhausted or closed
+	render Render
+	back   *piece     // rows that come before those ahead
+	ahead  *vec.Batch // read and not cut yet
+	whole  bool       // metadata statements are never cut (clients.md, R10)
 }
 
 // next cuts a page of at most maxRows rows (0: any number) and maxBytes of JSON. After
 // patience it takes what it has, if that is anything.
 func (c *cutter) next(ctx context.Context, maxRows int, maxBytes int64, patience time.Duration) (*piece, error) {
-	p := &piece{maxRows: maxRows}
+	p := c.back
+	if c.back = nil; p == nil {
+		p = new(piece)
+	}
+	p.maxRows, p.last = maxRows, false
 	if maxRows <= 0 {
 		maxRows = math.MaxInt
+	}
+	if p.rows > maxRows {
+		c.back = p.split(maxRows)
+		return p, nil
 	}
 	began := time.Now()
 	for {
 		if err := c.readAhead(ctx); err != nil {
 			return nil, err
 		}
-		if len(c.ahead) == 0 {
+		if c.ahead == nil {
 			p.last = true
 			return p, nil
 		}
-		b := c.ahead[0]
-		n, bytes := c.fit(b, maxRows-p.rows, maxBytes-p.bytes)
+		b := c.ahead
+		n, size := c.fit(b, maxRows-p.rows, maxBytes-p.bytes)
 		if n == 0 && p.rows == 0 {
 			return nil, fault.New(fault.Execution, "Query aborted as max page response size has been exceeded by the output result row")
 		}
-		if n > 0 {
-			p.batches = append(p.batches, b.Slice(0, n))
-			p.rows, p.bytes = p.rows+n, p.bytes+bytes
-		}
+		p.add(c.render, b, n, size)
 		if n < b.Len {
-			c.ahead[0] = b.Slice(n, b.Len)
+			c.ahead = b.Slice(n, b.Len)
 			return p, nil
 		}
-		c.ahead = c.ahead[1:]
+		c.ahead = nil
 		if time.Since(began) > patience {
 			return p, nil
 		}
@@ -97,11 +193,20 @@ func (c *cutter) next(ctx context.Context, maxRows int, maxBytes int64, patience
 }
 
 // putBack undoes the next that gave p, the latest one.
-func (c *cutter) putBack(p *piece) { c.ahead = slices.Concat(p.batches, c.ahead) }
+func (c *cutter) putBack(p *piece) {
+	switch {
+	case p.rows == 0:
+	case c.back == nil:
+		c.back = p
+	default:
+		p.join(c.back)
+		c.back = p
+	}
+}
 
 // readAhead makes sure that a batch is ahead if there is one; at the end it closes the source.
 func (c *cutter) readAhead(ctx context.Context) error {
-	if len(c.ahead) > 0 || c.src == nil {
+	if c.ahead != nil || c.src == nil {
 		return nil
 	}
 	b, err := c.src.Next(ctx)
@@ -133,7 +238,7 @@ func (c *cutter) take(b *vec.Batch) {
 		c.close()
 		return
 	}
-	c.ahead = append(c.ahead[:0], b)
+	c.ahead = b
 }
 
 // fit returns how many rows of b go on a page with room for rows and bytes more, and their size.
@@ -149,7 +254,10 @@ func (c *cutter) close() {
 	if c.src != nil {
 		c.src.Close()
 	}
-	c.src, c.ahead = nil, nil
+	if c.back != nil {
+		c.back.text.release()
+	}
+	c.src, c.ahead, c.back = nil, nil, nil
 }
 
 // Bytes of JSON around a row, a value, and a point of a time series beside its

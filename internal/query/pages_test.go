@@ -148,7 +148,7 @@ func TestASlowQueryAnswersWithEmptyPagesAndFreshTokens(t *testing.T) {
 	seen := map[string]bool{}
 	for range 5 {
 		p := e.page(req)
-		if len(p.Batches) != 0 || seen[p.NextToken] || p.NextToken == "" || p.Progress >= 100 || columns(p) != "_col0 bigint" {
+		if len(p.Rows) != 0 || seen[p.NextToken] || p.NextToken == "" || p.Progress >= 100 || columns(p) != "_col0 bigint" {
 			t.Fatalf("page = %+v, want an empty one with a new token", p)
 		}
 		seen[p.NextToken] = true
@@ -164,7 +164,7 @@ func TestNoPageIsEmptyOnceRowsWereSent(t *testing.T) {
 	e := newEnv(t, 20, 100, query.Options{Patience: time.Millisecond})
 	req := query.Request{SQL: "SELECT * FROM (VALUES 1, 2, 3) AS v (x) UNION ALL " + heavy, MaxRows: 2}
 	var p *query.Page
-	for p = e.page(req); len(p.Batches) == 0; p = e.page(req) {
+	for p = e.page(req); len(p.Rows) == 0; p = e.page(req) {
 		req.NextToken = p.NextToken
 	}
 	if got := rows(p); !slices.Equal(got, []string{"1", "2"}) {

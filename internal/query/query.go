@@ -11,6 +11,10 @@
 // as long as no rows were handed out; that is how a caller learns the id of a
 // long query, and can cancel it.
 //
+// Rows are rendered, by the function that the door gave, as soon as they are read, by the goroutine that makes the
+// page: so the next page's work goes on while this one is sent, what scans decoded is used while it is in the
+// processor's cache, and their memory serves again for the next rows.
+//
 // A token names the query and the number of a page. Only the latest page can be asked
 // for again, and gives the same rows; asking for the next one makes it the latest.
 //
@@ -42,18 +46,28 @@ type Request struct {
 	Insights    bool
 }
 
-// Page is one page of a result.
+// Render writes rows for the pages of a door: it appends those of b to dst, each complete in itself, and to ends
+// the length that dst has after each row. It keeps nothing of b.
+type Render func(dst []byte, b *vec.Batch, ends []int) ([]byte, []int)
+
+// Page is one page of a result. Who was given one releases it after use; without that its memory is
+// not used again, but no harm is done.
 type Page struct {
 	QueryID   string
 	Columns   []plan.OutputColumn // complete on every page
-	Batches   []*vec.Batch        // the rows of this page, in order; not empty batches
+	Rows      []byte              // as Options.Render wrote them, in order; valid until Release
 	NextToken string              // empty on the last page
 
 	Progress     float64 // percent, never falling
 	BytesScanned int64
 	BytesMetered int64
 	Insights     *Insights // when asked for
+
+	text *text // that Rows are of
 }
+
+// Release gives the page's memory back. It is called once for each return of [Service.Query].
+func (p *Page) Release() { p.text.release() }
 
 // Insights is what the Query API calls QueryInsightsResponse.
 type Insights struct {

@@ -29,6 +29,7 @@ type result struct {
 	account
 	client   clientKey // zero: none
 	maxRows  int       // of the first call
+	paged    bool      // rows are rendered as they are read; else they stay valid, for a stream
 	unload   bool      // it works on although nobody asks
 	insights bool
 	params   map[string]vec.Value // of a stream
@@ -105,6 +106,7 @@ func (s *Service) answer(ctx context.Context, r *result, number, maxRows int) (*
 			return nil, err
 		case number == r.number && r.page != nil: // a retry
 			page := r.page
+			page.text.hold()
 			s.useLocked(r)
 			s.mu.Unlock()
 			return page, nil
@@ -264,7 +266,7 @@ func (s *Service) make(r *result, maxRows int, lastKept bool) {
 
 // madePage takes what came of making a page.
 func (s *Service) madePage(r *result, p *piece, err error, lastKept bool, began time.Time) {
-	if err == nil && p.last && lastKept {
+	if err == nil && (!p.last || lastKept) {
 		p.compact()
 	}
 
@@ -279,6 +281,7 @@ func (s *Service) madePage(r *result, p *piece, err error, lastKept bool, began 
 	switch {
 	case r.ended: // meanwhile; nobody else closes what was in use
 		r.cut.close()
+		p.drop()
 	case err != nil && r.ahead: // the page before may be asked for again
 		r.cut.close()
 		r.made = &piece{failed: err}
@@ -332,6 +335,7 @@ func (s *Service) handOut(r *result, p *piece, maxRows int) (*Page, error) {
 	r.rows += int64(p.rows)
 	r.bytes += p.bytes
 	page := s.pageLocked(r, p)
+	p.text.hold() // for the caller
 	if !p.last {
 		r.idle.Reset(s.opts.RetainFor)
 		s.keepLocked(r, page, p.bytes)
@@ -341,6 +345,8 @@ func (s *Service) handOut(r *result, p *piece, maxRows int) (*Page, error) {
 	}
 	if r.number > 1 || r.client.token != "" {
 		s.keepLocked(r, page, p.bytes)
+	} else {
+		p.text.release()
 	}
 	o := s.endLocked(r, nil)
 	s.mu.Unlock()
@@ -358,8 +364,11 @@ func (s *Service) pageLocked(r *result, p *piece) *Page {
 		r.progress = max(r.progress, min(99, 100*float64(stats.RowsScanned)/float64(r.total)))
 	}
 	page := &Page{
-		QueryID: r.id, Columns: r.columns, Batches: p.batches, Progress: r.progress,
+		QueryID: r.id, Columns: r.columns, text: p.text, Progress: r.progress,
 		BytesScanned: stats.BytesScanned, BytesMetered: r.meter(stats.BytesScanned),
+	}
+	if p.text != nil {
+		page.Rows = p.text.bytes
 	}
 	if r.insights {
 		page.Insights = s.insightsOf(r)
@@ -372,6 +381,7 @@ func (s *Service) pageLocked(r *result, p *piece) *Page {
 
 // endLocked ends r, with err or, if that is nil, with its last page, and says what it came to.
 func (s *Service) endLocked(r *result, err error) Observation {
+	r.made.drop()
 	r.ended, r.failed, r.made = true, err, nil
 	s.wantedLocked(r)
 	s.open--
@@ -399,6 +409,9 @@ func (s *Service) endLocked(r *result, err error) Observation {
 // were not used for longest while there are too many.
 func (s *Service) keepLocked(r *result, page *Page, bytes int64) {
 	const overhead = 1 << 10
+	if r.page != nil {
+		r.page.text.release()
+	}
 	r.page = page
 	s.keptBytes += bytes + overhead - r.size
 	r.size = bytes + overhead
@@ -428,6 +441,9 @@ func (s *Service) dropLocked(r *result) {
 		s.kept.Remove(r.place)
 		s.keptBytes -= r.size
 		r.place, r.size = nil, 0
+	}
+	if r.page != nil {
+		r.page.text.release()
 	}
 	r.page = nil
 	if !r.ended {

@@ -18,11 +18,12 @@ import (
 	"github.com/weir-db/weir/internal/unload"
 )
 
-// Options configure a [Service]. Catalog, Functions and Clock are required.
+// Options configure a [Service]. Catalog, Functions and Clock are required, Render by who asks for pages.
 type Options struct {
 	Catalog   *catalog.Catalog
 	Functions *fn.Registry
 	Clock     *clock.Clock // now() and ago(); the times below run on the machine's clock
+	Render    Render       // of the rows of pages
 
 	Objects unload.Objects  // that UNLOAD writes to; nil refuses it
 	Journal *unload.Journal // of UNLOADs; the service cleans it up. nil: none

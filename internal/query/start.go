@@ -22,7 +22,7 @@ const minMetered = 10_000_000
 // another call with the same ClientToken was quicker, it returns the result of that.
 func (s *Service) start(ctx context.Context, req *Request) (*result, error) {
 	r := s.newResult(req.Caller, req.SQL)
-	r.maxRows, r.insights = req.MaxRows, req.Insights
+	r.maxRows, r.insights, r.paged = req.MaxRows, req.Insights, true
 	if req.ClientToken != "" {
 		r.client = clientKey{req.Caller, req.ClientToken}
 	}
@@ -33,6 +33,7 @@ func (s *Service) start(ctx context.Context, req *Request) (*result, error) {
 		return nil, err
 	}
 	r.planned()
+	r.cut.render = s.opts.Render
 	return s.admit(r, req)
 }
 
@@ -122,7 +123,9 @@ func (s *Service) prepareQuery(ctx context.Context, r *result, stmt *syntax.Quer
 		return err
 	}
 	s.describeReads(r, q, now)
-	cursor, err := exec.Open(r.ctx, q, s.execOptions(now))
+	options := s.execOptions(now)
+	options.Lend = r.paged
+	cursor, err := exec.Open(r.ctx, q, options)
 	if err != nil {
 		return err
 	}

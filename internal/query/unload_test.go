@@ -62,7 +62,8 @@ func TestCancelOfAnUnloadLeavesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBuckets(t)
 	e := newEnv(t, 20, 100, query.Options{Objects: unload.InBuckets(b), UnloadPatience: time.Millisecond})
-	first := e.page(query.Request{SQL: "UNLOAD (SELECT a.i FROM d.t a, d.t b, d.t c) TO 's3://bucket/out' WITH (compression = 'NONE', max_file_size = '16MB')"})
+	// The smallest file is full after 1,600 of these rows, of which there are far more than anybody writes.
+	first := e.page(query.Request{SQL: "UNLOAD (SELECT lpad('', 10000, 'x') FROM d.t a, d.t b, d.t c) TO 's3://bucket/out' WITH (compression = 'NONE', max_file_size = '16MB')"})
 	eventually(t, func() bool { return len(keys(t, b)) > 0 }) // a first file is done
 	if _, err := e.Cancel(t.Context(), me, first.QueryID); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package schedule_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"github.com/weir-db/weir/internal/schedule"
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/storage/storagetest"
+	"github.com/weir-db/weir/internal/vec"
 )
 
 var start = time.Date(2026, 1, 1, 0, 0, 30, 0, time.UTC)
@@ -48,7 +50,7 @@ func newEnv(t *testing.T, clk *clock.Clock) *env {
 		t.Fatal(err)
 	}
 	e.ingest = ingest.New(ingest.Options{Catalog: e.catalog, Observe: e.watch.Observe})
-	e.queries = query.New(query.Options{Catalog: e.catalog, Functions: fn.New(), Clock: clk})
+	e.queries = query.New(query.Options{Catalog: e.catalog, Functions: fn.New(), Clock: clk, Render: render})
 	t.Cleanup(e.queries.Close)
 	if _, err := e.catalog.CreateDatabase(t.Context(), "d", "", nil); err != nil {
 		t.Fatal(err)
@@ -95,17 +97,22 @@ func (e *env) rows(sql string) []string {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	rows := []string{}
-	for _, b := range page.Batches {
-		for i := range b.Len {
-			var parts []string
-			for _, c := range b.Columns {
-				parts = append(parts, c.Value(i).String())
+	return append([]string{}, strings.Split(string(page.Rows), "\n")[:bytes.Count(page.Rows, []byte("\n"))]...)
+}
+
+// render writes rows as lines.
+func render(dst []byte, b *vec.Batch, ends []int) ([]byte, []int) {
+	for i := range b.Len {
+		for k, c := range b.Columns {
+			if k > 0 {
+				dst = append(dst, ' ')
 			}
-			rows = append(rows, strings.Join(parts, " "))
+			dst = append(dst, c.Value(i).String()...)
 		}
+		dst = append(dst, '\n')
+		ends = append(ends, len(dst))
 	}
-	return rows
+	return dst, ends
 }
 
 func (e *env) settle() {

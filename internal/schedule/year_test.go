@@ -54,7 +54,7 @@ func simulate(t *testing.T, hours int) string {
 		e.must(e.catalog.CreateTable(t.Context(), catalog.NewTable{Database: "d", Name: name, Retention: &catalog.Retention{MemoryHours: 8766, MagneticDays: 400}}))
 	}
 	e.ingest = ingest.New(ingest.Options{Catalog: e.catalog})
-	e.queries = query.New(query.Options{Catalog: e.catalog, Functions: fn.New(), Clock: e.clock})
+	e.queries = query.New(query.Options{Catalog: e.catalog, Functions: fn.New(), Clock: e.clock, Render: render})
 	defer e.queries.Close()
 	e.write("d0", "temperature", "0", start)
 	e.Service, err = schedule.Open(schedule.Options{Catalog: e.catalog, Queries: e.queries, Ingest: e.ingest, Clock: e.clock, Documents: docs.Bucket("schedule")})

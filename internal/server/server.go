@@ -239,7 +239,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	records := ingest.New(ingest.Options{Catalog: cat, Limits: o.Limits.Ingest, Observe: observe, ReportLate: s.late.report, Log: o.Log.With("part", "ingest")})
 	asked := askPolicies(signed, principals, o)
 	s.queries = query.New(query.Options{
-		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Objects: files, Journal: journal, SortUnloads: o.S3Endpoint != "", Limits: o.Limits.Query, Observe: counts.queried,
+		Catalog: cat, Functions: fn.New(), Clock: o.Clock, Render: timestream.AppendRows, Objects: files, Journal: journal, SortUnloads: o.S3Endpoint != "", Limits: o.Limits.Query, Observe: counts.queried,
 		Authorize: asked.tables, AuthorizeObject: asked.object, AllowDelete: o.AllowDelete,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Spill: s.spill, Log: o.Log.With("part", "query"),
 	})

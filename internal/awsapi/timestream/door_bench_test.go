@@ -3,13 +3,12 @@ package timestream
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/weir-db/weir/internal/awsapi/wire"
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/ingest"
-	"github.com/weir-db/weir/internal/query"
-	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -55,7 +54,7 @@ func BenchmarkWriteRecords(b *testing.B) {
 	}
 }
 
-func BenchmarkPage(b *testing.B) {
+func BenchmarkRows(b *testing.B) {
 	const rows = 1000
 	var times []int64
 	var values []float64
@@ -66,17 +65,35 @@ func BenchmarkPage(b *testing.B) {
 		index = append(index, int32(i%7))
 	}
 	device := vec.OfDict(index, vec.OfStrs([]string{"device-0", "device-1", "device-2", "device-3", "device-4", "device-5", "device-6"}, nil))
-	p := &query.Page{
-		QueryID: "Q", Progress: 100,
-		Columns: []plan.OutputColumn{{Name: "device_id", Type: vec.VarcharType}, {Name: "time", Type: vec.TimestampType}, {Name: "value", Type: vec.DoubleType}},
-		Batches: []*vec.Batch{{Len: rows, Columns: []*vec.Vector{device, vec.OfInts(vec.TimestampType, times, nil), vec.OfFloats(values, nil)}}},
+	columns := []*vec.Vector{device, vec.OfInts(vec.TimestampType, times, nil), vec.OfFloats(values, nil)}
+	b.Run("one value", func(b *testing.B) { benchRows(b, &vec.Batch{Len: rows, Columns: columns}) })
+	r := rand.New(rand.NewPCG(1, 1))
+	measured := func(value func() float64) *vec.Batch {
+		out := &vec.Batch{Len: rows, Columns: columns[1:2:2]}
+		for d := range 10 {
+			out.Columns = append(out.Columns, vec.Const(vec.Str(fmt.Sprint("dimension-", d)), rows))
+		}
+		for range 10 {
+			list := make([]float64, rows)
+			for i := range list {
+				list[i] = value()
+			}
+			out.Columns = append(out.Columns, vec.OfFloats(list, nil))
+		}
+		return out
 	}
-	s := &service{}
+	b.Run("ten percentages", func(b *testing.B) { benchRows(b, measured(func() float64 { return float64(r.IntN(101)) })) })
+	b.Run("ten decimals", func(b *testing.B) { benchRows(b, measured(func() float64 { return float64(r.IntN(1e6)) / 100 })) })
+	b.Run("ten averages", func(b *testing.B) { benchRows(b, measured(func() float64 { return float64(r.IntN(9000)) / 90 })) })
+}
+
+func benchRows(b *testing.B, batch *vec.Batch) {
 	var dst []byte
+	var ends []int
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = s.appendPage(dst[:0], p)
+		dst, ends = AppendRows(dst[:0], batch, ends[:0])
 	}
 	b.SetBytes(int64(len(dst)))
-	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(b.N*batch.Len)/b.Elapsed().Seconds(), "rows/s")
 }

@@ -352,7 +352,8 @@ func result() *query.Page {
 		nulls.Columns = append(nulls.Columns, vec.NullsOf(v.Type, 1))
 	}
 	p.Columns[1].Name = ""
-	p.Batches = []*vec.Batch{b, nulls}
+	p.Rows, _ = timestream.AppendRows(nil, b, nil)
+	p.Rows, _ = timestream.AppendRows(p.Rows, nulls, nil)
 	return p
 }
 

@@ -46,7 +46,8 @@ func (s *service) query(ctx context.Context, c *wire.Call) (wire.Response, error
 	if page.NextToken == "" { // the figure is cumulative: count it once
 		c.BytesMetered = page.BytesMetered
 	}
-	return wire.Recycled(s.appendPage(c.Buffer(), page)), nil
+	frame, at := s.appendPage(c.Buffer(), page)
+	return wire.Pieces(page.Release, frame[:at], rowsOf(page), frame[at:]), nil
 }
 
 type cancelQueryIn struct {

@@ -9,10 +9,10 @@ import (
 	"github.com/weir-db/weir/internal/vec"
 )
 
-// appendPage appends the output of Query: rows straight from columns to JSON. What
+// appendPage appends the output of Query but for its rows, which go where the second part begins: at dst[at:]. What
 // clients need of it is reference/clients.md, rules R1 to R15; above all, Rows and
 // ColumnInfo are always there, and a datum has exactly one key.
-func (s *service) appendPage(dst []byte, p *query.Page) []byte {
+func (s *service) appendPage(dst []byte, p *query.Page) (out []byte, at int) {
 	dst = append(dst, `{"QueryId":`...)
 	dst = wire.AppendString(dst, p.QueryID)
 	if p.NextToken != "" {
@@ -20,14 +20,7 @@ func (s *service) appendPage(dst []byte, p *query.Page) []byte {
 		dst = wire.AppendString(dst, p.NextToken)
 	}
 	dst = append(dst, `,"Rows":[`...)
-	first := true
-	for _, b := range p.Batches {
-		if b.Len > 0 && !first {
-			dst = append(dst, ',')
-		}
-		first = first && b.Len == 0
-		dst = appendRows(dst, b)
-	}
+	at = len(dst)
 	dst = append(dst, `],"ColumnInfo":[`...)
 	for i, c := range p.Columns {
 		if i > 0 {
@@ -46,8 +39,11 @@ func (s *service) appendPage(dst []byte, p *query.Page) []byte {
 		dst = append(dst, `,"QueryInsightsResponse":`...)
 		dst = wire.AppendJSON(dst, s.insightsShape(p.Insights))
 	}
-	return append(dst, '}')
+	return append(dst, '}'), at
 }
+
+// rowsOf is the rows of a page without the comma behind the last.
+func rowsOf(p *query.Page) []byte { return p.Rows[:max(0, len(p.Rows)-1)] }
 
 // appendFloat appends a finite JSON number.
 func appendFloat(dst []byte, f float64) []byte {
@@ -65,19 +61,16 @@ func columnName(name string, i int) string {
 	return name
 }
 
-// appendRows appends the rows of a batch, separated by commas. Rows come by series, so a
+// AppendRows is the [query.Render] of this door: rows as JSON, straight from columns, each with a comma behind it. Rows come by series, so a
 // row mostly begins with the dimensions of the row before: columns that are as there are
 // copied from there, neighbours at once.
-func appendRows(dst []byte, b *vec.Batch) []byte {
+func AppendRows(dst []byte, b *vec.Batch, ends []int) ([]byte, []int) {
 	var few [32]repeats
 	columns := few[:0]
 	for _, col := range b.Columns {
 		columns = append(columns, repeats{v: col})
 	}
 	for i := range b.Len {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
 		dst = append(dst, `{"Data":[`...)
 		for k := 0; k < len(columns); k++ {
 			if k > 0 {
@@ -98,9 +91,10 @@ func appendRows(dst []byte, b *vec.Batch) []byte {
 			}
 			k = last
 		}
-		dst = append(dst, "]}"...)
+		dst = append(dst, "]},"...)
+		ends = append(ends, len(dst))
 	}
-	return dst
+	return dst, ends
 }
 
 // repeats is a column, and where the datum of the row before stands in the answer; that is not

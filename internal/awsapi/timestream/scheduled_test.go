@@ -47,7 +47,7 @@ func newScheduledDoor(t *testing.T) (*door, *schedule.Service, *clock.Clock) {
 		t.Fatal(err)
 	}
 	records := ingest.New(ingest.Options{Catalog: c})
-	queries := query.New(query.Options{Catalog: c, Functions: fn.New(), Clock: clk})
+	queries := query.New(query.Options{Catalog: c, Functions: fn.New(), Clock: clk, Render: timestream.AppendRows})
 	t.Cleanup(queries.Close)
 	scheduled, err := schedule.Open(schedule.Options{Catalog: c, Queries: queries, Ingest: records, Clock: clk, Reports: &objects{}})
 	if err != nil {

@@ -107,7 +107,7 @@ func TestTheGoSDKReadsResultsUnchanged(t *testing.T) {
 	d := newDoor(t)
 	c := tsquery.NewFromConfig(d.config())
 	empty := result()
-	empty.Batches, empty.NextToken = nil, "more"
+	empty.Rows, empty.NextToken = nil, "more"
 	d.queries.pages = []*query.Page{empty, result()}
 	pages := tsquery.NewQueryPaginator(c, &tsquery.QueryInput{QueryString: aws.String("SELECT 1")})
 	var rows []querytypes.Row

@@ -163,6 +163,8 @@ type Response struct {
 	Status int         // 0 means 200
 	Header http.Header // added to the answer's; may be nil
 
+	rest    [][]byte // of the document, after JSON
+	sent    func()
 	recycle bool
 }
 
@@ -175,6 +177,13 @@ func Value(v any) Response { return Response{Value: v} }
 // Recycled answers with JSON in a buffer that came from [Call.Buffer] (grown or
 // not). The router takes it back once it is sent.
 func Recycled(b []byte) Response { return Response{JSON: b, recycle: true} }
+
+// Pieces answers with a JSON document in pieces, which saves copying a large one together: head, which is
+// [Recycled], and the rest, which must not change until sent is called. That is when the answer was written,
+// or could not be.
+func Pieces(sent func(), head []byte, rest ...[]byte) Response {
+	return Response{JSON: head, rest: rest, sent: sent, recycle: true}
+}
 
 // maxRecycled keeps one huge answer from being held for ever.
 const maxRecycled = 4 << 20

@@ -30,9 +30,12 @@ func WriteResponse(w http.ResponseWriter, c *Call, r Response) error {
 	case body == nil && c.Protocol != REST:
 		body = []byte("{}")
 	}
-	err := send(w, c, r.Status, body)
+	err := send(w, c, r.Status, body, r.rest...)
 	if owned {
 		recycle(body)
+	}
+	if r.sent != nil {
+		r.sent()
 	}
 	return err
 }
@@ -66,7 +69,7 @@ func WriteError(w http.ResponseWriter, c *Call, e *Exception) error {
 	return err
 }
 
-func send(w http.ResponseWriter, c *Call, status int, body []byte) error {
+func send(w http.ResponseWriter, c *Call, status int, body []byte, rest ...[]byte) error {
 	h := w.Header()
 	h["X-Amzn-Requestid"] = []string{c.RequestID}
 	if len(body) > 0 || c.Protocol != REST {
@@ -75,12 +78,21 @@ func send(w http.ResponseWriter, c *Call, status int, body []byte) error {
 	if c.Protocol == CBOR {
 		h["Smithy-Protocol"] = []string{"rpc-v2-cbor"}
 	}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	length := len(body)
+	for _, piece := range rest {
+		length += len(piece)
+	}
+	h["Content-Length"] = []string{strconv.Itoa(length)}
 	if status == 0 {
 		status = http.StatusOK
 	}
 	w.WriteHeader(status)
 	_, err := w.Write(body)
+	for _, piece := range rest {
+		if err == nil {
+			_, err = w.Write(piece)
+		}
+	}
 	return err
 }
 

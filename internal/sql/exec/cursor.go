@@ -67,6 +67,7 @@ type Options struct {
 	Workers      int // goroutines of an operator at most; default GOMAXPROCS
 	ParallelRows int // rows that one goroutine reads before others join in; default 65536
 
+	Lend       bool // batches of the cursor are valid until the next call of Next only
 	NoPushdown bool // offer nothing to storage but columns and the time range
 	Analyze    bool // measure every operator, for [Cursor.Explain]
 }
@@ -109,10 +110,13 @@ func Open(ctx context.Context, q *plan.Query, opt Options) (*Cursor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opt.Lend {
+		borrow(root)
+	}
 	return &Cursor{run: r, root: root}, nil
 }
 
-// Next returns the next batch, which is not empty and stays valid, or nil at the
+// Next returns the next batch, which is not empty and, without Options.Lend, stays valid, or nil at the
 // end. Errors that the query is to blame for are of kind fault.Execution; when ctx is
 // done the error is of kind fault.Cancelled. After an error every call returns it.
 func (c *Cursor) Next(ctx context.Context) (*vec.Batch, error) {

@@ -316,6 +316,8 @@ func borrow(in operator) {
 		borrow(o.in)
 	case *projectOp:
 		borrow(o.in)
+	case *limitOp:
+		borrow(o.in)
 	case *scanOp:
 		o.reuse = true
 	}
