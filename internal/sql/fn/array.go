@@ -2,7 +2,6 @@ package fn
 
 import (
 	"math/rand/v2"
-	"sort"
 
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -86,7 +85,7 @@ func pick(c *Context, v *vec.Vector, rows []int32) *vec.Vector {
 }
 
 // elementKernel picks one element per row; at returns its child row, or -1 for null.
-func elementKernel(at func(elems *vec.Vector, from, to int, i int64) (int, error)) Kernel {
+func elementKernel(at func(p *pace, elems *vec.Vector, from, to int, i int64) (int, error)) Kernel {
 	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 		elems := args[0].Children[0]
 		index := col[int64]{vals: []int64{0}}
@@ -94,9 +93,10 @@ func elementKernel(at func(elems *vec.Vector, from, to int, i int64) (int, error
 			index = colOf[int64](args[1])
 		}
 		rows := make([]int32, n)
+		p := pace{c: c}
 		for i := range rows {
 			from, to := span(args[0], i)
-			r, err := at(elems, from, to, index.at(i))
+			r, err := at(&p, elems, from, to, index.at(i))
 			if err != nil {
 				return nil, err
 			}
@@ -106,7 +106,7 @@ func elementKernel(at func(elems *vec.Vector, from, to int, i int64) (int, error
 	}
 }
 
-func subscript(_ *vec.Vector, from, to int, i int64) (int, error) {
+func subscript(_ *pace, _ *vec.Vector, from, to int, i int64) (int, error) {
 	switch {
 	case i == 0:
 		return 0, fail("SQL array indices start at 1")
@@ -118,7 +118,7 @@ func subscript(_ *vec.Vector, from, to int, i int64) (int, error) {
 	return from + int(i) - 1, nil
 }
 
-func elementAt(_ *vec.Vector, from, to int, i int64) (int, error) {
+func elementAt(_ *pace, _ *vec.Vector, from, to int, i int64) (int, error) {
 	switch n := int64(to - from); {
 	case i == 0:
 		return 0, fail("SQL array indices start at 1")
@@ -130,10 +130,13 @@ func elementAt(_ *vec.Vector, from, to int, i int64) (int, error) {
 	return from + int(i) - 1, nil
 }
 
-func best(sign int) func(elems *vec.Vector, from, to int, _ int64) (int, error) {
-	return func(elems *vec.Vector, from, to int, _ int64) (int, error) {
+func best(sign int) func(p *pace, elems *vec.Vector, from, to int, _ int64) (int, error) {
+	return func(p *pace, elems *vec.Vector, from, to int, _ int64) (int, error) {
 		at := -1
 		for r := from; r < to; r++ {
+			if err := p.step(); err != nil {
+				return -1, err
+			}
 			if elems.IsNull(r) {
 				return -1, nil
 			}
@@ -147,14 +150,18 @@ func best(sign int) func(elems *vec.Vector, from, to int, _ int64) (int, error) 
 
 // regroup makes a kernel of a function that appends, for one array, the child rows of
 // the result.
-func regroup(f func(rows []int32, elems *vec.Vector, from, to int) []int32) Kernel {
+func regroup(f func(p *pace, rows []int32, elems *vec.Vector, from, to int) ([]int32, error)) Kernel {
 	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 		elems := args[0].Children[0]
 		offsets := make([]int32, 1, n+1)
 		var rows []int32
+		p := pace{c: c}
 		for i := range n {
 			from, to := span(args[0], i)
-			rows = f(rows, elems, from, to)
+			var err error
+			if rows, err = f(&p, rows, elems, from, to); err != nil {
+				return nil, err
+			}
 			offsets = append(offsets, int32(len(rows)))
 		}
 		return vec.OfNested(c.Return, offsets, nil, elems.Gather(rows)), nil
@@ -168,43 +175,49 @@ func rowsOf(rows []int32, from, to int) []int32 {
 	return rows
 }
 
-func shuffled(rows []int32, _ *vec.Vector, from, to int) []int32 {
+func shuffled(_ *pace, rows []int32, _ *vec.Vector, from, to int) ([]int32, error) {
 	start := len(rows)
 	rows = rowsOf(rows, from, to)
 	own := rows[start:]
 	rand.Shuffle(len(own), func(i, j int) { own[i], own[j] = own[j], own[i] })
-	return rows
+	return rows, nil
 }
 
-func reversedRows(rows []int32, _ *vec.Vector, from, to int) []int32 {
+func reversedRows(_ *pace, rows []int32, _ *vec.Vector, from, to int) ([]int32, error) {
 	for r := to - 1; r >= from; r-- {
 		rows = append(rows, int32(r))
 	}
-	return rows
+	return rows, nil
 }
 
-func sortedRows(rows []int32, elems *vec.Vector, from, to int) []int32 {
+func sortedRows(p *pace, rows []int32, elems *vec.Vector, from, to int) ([]int32, error) {
 	start := len(rows)
 	rows = rowsOf(rows, from, to)
-	own := rows[start:]
-	sort.SliceStable(own, func(i, j int) bool {
-		a, b := int(own[i]), int(own[j])
-		if an, bn := elems.IsNull(a), elems.IsNull(b); an || bn {
-			return bn && !an
+	err := p.sort(rows[start:], func(a, b int32) int {
+		switch an, bn := elems.IsNull(int(a)), elems.IsNull(int(b)); {
+		case an && bn:
+			return 0
+		case an:
+			return 1
+		case bn:
+			return -1
 		}
-		return vec.Compare(elems, a, elems, b) < 0
+		return vec.Compare(elems, int(a), elems, int(b))
 	})
-	return rows
+	return rows, err
 }
 
-func distinctRows(rows []int32, elems *vec.Vector, from, to int) []int32 {
+func distinctRows(p *pace, rows []int32, elems *vec.Vector, from, to int) ([]int32, error) {
 	s := valueSet{elems: elems}
 	for r := from; r < to; r++ {
+		if err := p.step(); err != nil {
+			return nil, err
+		}
 		if s.add(r) {
 			rows = append(rows, int32(r))
 		}
 	}
-	return rows
+	return rows, nil
 }
 
 // valueSet is a set of rows of a vector, by value; null is a value.
@@ -241,17 +254,21 @@ func (s *valueSet) has(v *vec.Vector, r int) bool {
 type rowSpan struct{ from, to int }
 
 // setKernel makes a kernel of a set operation on two spans of rows of one vector.
-func setKernel(f func(rows []int32, elems *vec.Vector, a, b rowSpan) []int32) Kernel {
+func setKernel(f func(p *pace, rows []int32, elems *vec.Vector, a, b rowSpan) ([]int32, error)) Kernel {
 	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 		elems := joined(c.Return.Elem, args[0].Children[0], args[1].Children[0])
 		shift := args[0].Children[0].Len()
 		offsets := make([]int32, 1, n+1)
 		var rows []int32
+		p := pace{c: c}
 		for i := range n {
 			var a, b rowSpan
 			a.from, a.to = span(args[0], i)
 			b.from, b.to = span(args[1], i)
-			rows = f(rows, elems, a, rowSpan{b.from + shift, b.to + shift})
+			var err error
+			if rows, err = f(&p, rows, elems, a, rowSpan{b.from + shift, b.to + shift}); err != nil {
+				return nil, err
+			}
 			offsets = append(offsets, int32(len(rows)))
 		}
 		return vec.OfNested(c.Return, offsets, nil, elems.Gather(rows)), nil
@@ -269,38 +286,47 @@ func joined(t *vec.Type, parts ...*vec.Vector) *vec.Vector {
 	return b.Vector()
 }
 
-func union(rows []int32, elems *vec.Vector, a, b rowSpan) []int32 {
+func union(p *pace, rows []int32, elems *vec.Vector, a, b rowSpan) ([]int32, error) {
 	s := valueSet{elems: elems}
 	for _, part := range []rowSpan{a, b} {
 		for r := part.from; r < part.to; r++ {
+			if err := p.step(); err != nil {
+				return nil, err
+			}
 			if s.add(r) {
 				rows = append(rows, int32(r))
 			}
 		}
 	}
-	return rows
+	return rows, nil
 }
 
-func intersect(rows []int32, elems *vec.Vector, a, b rowSpan) []int32 {
-	return chosen(rows, elems, a, b, true)
+func intersect(p *pace, rows []int32, elems *vec.Vector, a, b rowSpan) ([]int32, error) {
+	return chosen(p, rows, elems, a, b, true)
 }
 
-func except(rows []int32, elems *vec.Vector, a, b rowSpan) []int32 {
-	return chosen(rows, elems, a, b, false)
+func except(p *pace, rows []int32, elems *vec.Vector, a, b rowSpan) ([]int32, error) {
+	return chosen(p, rows, elems, a, b, false)
 }
 
 // chosen appends the distinct elements of a that are (or are not) in b.
-func chosen(rows []int32, elems *vec.Vector, a, b rowSpan, in bool) []int32 {
+func chosen(p *pace, rows []int32, elems *vec.Vector, a, b rowSpan, in bool) ([]int32, error) {
 	other, seen := valueSet{elems: elems}, valueSet{elems: elems}
 	for r := b.from; r < b.to; r++ {
+		if err := p.step(); err != nil {
+			return nil, err
+		}
 		other.add(r)
 	}
 	for r := a.from; r < a.to; r++ {
+		if err := p.step(); err != nil {
+			return nil, err
+		}
 		if other.has(elems, r) == in && seen.add(r) {
 			rows = append(rows, int32(r))
 		}
 	}
-	return rows
+	return rows, nil
 }
 
 // concatArrays joins arrays and single elements, whichever the arguments are.
@@ -341,11 +367,15 @@ func arrayJoin(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 		missing = colOf[string](args[2])
 	}
 	var buf []byte
+	p := pace{c: c}
 	return collect(c, n, func(i int) (string, bool, error) {
 		buf = buf[:0]
 		first := true
 		from, to := span(args[0], i)
 		for r := from; r < to; r++ {
+			if err := p.step(); err != nil {
+				return "", false, err
+			}
 			null := elems.IsNull(r)
 			if null && len(args) < 3 {
 				continue
@@ -369,23 +399,31 @@ func arrayJoin(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 
 // find returns the child row of the first element equal to row i of x, or -1; nulls
 // says that a null was met before.
-func find(elems *vec.Vector, from, to int, x *vec.Vector, i int) (at int, nulls bool) {
+func find(p *pace, elems *vec.Vector, from, to int, x *vec.Vector, i int) (at int, nulls bool, err error) {
 	for r := from; r < to; r++ {
+		if err := p.step(); err != nil {
+			return -1, false, err
+		}
 		same, known := nestedEqual(elems, r, x, i)
 		if known && same {
-			return r, nulls
+			return r, nulls, nil
 		}
 		nulls = nulls || !known
 	}
-	return -1, nulls
+	return -1, nulls, nil
 }
 
 func searchKernel(f func(at int) int64) Kernel {
 	return func(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 		out := make([]int64, n)
+		p := pace{c: c}
 		for i := range out {
 			from, to := span(args[0], i)
-			if at, _ := find(args[0].Children[0], from, to, args[1], i); at >= 0 {
+			at, _, err := find(&p, args[0].Children[0], from, to, args[1], i)
+			if err != nil {
+				return nil, err
+			}
+			if at >= 0 {
 				out[i] = f(at - from)
 			}
 		}
@@ -394,10 +432,11 @@ func searchKernel(f func(at int) int64) Kernel {
 }
 
 func containsKernel(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
+	p := pace{c: c}
 	return collect(c, n, func(i int) (bool, bool, error) {
 		from, to := span(args[0], i)
-		at, nulls := find(args[0].Children[0], from, to, args[1], i)
-		return at >= 0, at >= 0 || !nulls, nil
+		at, nulls, err := find(&p, args[0].Children[0], from, to, args[1], i)
+		return at >= 0, at >= 0 || !nulls, err
 	})
 }
 
@@ -405,9 +444,13 @@ func arrayRemove(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	elems := args[0].Children[0]
 	offsets := make([]int32, 1, n+1)
 	var rows []int32
+	p := pace{c: c}
 	for i := range n {
 		from, to := span(args[0], i)
 		for r := from; r < to; r++ {
+			if err := p.step(); err != nil {
+				return nil, err
+			}
 			if same, known := nestedEqual(elems, r, args[1], i); !known || !same {
 				rows = append(rows, int32(r))
 			}
@@ -419,12 +462,16 @@ func arrayRemove(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 
 func arraysOverlap(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 	a, b := args[0].Children[0], args[1].Children[0]
+	p := pace{c: c}
 	return collect(c, n, func(i int) (bool, bool, error) {
 		aFrom, aTo := span(args[0], i)
 		bFrom, bTo := span(args[1], i)
 		s := valueSet{elems: b}
 		nulls := false
 		for r := bFrom; r < bTo; r++ {
+			if err := p.step(); err != nil {
+				return false, false, err
+			}
 			if b.IsNull(r) {
 				nulls = true
 			} else {
@@ -432,6 +479,9 @@ func arraysOverlap(c *Context, args []*vec.Vector, n int) (*vec.Vector, error) {
 			}
 		}
 		for r := aFrom; r < aTo; r++ {
+			if err := p.step(); err != nil {
+				return false, false, err
+			}
 			switch {
 			case a.IsNull(r):
 				nulls = true
