@@ -351,6 +351,44 @@ func BenchmarkManySeries(b *testing.B) {
 	}
 }
 
+// BenchmarkOpenManySeries opens a store of many series, each with a few rows in each of three segments, and counts. The count
+// needs the series of all segments, because these overlap in time.
+func BenchmarkOpenManySeries(b *testing.B) {
+	const devices = 200_000
+	o := Options{Dir: b.TempDir(), Clock: clock.Manual(benchStart)}
+	s := open(b, o)
+	if err := s.CreateTable(context.Background(), benchID, benchPolicy); err != nil {
+		b.Fatal(err)
+	}
+	table, _ := s.Table(benchID)
+	for m := range 3 {
+		for d := 0; d < devices; d += 1000 {
+			for k := range 2 {
+				rows := sensorRows(d, d+1000, benchStart.Add(time.Duration(10*k+m-30)*time.Minute), 3)
+				if r, err := table.Write(context.Background(), rows); err != nil || len(r.Rejections) > 0 {
+					b.Fatalf("%+v %v", r, err)
+				}
+			}
+		}
+		if err := s.flushAll(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	count := storage.ScanSpec{From: storage.AllTime.From, To: storage.AllTime.To, Aggregation: &storage.Aggregation{Aggs: []storage.Agg{{Func: storage.CountRows}}}}
+	b.ResetTimer()
+	used := cpuTime(b)
+	for b.Loop() {
+		s := open(b, o)
+		table, _ := s.Table(benchID)
+		drainScan(b, table, count)
+		s.Close()
+	}
+	b.ReportMetric(float64(cpuTime(b)-used)/float64(3*devices*b.N), "cpu-ns/entry")
+}
+
 // counted is the log of a store, read for how often it writes segments, and how many bytes they take.
 type counted struct{ flushes, merges, bytes atomic.Int64 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -87,6 +88,78 @@ func BenchmarkResolve(b *testing.B) {
 		ids, _ = r.Resolve(ids[:0], &keys)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/series")
+}
+
+// BenchmarkResolveMany registers a million series, as opening a first segment does, and then looks them all up, in that order and in another,
+// as opening others does.
+func BenchmarkResolveMany(b *testing.B) {
+	const many, batch = 1_000_000, 1024
+	batches := func(order []int) (all []Keys) {
+		for from := 0; from < many; from += batch {
+			var keys Keys
+			for _, i := range order[from:min(from+batch, many)] {
+				keys.Bytes = AppendKey(keys.Bytes, "metrics", []storage.Dim{{Name: "device_id", Value: fmt.Sprintf("device-%07d", i)}, {Name: "location", Value: fmt.Sprint("plant-", i%20)}})
+				keys.Ends = append(keys.Ends, len(keys.Bytes))
+			}
+			all = append(all, keys)
+		}
+		return all
+	}
+	random := rand.New(rand.NewPCG(1, 1)).Perm(many)
+	order := slices.Sorted(slices.Values(random))
+	known := NewRegistry()
+	run := func(name string, all []Keys, r func() *Registry) {
+		b.Run(name, func(b *testing.B) {
+			var ids []ID
+			for b.Loop() {
+				ids = ids[:0]
+				registry := r()
+				for i := range all {
+					ids, _ = registry.Resolve(ids, &all[i])
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/many, "ns/series")
+		})
+	}
+	run("new", batches(order), NewRegistry)
+	for _, keys := range batches(order) {
+		known.Resolve(nil, &keys)
+	}
+	run("known, in order", batches(order), func() *Registry { return known })
+	run("known, in another", batches(random), func() *Registry { return known })
+}
+
+func TestKeysHaveOneIdInWhateverOrderTheyAreAsked(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(7, 7))
+	r, want := NewRegistry(), map[string]ID{}
+	for range 200 {
+		var keys Keys
+		from := random.IntN(500)
+		for i := range 1 + random.IntN(60) {
+			n := from + i // in order, with steps out of it and keys asked twice
+			if random.IntN(10) == 0 {
+				n = random.IntN(500)
+			}
+			keys.Bytes = AppendKey(keys.Bytes, fmt.Sprint("m", n%2), []storage.Dim{{Name: "d", Value: fmt.Sprint(n / 2)}})
+			keys.Ends = append(keys.Ends, len(keys.Bytes))
+		}
+		before := []ID{ID(random.IntN(600))} // of whoever asked before: it may say anything
+		ids, err := r.Resolve(before, &keys)
+		if err != nil || len(ids) != 1+len(keys.Ends) || ids[0] != before[0] {
+			t.Fatalf("%d ids of %d keys, %v", len(ids), len(keys.Ends), err)
+		}
+		for i, id := range ids[1:] {
+			key := string(keys.Key(i))
+			if known, ok := want[key]; ok && known != id {
+				t.Fatalf("key %q: id %d, and %d before", key, id, known)
+			}
+			want[key] = id
+		}
+	}
+	if len(want) != r.Len() {
+		t.Errorf("%d series of %d keys", r.Len(), len(want))
+	}
 }
 
 func TestWithFindsTheSeriesOfAValue(t *testing.T) {
