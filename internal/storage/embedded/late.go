@@ -20,7 +20,7 @@ type keyOf struct {
 	time int64
 }
 
-// storedRows is what remote segments have of a request's late rows; nil for those that they have not.
+// storedRows is what remote segments have of a request's late rows; keys that they have not are absent.
 type storedRows map[keyOf]*memstore.Row
 
 // ask reads what remote segments have of the request's rows. It waits for the remote store as long as it is tried, or until
