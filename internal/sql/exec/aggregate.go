@@ -46,6 +46,8 @@ func newAggregate(f *frame, n *plan.Aggregate) (operator, error) {
 	measured := plan.Node(n)
 	if first := distinctFirst(n); first != nil {
 		n = first
+	} else if parts := setsOf(n); parts != nil {
+		return newDistinctSets(f, n, parts)
 	}
 	in, err := build(f, n.Input)
 	if err != nil {

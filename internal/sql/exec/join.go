@@ -12,7 +12,8 @@ import (
 // probe side, look their keys up and make pairs, of which the residual condition keeps some. Pairs are
 // made in batches, so a join that explodes neither fills memory nor outlives its context. Probing is a
 // stage: any number of workers may do it. A build side that memory cannot hold is divided by the hash of
-// the keys, and the probe side with it (see splitOp).
+// the keys, and the probe side with it (see splitOp); without keys it goes to a run, which is read once for each block of
+// probe rows (see loops.go).
 type joinOp struct {
 	joinSpec
 	f            *frame
@@ -21,14 +22,18 @@ type joinOp struct {
 
 	hashed bool
 	table  *joinTable
-	split  *splitOp // in place of the table, once that was too large
+	split  *splitOp   // in place of the table, once that was too large
+	pages  *keptRows  // or without keys: the build side
+	loose  *looseRows // of pages, once the probe side is done: rows without a match
 	mem    charge
+	blocks sharedCharge // of the probers, with pages
 
 	mu      sync.Mutex // guards probers
 	probers []*prober
 
 	one      *prober // of next
-	finished bool    // the probe side is at its end
+	probed   bool    // the probe side is at its end
+	finished bool    // and all of it was looked up
 	left     *emitter
 }
 
@@ -113,18 +118,7 @@ func (o *joinOp) next(ctx context.Context) (*vec.Batch, error) {
 	}
 	for !o.finished {
 		if o.one.b == nil {
-			b, err := o.probe.next(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if b == nil {
-				o.finished = true
-				if err := o.endProbe(); err != nil {
-					return nil, err
-				}
-				break
-			}
-			if err := o.one.take(ctx, b); err != nil {
+			if err := o.feed(ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -140,6 +134,25 @@ func (o *joinOp) next(ctx context.Context) (*vec.Batch, error) {
 		}
 	}
 	return o.last(ctx)
+}
+
+// feed gives the one prober more of the probe side.
+func (o *joinOp) feed(ctx context.Context) error {
+	if !o.probed {
+		b, err := o.probe.next(ctx)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			return o.one.take(ctx, b)
+		}
+		o.probed = true
+	}
+	if o.one.beginBlock() {
+		return nil
+	}
+	o.finished = true
+	return o.endProbe()
 }
 
 // ready reads the build side.
@@ -160,9 +173,14 @@ func (o *joinOp) ready(ctx context.Context) error {
 		}
 		kept.append(b)
 		// Hashing takes some 40 bytes a row more.
-		if size := kept.sizeBytes(); o.canSplit() && o.mem.full(size+40*int64(kept.n)) {
+		size := kept.sizeBytes()
+		switch full := o.mem.full(size + 40*int64(kept.n)); {
+		case full && len(o.buildKeys) == 0:
+			return o.page(ctx, kept)
+		case full && o.canSplit():
 			return o.divide(ctx, kept)
-		} else if err := o.mem.set(size); err != nil {
+		}
+		if err := o.mem.set(size); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
@@ -207,7 +225,11 @@ func (o *joinOp) endProbe() error {
 	if o.split != nil {
 		return o.split.right.ready()
 	}
-	if o.keepBuild {
+	switch {
+	case !o.keepBuild:
+	case o.pages != nil:
+		o.loose = &looseRows{in: o.pages.read(o.f.run.opt.BatchRows), probers: o.probers}
+	default:
 		o.left = o.table.unmatched(o.probers)
 	}
 	return nil
@@ -218,10 +240,16 @@ func (o *joinOp) last(ctx context.Context) (*vec.Batch, error) {
 	if o.split != nil {
 		return o.split.next(ctx)
 	}
-	if o.left == nil {
-		return nil, nil
+	var b *vec.Batch
+	switch {
+	case o.loose != nil:
+		var err error
+		if b, err = o.loose.next(ctx); err != nil {
+			return nil, err
+		}
+	case o.left != nil:
+		b = o.left.next(o.f.run.opt.BatchRows)
 	}
-	b := o.left.next(o.f.run.opt.BatchRows)
 	if b == nil {
 		return nil, nil
 	}
@@ -238,6 +266,12 @@ func (o *joinOp) concurrent() bool {
 func (o *joinOp) worker() worker { return o.prober() }
 
 func (o *joinOp) rest(ctx context.Context, emit emitFunc) error {
+	for _, p := range o.probers {
+		p.beginBlock()
+		if err := p.drain(ctx, emit); err != nil {
+			return err
+		}
+	}
 	if err := o.endProbe(); err != nil {
 		return err
 	}
@@ -330,9 +364,10 @@ func (o *joinOp) close() {
 	if o.split != nil {
 		o.split.close()
 	}
+	o.closeLoops()
 	o.mem.release()
 	o.table, o.probers, o.one = nil, nil, nil
-	o.hashed, o.finished, o.left = true, true, nil
+	o.hashed, o.probed, o.finished, o.left = true, true, true, nil
 }
 
 // joinTable is the build side: its rows are chained per distinct key. Without keys, all rows are one
@@ -348,14 +383,7 @@ func newJoinTable(ctx context.Context, f *frame, kept *rows, keys []*expr, mem *
 	t := &joinTable{rows: kept.batch()}
 	n := t.rows.Len
 	if len(keys) == 0 {
-		t.head, t.chain = []int32{-1}, make([]int32, n)
-		for i := range t.chain {
-			t.chain[i] = int32(i) + 1
-		}
-		if n > 0 {
-			t.chain[n-1], t.head[0] = -1, 0
-		}
-		return t, mem.set(kept.sizeBytes() + 4*int64(n))
+		return oneChain(t.rows), mem.set(kept.sizeBytes() + 4*int64(n))
 	}
 	types := make([]vec.Type, len(keys))
 	for i, k := range keys {
@@ -416,6 +444,18 @@ func newJoinTable(ctx context.Context, f *frame, kept *rows, keys []*expr, mem *
 	return t, nil
 }
 
+// oneChain is a table without keys.
+func oneChain(rows *vec.Batch) *joinTable {
+	t := &joinTable{rows: rows, head: []int32{-1}, chain: make([]int32, rows.Len)}
+	for i := range t.chain {
+		t.chain[i] = int32(i) + 1
+	}
+	if n := rows.Len; n > 0 {
+		t.chain[n-1], t.head[0] = -1, 0
+	}
+	return t
+}
+
 // mayNeverEqual reports whether neverEqual can be true for a row of keys.
 func mayNeverEqual(keys []*vec.Vector) bool {
 	for _, k := range keys {
@@ -455,7 +495,9 @@ func (t *joinTable) unmatched(probers []*prober) *emitter {
 // it, until b is nil.
 type prober struct {
 	o       *joinOp
-	divider *divider // of a join that is split
+	divider *divider    // of a join that is split
+	loop    *proberLoop // of one whose build side is in a run
+	table   *joinTable  // the join's, or a page of the run, then nil before the first
 	reader  *keyReader
 	matched []bool // per build row, if those without a match are wanted
 
@@ -470,15 +512,20 @@ type prober struct {
 }
 
 func (o *joinOp) prober() *prober {
-	p := &prober{o: o}
+	p := &prober{o: o, table: o.table}
 	switch {
 	case o.split != nil:
 		p.divider = o.split.divider(&o.split.right)
 		return p
+	case o.pages != nil:
+		p.loop = &proberLoop{block: newRows(o.probeTypes)}
 	case o.table.keys != nil:
 		p.reader = &keyReader{layout: &o.table.keys.layout}
 	}
-	if o.keepBuild {
+	switch {
+	case o.keepBuild && o.pages != nil:
+		p.matched = make([]bool, o.pages.disk.Rows())
+	case o.keepBuild:
 		p.matched = make([]bool, o.table.rows.Len)
 	}
 	o.mu.Lock()
@@ -491,6 +538,11 @@ func (p *prober) apply(ctx context.Context, b *vec.Batch, emit emitFunc) error {
 	if err := p.take(ctx, b); err != nil {
 		return err
 	}
+	return p.drain(ctx, emit)
+}
+
+// drain emits what comes of the batch in hand, if there is one.
+func (p *prober) drain(ctx context.Context, emit emitFunc) error {
 	for p.b != nil {
 		out, err := p.step(ctx)
 		if err != nil {
@@ -513,15 +565,12 @@ func (p *prober) take(ctx context.Context, b *vec.Batch) error {
 	if p.divider != nil {
 		return p.divider.add(ctx, b)
 	}
-	o := p.o
-	p.b, p.row, p.started = b, 0, false
-	if o.semi || o.keepProbe {
-		p.hit = resize(p.hit, b.Len)
-		clear(p.hit)
+	if p.loop != nil {
+		return p.collect(b)
 	}
+	o := p.o
+	p.hold(b)
 	if p.reader == nil {
-		p.ids = resize(p.ids, b.Len)
-		clear(p.ids)
 		return nil
 	}
 	keys, err := evalAll(ctx, o.f, o.probeKeys, b)
@@ -539,22 +588,47 @@ func (p *prober) take(ctx context.Context, b *vec.Batch) error {
 	return nil
 }
 
+// hold takes a batch in hand, whose rows have the one key of a table without keys.
+func (p *prober) hold(b *vec.Batch) {
+	p.b, p.row, p.started = b, 0, false
+	if p.o.semi || p.o.keepProbe {
+		p.hit = resize(p.hit, b.Len)
+		clear(p.hit)
+	}
+	if p.reader == nil {
+		p.ids = resize(p.ids, b.Len)
+		clear(p.ids)
+	}
+}
+
 // step makes one batch of pairs from the batch in hand. After the last pair it returns the rows
 // of the batch that had no match, if they are wanted, and lets go of it.
 func (p *prober) step(ctx context.Context) (*vec.Batch, error) {
 	if p.b == nil {
 		return nil, nil
 	}
-	if p.o.keepProbe && p.o.residual == nil && p.o.table.chain == nil {
+	if p.table == nil {
+		if more, err := p.turn(ctx); err != nil {
+			return nil, err
+		} else if !more {
+			return p.end(), nil
+		}
+	}
+	if p.o.keepProbe && p.o.residual == nil && p.table.chain == nil {
 		return p.outer(), nil
 	}
 	var probeRows, buildRows []int32
-	if p.o.table.chain == nil {
+	if p.table.chain == nil {
 		probeRows, buildRows = p.singles()
 	} else {
 		probeRows, buildRows = p.links()
 	}
-	if len(probeRows) == 0 {
+	switch {
+	case len(probeRows) > 0:
+	case p.loop != nil:
+		p.table = nil // the next page's turn
+		return nil, nil
+	default:
 		return p.end(), nil
 	}
 	return p.pairs(ctx, probeRows, buildRows)
@@ -581,7 +655,7 @@ func (p *prober) singles() (probeRows, buildRows []int32) {
 
 // links returns the next pairs, about a batch of them. They are valid until the next step.
 func (p *prober) links() (probeRows, buildRows []int32) {
-	o, t := p.o, p.o.table
+	o, t := p.o, p.table
 	limit := max(o.f.run.opt.BatchRows, 1)
 	probeRows, buildRows = p.probeRows[:0], p.buildRows[:0]
 	defer func() { p.probeRows, p.buildRows = probeRows, buildRows }()
@@ -615,7 +689,7 @@ func (p *prober) links() (probeRows, buildRows []int32) {
 func (p *prober) pairs(ctx context.Context, probeRows, buildRows []int32) (*vec.Batch, error) {
 	o := p.o
 	if o.residual != nil {
-		rows, all, err := filterRows(ctx, o.f, o.residual, o.pairs(p.b, o.table.rows, o.unjudged, probeRows, buildRows))
+		rows, all, err := filterRows(ctx, o.f, o.residual, o.pairs(p.b, p.table.rows, o.unjudged, probeRows, buildRows))
 		if err != nil {
 			return nil, err
 		}
@@ -632,14 +706,18 @@ func (p *prober) pairs(ctx context.Context, probeRows, buildRows []int32) (*vec.
 		}
 	}
 	if p.matched != nil {
+		first := 0
+		if p.loop != nil {
+			first = p.loop.first
+		}
 		for _, r := range buildRows {
-			p.matched[r] = true
+			p.matched[first+int(r)] = true
 		}
 	}
 	if o.semi {
 		return nil, nil // end returns the rows
 	}
-	return o.pairs(p.b, o.table.rows, o.unused, probeRows, buildRows), nil
+	return o.pairs(p.b, p.table.rows, o.unused, probeRows, buildRows), nil
 }
 
 // outer lets go of the batch in hand and returns its rows with their build rows, or nulls where there is none: all that is due

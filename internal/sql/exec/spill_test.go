@@ -89,6 +89,14 @@ var spilling = []string{
 	"SELECT k, f, i, sum(i) OVER (PARTITION BY f ORDER BY i ROWS BETWEEN 3 PRECEDING AND 1 FOLLOWING), count(*) OVER (PARTITION BY f) FROM d.t",
 	"SELECT k, last_value(i) OVER (PARTITION BY k ORDER BY i RANGE BETWEEN 5 PRECEDING AND UNBOUNDED FOLLOWING), max(i) FILTER (WHERE f > 3) OVER (PARTITION BY k ORDER BY i) FROM d.t",
 	"WITH c AS (SELECT k, f, row_number() OVER (ORDER BY i, f, k) AS n FROM d.t) SELECT x.k, y.f, n FROM c x JOIN c y USING (n) ORDER BY n", // a subplan that is read by two
+	// Joins without an equality.
+	"SELECT a.i, b.k, b.time FROM (SELECT k, i FROM d.t WHERE k = 'device-00003' AND i % 9 = 0) a JOIN d.t b ON a.i < b.i AND b.i % 7 = 0 ORDER BY 1, 2, 3",
+	"SELECT a.time, b.k, b.f FROM d.t a LEFT JOIN d.t b ON a.f > b.f + 96 AND b.i % 91 = 0 AND a.i % 31 = 0 ORDER BY 1, 2, 3",
+	"SELECT a.time, b.k, b.f FROM (SELECT * FROM d.t WHERE i % 31 = 0) a FULL JOIN (SELECT * FROM d.t WHERE i % 5 < 3) b ON a.f > b.f + 96 ORDER BY 1, 2, 3",
+	"SELECT a.time, a.k FROM d.t a WHERE a.i % 50 = 0 AND EXISTS (SELECT 1 FROM d.t b WHERE b.f > a.f + 96) ORDER BY 1, 2",
+	"SELECT a.time, a.k FROM d.t a WHERE a.i % 50 = 0 AND NOT EXISTS (SELECT 1 FROM d.t b WHERE b.f > a.f + 96) ORDER BY 1, 2",
+	// DISTINCT next to other aggregates.
+	"SELECT count(DISTINCT k || 'a text' || CAST(time AS varchar)), sum(i), count(DISTINCT i), max(f), count(DISTINCT time) FILTER (WHERE i % 2 = 0), sum(DISTINCT i) FILTER (WHERE f > 1) FROM d.t",
 }
 
 func TestSpillingMovesNoAnswer(t *testing.T) {
@@ -156,6 +164,39 @@ func TestSpillLimitEndsTheQuery(t *testing.T) {
 	}
 }
 
+func TestMoreThanTheLimitFinishesOnDiskAloneWithinIt(t *testing.T) {
+	t.Parallel()
+	table := madeTable{rows: 100_000}
+	table.benchTable = newMadeTable(table.rows)
+	space := spaceOn(t, vfs.NewMem(), spill.Options{})
+	for _, sql := range []string{
+		"WITH c AS (SELECT s, max(i) AS n FROM d.t GROUP BY s) SELECT count(*), max(a.s), max(b.s) FROM c a JOIN c b USING (n)",
+		"SELECT count(*) FROM (SELECT s FROM d.t LIMIT 5) a WHERE NOT EXISTS (SELECT 1 FROM d.t b WHERE b.s > a.s || 'z' AND a.s = '')",
+		"SELECT count(DISTINCT s), sum(f), count(DISTINCT w), count(DISTINCT i) FILTER (WHERE f > 5) FROM d.t",
+		"SELECT w, max(cardinality(x)) FROM (SELECT w, i % 5000, array_agg(s) AS x FROM d.t GROUP BY 1, 2) GROUP BY w ORDER BY w",
+	} {
+		opt := exec.Options{MemoryLimitBytes: 6 << 20, MemorySetting: "--query-memory-limit"}
+		c := openTable(t, table, sql, opt)
+		if _, err := drain(context.Background(), c); fault.KindOf(err) != fault.Execution || !strings.Contains(fmt.Sprint(err), "memory limit of 6 MiB; raise --query-memory-limit") {
+			t.Errorf("%s: without a disk: %v", sql, err)
+		}
+		c.Close()
+		want := rowTexts(t, openTable(t, table, sql, exec.Options{}))
+		opt.Spill, opt.Analyze = space, true
+		c = openTable(t, table, sql, opt)
+		if got := rowTexts(t, c); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", sql, got, want)
+		}
+		if s := c.Stats(); s.SpilledBytes == 0 || s.PeakMemoryBytes > opt.MemoryLimitBytes {
+			t.Errorf("%s: %d bytes on disk, a peak of %d in memory", sql, s.SpilledBytes, s.PeakMemoryBytes)
+		}
+		c.Close()
+		if used := space.UsedBytes(); used != 0 {
+			t.Errorf("%s: %d bytes of temporary files are left", sql, used)
+		}
+	}
+}
+
 // TestCancelStopsSpillingQueriesSoon cancels sorts, merges, windows, groupings and joins after they have used so much of the
 // processor, and measures how much they still take: waiting for it does not count.
 func TestCancelStopsSpillingQueriesSoon(t *testing.T) {
@@ -172,6 +213,7 @@ func TestCancelStopsSpillingQueriesSoon(t *testing.T) {
 		"SELECT i, rank() OVER (ORDER BY f), max(f) OVER (ORDER BY i ROWS BETWEEN 100 PRECEDING AND 50 FOLLOWING) FROM d.t",
 		"SELECT 'x' || CAST(i AS varchar), max(k), count(DISTINCT f) FROM d.t GROUP BY 1",
 		"SELECT a.i, b.f FROM d.t a LEFT JOIN d.t b ON a.i = b.i + 1",
+		"SELECT a.i, b.f FROM d.t a LEFT JOIN d.t b ON a.f > b.f + 90",
 	} {
 		for _, opt := range []exec.Options{{}, {MemoryLimitBytes: 64 << 20, SpillAfterBytes: 400 << 10}} {
 			opt.Spill = space
