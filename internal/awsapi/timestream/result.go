@@ -73,9 +73,6 @@ func AppendRows(dst []byte, b *vec.Batch, ends []int) ([]byte, []int) {
 	for i := range b.Len {
 		dst = append(dst, `{"Data":[`...)
 		for k := 0; k < len(columns); k++ {
-			if k > 0 {
-				dst = append(dst, ',')
-			}
 			if i == 0 || !columns[k].same(i) {
 				dst = columns[k].appendDatum(dst, i)
 				continue
@@ -91,6 +88,9 @@ func AppendRows(dst []byte, b *vec.Batch, ends []int) ([]byte, []int) {
 			}
 			k = last
 		}
+		if len(columns) > 0 {
+			dst = dst[:len(dst)-1] // the comma
+		}
 		dst = append(dst, "]},"...)
 		ends = append(ends, len(dst))
 	}
@@ -101,7 +101,7 @@ func AppendRows(dst []byte, b *vec.Batch, ends []int) ([]byte, []int) {
 // kept for columns that are never the same.
 type repeats struct {
 	v        *vec.Vector
-	from, to int   // in dst
+	from, to int   // in dst, with the comma
 	day      int64 // of timestamps: of the row before
 	dated    bool  // day is set
 }
@@ -119,19 +119,32 @@ func (c *repeats) same(i int) bool {
 
 const scalarStart = `{"ScalarValue":"`
 
-// appendDatum appends row i.
+// wholeData are the data of small whole numbers, which counts and percentages are, with the comma: one copy in place of
+// three takes a tenth off BenchmarkRows/ten_percentages.
+var wholeData = func() (texts [1000]string) {
+	for n := range texts {
+		texts[n] = scalarStart + string(vec.AppendDouble(nil, float64(n))) + `"},`
+	}
+	return texts
+}()
+
+// appendDatum appends row i, with a comma behind it.
 func (c *repeats) appendDatum(dst []byte, i int) []byte {
 	if c.v.Form == vec.Flat && c.v.Nulls == nil {
 		switch c.v.Type.Kind {
 		case vec.Double:
+			f := c.v.Floats[i]
+			if n := int(f); n > 0 && n < len(wholeData) && float64(n) == f {
+				return append(dst, wholeData[n]...)
+			}
 			dst = append(dst, scalarStart...)
-			return append(vec.AppendDouble(dst, c.v.Floats[i]), `"}`...)
+			return append(vec.AppendDouble(dst, f), `"},`...)
 		case vec.Timestamp:
 			return c.appendTimestamp(dst, c.v.Ints[i])
 		}
 	}
 	c.from = len(dst)
-	dst = appendDatum(dst, c.v, i)
+	dst = append(appendDatum(dst, c.v, i), ',')
 	c.to = len(dst)
 	return dst
 }
@@ -147,7 +160,7 @@ func (c *repeats) appendTimestamp(dst []byte, ns int64) []byte {
 		c.day, c.dated = day, true
 	}
 	c.from, c.to = from, len(dst)
-	return append(vec.AppendTime(dst, ns-day*vec.Day), `"}`...)
+	return append(vec.AppendTime(dst, ns-day*vec.Day), `"},`...)
 }
 
 // appendDatum appends row i of a vector of any type.
