@@ -415,6 +415,9 @@ func (c *cursor) start(id series.ID) (bool, error) {
 func (c *cursor) load() (bool, error) {
 	for len(c.runs) > 0 {
 		var err error
+		if m, ok := c.runs[0].(*mergedRun); ok {
+			m.built = map[int32]values{}
+		}
 		if c.span, err = c.w.narrow(c.runs[0]); err != nil {
 			return false, err
 		}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/memstore"
 	"github.com/weir-db/weir/internal/storage/storagetest"
 	"github.com/weir-db/weir/internal/vec"
 	"github.com/weir-db/weir/internal/vfs"
@@ -143,4 +145,39 @@ func TestStretchesMergeIntoOneOrder(t *testing.T) {
 			t.Fatalf("%v in stretches to %v: %v, want %v", times, ends, order, want)
 		}
 	}
+}
+
+// TestARunReadInPiecesPutsAColumnTogetherOnce: a series of many overlapping runs is one merged run, and merging it with
+// others by time takes it piece by piece.
+func TestARunReadInPiecesPutsAColumnTogetherOnce(t *testing.T) {
+	t.Parallel()
+	whole := &oneColumn{}
+	c := cursor{w: worker{p: &plan{from: math.MinInt64, to: math.MaxInt64, ordered: &arrangement{}}}, runs: []run{
+		&mergedRun{sources: []run{whole}, from: make([]int32, 4), at: []int32{0, 1, 2, 3}, ts: []int64{1, 2, 3, 4}},
+	}}
+	if more, err := c.load(); !more || err != nil {
+		t.Fatal(more, err)
+	}
+	for i := range 4 {
+		piece := c.span.part(i, i+1)
+		var v values
+		if err := piece.values(&scanColumn{Column: storage.Column{Role: storage.MeasureValue}, col: memstore.Col{ID: 7, Kind: vec.Bigint}}, &v); err != nil || v.ints[0] != int64(10*i) {
+			t.Errorf("piece %d is %v, %v", i, v.ints, err)
+		}
+	}
+	if whole.columns != 1 {
+		t.Errorf("the source's column was read %d times, want once", whole.columns)
+	}
+}
+
+// oneColumn is a run of four rows that counts how often its column is read.
+type oneColumn struct {
+	run
+	columns int
+}
+
+func (c *oneColumn) column(_ memstore.Col, into *values) error {
+	c.columns++
+	*into = values{kind: vec.Bigint, ints: []int64{0, 10, 20, 30}}
+	return nil
 }

@@ -264,6 +264,10 @@ type mergedRun struct {
 	at      []int32 // row in that source
 	ts      []int64
 	vs      []int64 // nil if all are 1
+
+	// built is the columns by their ids, if it is not nil: for who reads the run piece by piece, each of which would
+	// put the whole column together again.
+	built map[int32]values
 }
 
 // merge merges runs, which are in the order of their sources' age.
@@ -339,6 +343,22 @@ func (m *mergedRun) bounds(memstore.Col) *blockStats { return nil }
 func (m *mergedRun) scaled(memstore.Col, *values) (bool, error) { return false, nil }
 
 func (m *mergedRun) column(c memstore.Col, into *values) error {
+	have, ok := m.built[c.ID]
+	if ok {
+		*into = have
+		return nil
+	}
+	if err := m.build(c, into); err != nil {
+		return err
+	}
+	if m.built != nil {
+		m.built[c.ID] = *into
+	}
+	return nil
+}
+
+// build puts a column together from the sources.
+func (m *mergedRun) build(c memstore.Col, into *values) error {
 	parts := make([]values, len(m.sources))
 	nulls := false
 	for s := range m.sources {
