@@ -29,33 +29,77 @@ import (
 func BenchmarkQueryOverHTTP(b *testing.B) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800)) // about what cmd/weir makes of it for a server with little in memory
 	dir := b.TempDir()
-	start := time.Now().Add(-2 * time.Hour).Truncate(time.Hour)
+	start := time.Now().Add(-25 * time.Hour).Truncate(time.Hour)
 	s := benchServer(b, dir)
 	writeHosts(b, s, start)
 	s.Close(context.Background()) // the rows go to segments
 	s = benchServer(b, dir)
 	b.Cleanup(func() { s.Close(context.Background()) })
 
-	var maxima []string
+	var maxima, means []string
 	for m := range benchMeasures {
 		maxima = append(maxima, fmt.Sprintf("max(m%d)", m))
+		means = append(means, fmt.Sprintf("avg(m%d)", m))
 	}
-	span := fmt.Sprintf("time >= from_milliseconds(%d) AND time < from_milliseconds(%d)", start.UnixMilli(), start.Add(time.Hour).UnixMilli())
-	for _, bm := range []struct{ name, sql string }{
-		{"constant", "SELECT 1"},
-		{"one host by minute", "SELECT bin(time, 1m), max(m0) FROM bench.cpu WHERE hostname IN ('host_3') AND " + span + " GROUP BY bin(time, 1m) ORDER BY 1"},
-		{"ten maxima by hour", "SELECT bin(time, 60m), " + strings.Join(maxima, ", ") + " FROM bench.cpu WHERE hostname IN ('host_3') AND " + span + " GROUP BY bin(time, 60m) ORDER BY 1"},
-		{"last values", "SELECT hostname, max(time), max_by(m0, time), max_by(m1, time) FROM bench.cpu GROUP BY hostname ORDER BY hostname"},
-		{"all columns", "SELECT * FROM bench.cpu"},
+	hosts := func(n, r int) string {
+		var names []string
+		for i := range n {
+			names = append(names, fmt.Sprintf("'host_%d'", (r+i)%benchHosts))
+		}
+		return "hostname IN (" + strings.Join(names, ", ") + ")"
+	}
+	// between is a span that moves with r.
+	between := func(span time.Duration, r int) string {
+		from := start.Add(time.Duration(r*7919*int(time.Second)) % (benchSteps*10*time.Second - span))
+		return fmt.Sprintf("time >= from_milliseconds(%d) AND time < from_milliseconds(%d)", from.UnixMilli(), from.Add(span).UnixMilli())
+	}
+	// Every text is asked with other literals each time, as the load of bench does, so that nothing can be known from the last time.
+	const texts = 64
+	for _, bm := range []struct {
+		name string
+		sql  func(r int) string
+	}{
+		{"constant", func(r int) string { return fmt.Sprint("SELECT ", r) }},
+		{"single-groupby-1-1-1", func(r int) string {
+			return "SELECT bin(time, 60s) AS bucket, max(m0) FROM bench.cpu WHERE " + hosts(1, r) + " AND " + between(time.Hour, r) + " GROUP BY bin(time, 60s) ORDER BY 1"
+		}},
+		{"single-groupby-1-8-1", func(r int) string {
+			return "SELECT bin(time, 60s) AS bucket, max(m0) FROM bench.cpu WHERE " + hosts(8, r) + " AND " + between(time.Hour, r) + " GROUP BY bin(time, 60s) ORDER BY 1"
+		}},
+		{"cpu-max-all-1", func(r int) string {
+			return "SELECT bin(time, 3600s) AS bucket, " + strings.Join(maxima, ", ") + " FROM bench.cpu WHERE " + hosts(1, r) + " AND " + between(8*time.Hour, r) + " GROUP BY bin(time, 3600s) ORDER BY 1"
+		}},
+		{"one device by hour", func(r int) string {
+			return "SELECT bin(time, 3600s) AS bucket, avg(m0), min(m0), max(m0) FROM bench.cpu WHERE " + hosts(1, r) + " AND " + between(23*time.Hour, r) + " GROUP BY bin(time, 3600s) ORDER BY 1"
+		}},
+		{"high-cpu-1", func(r int) string {
+			return "SELECT * FROM bench.cpu WHERE m0 > 99 AND " + between(12*time.Hour, r) + " AND " + hosts(1, r)
+		}},
+		{"groupby-orderby-limit", func(r int) string {
+			return fmt.Sprintf("SELECT bin(time, 60s) AS bucket, max(m0) FROM bench.cpu WHERE time < from_milliseconds(%d) GROUP BY bin(time, 60s) ORDER BY bucket DESC LIMIT 5",
+				start.Add(time.Duration(12*3600+r*601)*time.Second).UnixMilli())
+		}},
+		{"lastpoint", func(int) string {
+			return "SELECT hostname, max(time), max_by(m0, time), max_by(m1, time) FROM bench.cpu GROUP BY hostname ORDER BY hostname"
+		}},
+		{"double-groupby-all", func(r int) string {
+			return "SELECT hostname, bin(time, 3600s) AS bucket, " + strings.Join(means, ", ") + " FROM bench.cpu WHERE " + between(12*time.Hour, r) + " GROUP BY hostname, bin(time, 3600s) ORDER BY 1, 2"
+		}},
+		{"all columns", func(r int) string { return "SELECT * FROM bench.cpu WHERE " + between(2*time.Hour, r) }},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			c := dialBench(b, s)
-			request := c.request(b, bm.sql, "")
-			c.all(b, bm.sql, request)
+			var sql [texts]string
+			var requests [texts][]byte
+			for r := range texts {
+				sql[r] = bm.sql(r)
+				requests[r] = c.request(b, sql[r], "")
+			}
+			c.all(b, sql[0], requests[0])
 			b.ReportAllocs()
 			before := usage()
-			for b.Loop() {
-				c.all(b, bm.sql, request)
+			for i := 0; b.Loop(); i++ {
+				c.all(b, sql[i%texts], requests[i%texts])
 			}
 			after := usage()
 			b.ReportMetric(float64(after.Utime.Nano()+after.Stime.Nano()-before.Utime.Nano()-before.Stime.Nano())/float64(b.N), "cpu-ns/op")
@@ -64,7 +108,7 @@ func BenchmarkQueryOverHTTP(b *testing.B) {
 	}
 }
 
-const benchHosts, benchSteps, benchMeasures = 10, 720, 10
+const benchHosts, benchSteps, benchMeasures = 10, 8640, 10
 
 func usage() (u syscall.Rusage) {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -87,7 +131,7 @@ func benchServer(b *testing.B, dir string) *server.Server {
 func writeHosts(b *testing.B, s *server.Server, start time.Time) {
 	c := dialBench(b, s)
 	c.do(b, c.signed(b, "CreateDatabase", []byte(`{"DatabaseName":"bench"}`)))
-	c.do(b, c.signed(b, "CreateTable", []byte(`{"DatabaseName":"bench","TableName":"cpu"}`)))
+	c.do(b, c.signed(b, "CreateTable", []byte(`{"DatabaseName":"bench","TableName":"cpu","RetentionProperties":{"MemoryStoreRetentionPeriodInHours":48,"MagneticStoreRetentionPeriodInDays":365}}`)))
 	for h := range benchHosts {
 		for from := 0; from < benchSteps; from += 100 {
 			var records []any
