@@ -31,7 +31,7 @@ type aggregator struct {
 }
 
 func newAggregator(p *plan, merged bool) *aggregator {
-	return &aggregator{worker: worker{p: p}, st: newStates(p, merged), columns: make([]values, len(p.aggs)), edges: edgesOf(p)}
+	return &aggregator{worker: newWorker(p), st: newStates(p, merged), columns: make([]values, len(p.aggs)), edges: edgesOf(p)}
 }
 
 // series adds the rows of one series.
@@ -244,6 +244,7 @@ const aggregateBatchRows = 8192
 
 func aggregate(ctx context.Context, p *plan, g *grouping, take func() (int, int), emit func(*vec.Batch) error) error {
 	a := newAggregator(p, !g.oneEach)
+	defer a.release()
 	for {
 		from, to := take()
 		if from == to {

@@ -23,3 +23,20 @@ func poison(o *outputs) {
 		o.nulls[i] = !o.nulls[i]
 	}
 }
+
+// poisonBlock does the same with a block that a worker decoded.
+func poisonBlock(d *blockData) {
+	overwrite(d.times)
+	overwrite(d.versions)
+	for i := range d.columns[:cap(d.columns)] {
+		overwrite(d.columns[:cap(d.columns)][i].Ints)
+		clear(d.columns[:cap(d.columns)][i].Floats)
+		clear(d.columns[:cap(d.columns)][i].Strs)
+	}
+}
+
+func overwrite(ints []int64) {
+	for i := range ints {
+		ints[i] = math.MinInt64 + 666
+	}
+}

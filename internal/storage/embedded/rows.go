@@ -75,6 +75,9 @@ func (s *rowScanner) Close() {
 		s.cancel()
 		s.wg.Wait()
 	}
+	if s.alone != nil {
+		s.alone.w.release()
+	}
 	s.p.release()
 }
 
@@ -100,7 +103,7 @@ func (s *rowScanner) Divide(n int) []storage.Reader {
 }
 
 func (s *rowScanner) reader() *rowReader {
-	return &rowReader{w: worker{p: s.p}, room: s.lots.room, free: s.free}
+	return &rowReader{w: newWorker(s.p), room: s.lots.room, free: s.free}
 }
 
 // rowPart is one of the readers of a divided scan.
@@ -147,6 +150,7 @@ func (s *rowScanner) start() {
 	for range workers {
 		s.wg.Go(func() {
 			r := s.reader()
+			defer r.w.release()
 			for {
 				lot, stream := take()
 				if stream == nil {

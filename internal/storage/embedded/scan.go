@@ -248,6 +248,7 @@ type worker struct {
 
 	blocks     []*blockData // of one series each, for use again
 	usedBlocks int
+	spare      []*blockData // not used yet, of earlier scans
 
 	segmentRuns []*segmentRun
 	usedRuns    int

@@ -492,7 +492,7 @@ func (w *worker) ownBlock(idx *segmentIndex, block int) *blockData {
 		return d
 	}
 	if w.usedBlocks == len(w.blocks) {
-		w.blocks = append(w.blocks, &blockData{})
+		w.blocks = append(w.blocks, w.newBlock())
 	}
 	d := w.blocks[w.usedBlocks]
 	w.usedBlocks++
@@ -512,7 +512,7 @@ func (w *worker) sharedBlock(s *segmentScan, block int) *blockData {
 		// A series may go on from the block before into this one, so that one is kept.
 		d = pair[1]
 		if d == nil || w.keep {
-			d = &blockData{}
+			d = w.newBlock()
 		}
 		pair[0], pair[1] = d, pair[0]
 		d.reset(s.segmentIndex, block)
