@@ -188,6 +188,7 @@ func (c *benchClient) signed(b *testing.B, operation string, body []byte) []byte
 		b.Fatal(err)
 	}
 	var out bytes.Buffer
+	out.Grow(len(body) + 1<<10)
 	if err := req.Write(&out); err != nil {
 		b.Fatal(err)
 	}
