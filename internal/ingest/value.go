@@ -54,35 +54,44 @@ var powersOfTen = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1
 // A number of at most 2^53 and 22 decimals is one correctly rounded division of
 // two exact doubles; all others go to strconv.
 func parseDouble(s string) (f float64, ok bool) {
-	i, negative := 0, false
+	start := 0
 	if len(s) > 0 && s[0] == '-' {
-		i, negative = 1, true
+		start = 1
+	}
+	if len(s)-start > 19 { // longer ones may not fit in a mantissa
+		return parseDoubleSlow(s)
 	}
 	var mantissa uint64
-	digits, decimals, point := 0, 0, false
+	i := start
 	for ; i < len(s); i++ {
-		c := s[i]
-		if c-'0' <= 9 {
-			mantissa = mantissa*10 + uint64(c-'0')
-			digits++
-			if point {
-				decimals++
-			}
-			continue
+		c := s[i] - '0'
+		if c > 9 {
+			break
 		}
-		if c != '.' || point {
+		mantissa = mantissa*10 + uint64(c)
+	}
+	digits, decimals := i-start, 0
+	if i < len(s) {
+		if s[i] != '.' {
 			return parseDoubleSlow(s)
 		}
-		point = true
+		for i++; i < len(s); i++ {
+			c := s[i] - '0'
+			if c > 9 {
+				return parseDoubleSlow(s)
+			}
+			mantissa = mantissa*10 + uint64(c)
+			decimals++
+		}
 	}
-	if digits == 0 || digits > 18 || mantissa > 1<<53 || mantissa == 0 && negative {
+	if digits += decimals; digits == 0 || digits > 18 || mantissa > 1<<53 || mantissa == 0 && start > 0 {
 		return parseDoubleSlow(s)
 	}
 	f = float64(mantissa)
 	if decimals > 0 {
 		f /= powersOfTen[decimals]
 	}
-	if negative {
+	if start > 0 {
 		f = -f
 	}
 	return f, true

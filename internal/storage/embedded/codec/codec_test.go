@@ -298,6 +298,11 @@ func TestDoublesComeBackToTheBitAndDecimalsAreSmall(t *testing.T) {
 		special[i*100+3] = v
 	}
 	check("decimals with exceptions", special, 0.85)
+	whole := walk(1024, 1, 1)
+	for i, v := range []float64{math.NaN(), math.Copysign(0, -1), math.Inf(1), 1<<51 - 1, 1 << 51, -1 << 51, 1<<53 - 1, 1 << 53, -1 << 63, 1 << 63, 0.5} {
+		whole[i*90+3] = v
+	}
+	check("whole numbers with exceptions", whole, 8.01)
 	roundFloats(t, []float64{math.NaN(), math.NaN()})
 	roundFloats(t, []float64{0, math.Copysign(0, -1)})
 	roundFloats(t, []float64{1e300, 1e-300, 0.1})

@@ -92,6 +92,19 @@ func scaled(v float64, e int) (int64, bool) {
 	return int64(f), math.Float64bits(f/powers[e]) == math.Float64bits(v)
 }
 
+// wholes does what scaled does with exponent 0, without its division, up to the first value that is not a whole
+// number, and returns how many it did.
+func wholes(ints []int64, vals []float64) int {
+	for i, v := range vals {
+		n := int64(v)
+		if !(math.Abs(v) < 1<<51) || math.Float64bits(float64(n)) != math.Float64bits(v) {
+			return i
+		}
+		ints[i] = n
+	}
+	return len(vals)
+}
+
 // findExponent returns the least exponent that fits nearly all of a sample of values.
 func (e *Encoder) findExponent(vals []float64) (int, bool) {
 	// After some blocks of full-precision data only every eighth is tried.
@@ -125,9 +138,14 @@ func (e *Encoder) appendDecimal(dst []byte, vals []float64, exponent int) ([]byt
 	e.decimalInts = slices.Grow(e.decimalInts[:0], len(vals))[:len(vals)]
 	ints := e.decimalInts
 	var exceptions []int
-	before := int64(0)
-	for i, v := range vals {
-		n, ok := scaled(v, exponent)
+	before, done := int64(0), 0
+	if exponent == 0 {
+		if done = wholes(ints, vals); done > 0 {
+			before = ints[done-1]
+		}
+	}
+	for i := done; i < len(vals); i++ {
+		n, ok := scaled(vals[i], exponent)
 		if !ok {
 			exceptions = append(exceptions, i)
 			n = before // whatever is cheapest
