@@ -26,6 +26,7 @@ type settings struct {
 	repeats int
 	scale   int
 	parts   []string
+	classes []string // parts of their names; none: all
 	peers   []string
 	json    string
 	profile string
@@ -72,6 +73,7 @@ func main() {
 	flag.IntVar(&s.repeats, "repeats", 3, "loads per engine; the median counts")
 	flag.IntVar(&s.scale, "scale", 1, "steps and devices divided by this, for a quick look")
 	list := flag.String("parts", strings.Join(names, ","), "what to measure; wide24 and open100 only if they are named")
+	classList := flag.String("classes", "", "query classes to ask: those whose names contain one of these texts, separated by commas; empty: all")
 	peerList := flag.String("peers", "", "who else to measure, of victoriametrics, influxdb, clickhouse, duckdb, chdb, and limit: the least that a durable server can do")
 	flag.StringVar(&s.json, "json", "", "`file` for the results in JSON")
 	flag.StringVar(&s.profile, "profile", "", "`folder` for CPU profiles of weir; builds it with profiling from ../cmd/weir")
@@ -81,6 +83,9 @@ func main() {
 	flag.StringVar(&s.python, "python", "python3", "interpreter `binary` with the modules duckdb and chdb")
 	flag.Parse()
 	s.parts = strings.Split(*list, ",")
+	if *classList != "" {
+		s.classes = strings.Split(*classList, ",")
+	}
 	if *peerList != "" {
 		s.peers = strings.Split(*peerList, ",")
 	}

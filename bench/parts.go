@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -206,6 +207,11 @@ func (s *weir) verify(ctx context.Context, w *workload) error {
 // slower answers fewer draws.
 const patience = 15 * time.Second
 
+// wants reports whether a class is to be asked.
+func (b *bench) wants(c *class) bool {
+	return len(b.classes) == 0 || slices.ContainsFunc(b.classes, func(text string) bool { return strings.Contains(c.name, text) })
+}
+
 // ask draws each class warm + rounds times; each draw goes to every engine before the next.
 func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[string]engine, names []string, when string) error {
 	if len(names) == 0 {
@@ -213,6 +219,9 @@ func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[s
 	}
 	for i := range w.classes {
 		c := &w.classes[i]
+		if !b.wants(c) {
+			continue
+		}
 		r := rand.New(rand.NewPCG(11, 13))
 		took, cpu := map[string][]float64{}, map[string][]float64{}
 		rows := map[string]int{}
