@@ -19,6 +19,7 @@ type joinOp struct {
 	f            *frame
 	build, probe operator
 	level        int
+	narrows      *plan.Narrowing
 
 	hashed bool
 	table  *joinTable
@@ -55,7 +56,7 @@ type joinSpec struct {
 }
 
 func newJoin(f *frame, n *plan.Join) (operator, error) {
-	o := &joinOp{f: f, mem: f.run.chargeOf(n)}
+	o := &joinOp{f: f, narrows: n.Narrows, mem: f.run.chargeOf(n)}
 	o.semi, o.anti = n.Kind == plan.SemiJoin || n.Kind == plan.AntiJoin, n.Kind == plan.AntiJoin
 	o.buildLeft = n.BuildLeft && !o.semi
 	leftKeys, err := compileAll(n.LeftKeys)
@@ -189,7 +190,9 @@ func (o *joinOp) ready(ctx context.Context) error {
 	}
 	o.build.close()
 	var err error
-	o.table, err = newJoinTable(ctx, o.f, kept, o.buildKeys, &o.mem)
+	if o.table, err = newJoinTable(ctx, o.f, kept, o.buildKeys, &o.mem); err == nil {
+		o.narrow()
+	}
 	return err
 }
 

@@ -25,10 +25,11 @@ type scanOp struct {
 	failed  []atomic.Bool // per filter: its Match could not be evaluated for some value
 	open    storage.Scanner
 	applied storage.Applied
-	columns []int          // indexes into n.Spec.Columns of the scanner's columns
-	reuse   bool           // see borrow
-	bound   *storage.Bound // of the TopN above, or nil
-	rows    *scanReader    // of next, once that was called
+	columns []int               // indexes into n.Spec.Columns of the scanner's columns
+	reuse   bool                // see borrow
+	bound   *storage.Bound      // of the TopN above, or nil
+	narrow  []storage.Predicate // of joins above, which do without them
+	rows    *scanReader         // of next, once that was called
 	done    bool
 }
 
@@ -63,7 +64,7 @@ func (s *scanOp) start(ctx context.Context, agg *storage.Aggregation) (aggregate
 		spec.Limit, spec.NewestFirst, spec.Order = 0, false, nil
 		return false, s.scan(ctx, spec, s.allColumns())
 	}
-	spec.Where, spec.Aggregation, spec.Bound = s.predicates(), agg, s.bound
+	spec.Where, spec.Aggregation, spec.Bound = append(s.predicates(), s.narrow...), agg, s.bound
 	if err := s.scan(ctx, spec, s.leastColumns()); err != nil {
 		return false, err
 	}
@@ -95,6 +96,7 @@ func (s *scanOp) scan(ctx context.Context, spec storage.ScanSpec, columns []int)
 		return err
 	}
 	s.open, s.columns, s.applied = scanner, columns, scanner.Applied()
+	s.applied.Where = s.applied.Where[:min(len(s.conds), len(s.applied.Where))]
 	s.f.run.addScanner(s.n.Ref, scanner)
 	if s.f.run.measures != nil {
 		s.f.run.measureOf(s.n).noteScan(scanner, &s.applied)

@@ -184,6 +184,9 @@ func (n *Join) describe() string {
 	if n.BuildLeft {
 		text += " build left"
 	}
+	if n.Narrows != nil {
+		text += " narrows " + n.Narrows.Column
+	}
 	return text
 }
 

@@ -58,8 +58,9 @@ type (
 		Right     Node
 		LeftKeys  []Expr
 		RightKeys []Expr
-		Residual  Expr // or nil
-		BuildLeft bool // hash the left side; otherwise the right one
+		Residual  Expr       // or nil
+		BuildLeft bool       // hash the left side; otherwise the right one
+		Narrows   *Narrowing // or nil
 	}
 
 	// Aggregate groups. Output: the keys, then the aggregates. Without keys there is
@@ -141,6 +142,13 @@ type (
 type Filtered struct {
 	Pred storage.Predicate
 	Expr Expr
+}
+
+// Narrowing says that the scan on the side of a join that is not hashed, below filters and projections alone, need not read
+// the series for whose Column the other side has no key number Key: rows without a match are not returned.
+type Narrowing struct {
+	Key    int
+	Column string // a dimension or measure_name
 }
 
 // JoinKind is the kind of a join.

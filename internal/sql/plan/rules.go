@@ -27,6 +27,7 @@ var Rules = []Rule{
 	{"scan-order", "rows by dimensions and time are asked of the scan, for sorts and windows", scanOrder},
 	{"top-bound", "ORDER BY a measure or time with LIMIT tells the scan which rows cannot be among the first", boundTop},
 	{"build-side", "the smaller side of a join is hashed", buildSide},
+	{"narrow-scans", "a join's keys that were hashed tell the scan of the other side which series to read", narrowScans},
 }
 
 // ShareCTEs is the name of the rule that runs a query of WITH once for all its uses; it
