@@ -132,7 +132,7 @@ func TestABugInAFlushStopsItsTableOnly(t *testing.T) {
 func TestTheMemoryOfATableThatIsStuckIsNotMissedByOthers(t *testing.T) {
 	t.Parallel()
 	x := newTrap()
-	s := open(t, Options{FS: x.FS, Clock: clock.Manual(benchStart), MemoryLimitBytes: 64 << 10})
+	s := open(t, Options{FS: x.FS, Clock: clock.Manual(benchStart), MemoryLimitBytes: 64 << 10, admitTimeout: time.Second})
 	defer s.Close()
 	for _, id := range []storage.TableID{benchID, otherID} {
 		if err := s.CreateTable(t.Context(), id, benchPolicy); err != nil {
@@ -140,8 +140,15 @@ func TestTheMemoryOfATableThatIsStuckIsNotMissedByOthers(t *testing.T) {
 		}
 	}
 	x.set("segments/t1/")
-	for second := 0; s.lookup(benchID).takes() == nil; second++ {
-		_ = tryWrite(t, s, benchID, second) // until a flush is due
+	// More than the limit in one write, so that the others find no room if it is counted.
+	if _, err := s.lookup(benchID).Write(t.Context(), sensorRows(0, 1000, benchStart, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.flush(t.Context(), s.lookup(benchID)); !fault.Is(err, fault.Unavailable) {
+		t.Fatalf("flush: %v", err)
+	}
+	if held := s.lookup(benchID).Stats().MemoryBytes; held <= s.opts.MemoryLimitBytes {
+		t.Fatalf("the table holds %d bytes, not more than the limit of %d", held, s.opts.MemoryLimitBytes)
 	}
 	wantTrouble(t, s, "db.t takes no records")
 	for second := range 300 {
