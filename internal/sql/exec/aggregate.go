@@ -62,7 +62,7 @@ func newAggregate(f *frame, n *plan.Aggregate) (operator, error) {
 
 // aggregateOf makes the operator; what it holds is put down to measured.
 func aggregateOf(f *frame, n *plan.Aggregate, in operator, measured plan.Node) (*aggregateOp, error) {
-	g, err := newGrouping(n.Keys, n.Aggs)
+	g, err := newGrouping(f.run, n.Keys, n.Aggs)
 	if err != nil {
 		return nil, err
 	}

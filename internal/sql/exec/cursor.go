@@ -123,9 +123,10 @@ func (c *Cursor) Next(ctx context.Context) (*vec.Batch, error) {
 	if c.done || c.err != nil {
 		return nil, c.err
 	}
+	c.run.asked.Store(&ctx)
 	b, err := c.root.next(ctx)
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case ctx.Err() != nil: // also without an error, see run.ended
 		c.err = fault.Wrap(fault.Cancelled, context.Cause(ctx), "The query was cancelled.")
 	case err != nil:
 		c.err = err

@@ -31,7 +31,7 @@ func newDistinct(f *frame, n *plan.Distinct) (operator, error) {
 }
 
 func distinctOf(f *frame, in operator, types []vec.Type, n plan.Node) *distinctOp {
-	return &distinctOp{f: f, in: in, types: types, node: n, table: newGroupTable(types), mem: f.run.chargeOf(n)}
+	return &distinctOp{f: f, in: in, types: types, node: n, table: newGroupTable(types).endBy(f.run.ended), mem: f.run.chargeOf(n)}
 }
 
 func (o *distinctOp) next(ctx context.Context) (*vec.Batch, error) {

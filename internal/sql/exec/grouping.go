@@ -18,6 +18,7 @@ type grouping struct {
 	types  []vec.Type
 	keys   int
 	aggs   []aggregate
+	ended  func() bool // of the query
 }
 
 // aggregate is one aggregate of a grouping.
@@ -31,8 +32,8 @@ type aggregate struct {
 	types  []vec.Type    // of the group number and the arguments, for DISTINCT and ORDER BY
 }
 
-func newGrouping(keys []plan.Expr, aggs []plan.Agg) (*grouping, error) {
-	g := &grouping{keys: len(keys)}
+func newGrouping(r *run, keys []plan.Expr, aggs []plan.Agg) (*grouping, error) {
+	g := &grouping{keys: len(keys), ended: r.ended}
 	var exprs []plan.Expr
 	add := func(e plan.Expr, mask int) (int, error) {
 		for i, known := range exprs {
@@ -156,13 +157,13 @@ type groupStates struct {
 }
 
 func newGroups(g *grouping) *groups {
-	s := &groups{g: g, table: newGroupTable(g.types[:g.keys]), aggs: make([]groupStates, len(g.aggs))}
+	s := &groups{g: g, table: newGroupTable(g.types[:g.keys]).endBy(g.ended), aggs: make([]groupStates, len(g.aggs))}
 	for i := range g.aggs {
 		a := &g.aggs[i]
 		s.aggs[i].acc = a.n.Call.Func.New(a.n.Call.Args, a.n.Call.Return)
 		s.aggs[i].acc.Resize(s.count())
 		if a.n.Distinct {
-			s.aggs[i].seen = newGroupTable(a.types)
+			s.aggs[i].seen = newGroupTable(a.types).endBy(g.ended)
 		}
 		if a.order != nil {
 			types := append([]vec.Type(nil), a.types...)

@@ -74,7 +74,41 @@ type groupTable struct {
 	look   *keyReader // of lookup; nil once the table has changed
 	fresh  []int32    // rows of the batch in hand that made a group
 	heads  int64      // rows looked up: unlike the row before
+
+	ended func() bool // see endBy
 }
+
+// endBy tells the table how to know that nobody wants it any more: moving millions of groups takes long. Then it may lose groups;
+// see [run.ended] for why nobody sees that.
+func (t *groupTable) endBy(ended func() bool) *groupTable {
+	t.ended = ended
+	for _, texts := range t.texts {
+		if texts != nil {
+			texts.ended = ended
+		}
+	}
+	return t
+}
+
+// roomier returns words with room for more: as append does, but a copy of a hundred megabytes ends with the query.
+func roomier(words []uint64, ended func() bool) []uint64 {
+	const stride = 1 << 18 // 2 MiB
+	if len(words) < stride {
+		return append(make([]uint64, 0, 2*len(words)+64), words...)
+	}
+	out := make([]uint64, len(words), len(words)+len(words)/2)
+	for from := 0; from < len(words) && (ended == nil || !ended()); from += stride {
+		copy(out[from:], words[from:min(from+stride, len(words))])
+	}
+	return out
+}
+
+// moved is how many groups or slots of a table are moved between two looks at whether the query has ended: a few milliseconds
+// of misses in the caches.
+const moved = 1 << 14
+
+// endsAt reports, at some of the entries that a loop passes, whether the query has ended.
+func endsAt(i int, ended func() bool) bool { return i%moved == 0 && ended != nil && ended() }
 
 type wordSlot struct {
 	word  uint64
@@ -335,6 +369,9 @@ func (t *groupTable) makeDense(least, most int64, below bool) {
 	}
 	t.dense, t.slots = make([]int32, span+room), nil
 	for g, w := range t.words {
+		if endsAt(g, t.ended) {
+			return
+		}
 		if int32(g) != t.nullGroup {
 			t.dense[(w-t.base)>>t.step] = int32(g) + 1
 		}
@@ -345,6 +382,9 @@ func (t *groupTable) makeDense(least, most int64, below bool) {
 func (t *groupTable) add(words []uint64, i int) int32 {
 	g := int32(t.n)
 	t.n++
+	if len(t.words)+len(words) > cap(t.words) {
+		t.words = roomier(t.words, t.ended)
+	}
 	t.words = append(t.words, words...)
 	t.fresh = append(t.fresh, int32(i))
 	return g
@@ -416,6 +456,9 @@ func (t *groupTable) resizeWords(bits uint) {
 	t.slots, t.shift = make([]wordSlot, 1<<bits), 64-bits
 	mask := uint64(len(t.slots) - 1)
 	for g, w := range t.words {
+		if endsAt(g, t.ended) {
+			return
+		}
 		if int32(g) == t.nullGroup {
 			continue
 		}
@@ -542,7 +585,10 @@ func (t *groupTable) resizeHashed(bits uint) {
 	old := t.hashed
 	t.hashed, t.shift = make([]uint64, 1<<bits), 64-bits
 	mask := uint64(len(t.hashed) - 1)
-	for _, slot := range old {
+	for i, slot := range old {
+		if endsAt(i, t.ended) {
+			return
+		}
 		if slot == 0 {
 			continue
 		}

@@ -392,7 +392,7 @@ func newJoinTable(ctx context.Context, f *frame, kept *rows, keys []*expr, mem *
 	for i, k := range keys {
 		types[i] = k.t
 	}
-	t.keys = newGroupTable(types)
+	t.keys = newGroupTable(types).endBy(f.run.ended)
 	ids := make([]int32, n)
 	unique, partial := true, false
 	const step = 1 << 14

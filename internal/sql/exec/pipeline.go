@@ -97,8 +97,11 @@ func (p *pipeline) run(ctx context.Context, sink func(w int) emitFunc) error {
 	if p.serial {
 		all = 1
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	cancel := func(error) {} // a single worker ends by itself
+	if all > 1 {
+		ctx, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+	}
 	readers, err := p.readers(ctx, all)
 	if err != nil {
 		return err

@@ -30,9 +30,10 @@ type run struct {
 	area       *spill.Area                  // of temporary files; nil: none
 	shared     map[*plan.Shared]*sharedRows // of subplans without parameters
 	subqueries map[*plan.Subquery]*subqueryMemo
-	measures   map[plan.Node]*measure  // nil without Options.Analyze
-	working    atomic.Pointer[measure] // of the operator that runs now, with Options.Analyze
-	small      atomic.Bool             // scans that have more than smallEffort to do fail with ErrLarge
+	measures   map[plan.Node]*measure          // nil without Options.Analyze
+	working    atomic.Pointer[measure]         // of the operator that runs now, with Options.Analyze
+	small      atomic.Bool                     // scans that have more than smallEffort to do fail with ErrLarge
+	asked      atomic.Pointer[context.Context] // of the Next that runs, or ran last
 
 	mu       sync.Mutex // guards the fields below
 	scanners []storage.Scanner
@@ -53,6 +54,13 @@ func newRun(q *plan.Query, opt Options) *run {
 		r.memory.canSpill, r.memory.spillAfter = true, opt.SpillAfterBytes
 	}
 	return r
+}
+
+// ended reports whether the Next that runs is to end. What is computed after that is never returned (see [Cursor.Next]), so who
+// has no context at hand may leave anything half done.
+func (r *run) ended() bool {
+	ctx := r.asked.Load()
+	return ctx != nil && (*ctx).Err() != nil
 }
 
 // addScanner makes a scanner of a table part of the statistics.

@@ -79,7 +79,7 @@ type subsetOp struct {
 
 func subsetOf(f *frame, left, right operator, types []vec.Type, all, except bool, level int, mem charge) *subsetOp {
 	return &subsetOp{f: f, left: left, right: right, types: types, all: all, except: except, level: level,
-		table: newGroupTable(types), mem: mem}
+		table: newGroupTable(types).endBy(f.run.ended), mem: mem}
 }
 
 func (o *subsetOp) next(ctx context.Context) (*vec.Batch, error) {

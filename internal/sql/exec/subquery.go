@@ -155,7 +155,7 @@ func (e *subqueryEval) run(ctx context.Context, f *frame, params []vec.Value) (*
 	// What is kept stays charged: the answer lives as long as the query, or nearly.
 	mem := charge{of: &f.run.memory}
 	if e.n.Kind == plan.InQuery {
-		set, err := e.set(ctx, root, &mem)
+		set, err := e.set(ctx, f, root, &mem)
 		return &subqueryAnswer{set: set}, err
 	}
 	kept, err := drain(ctx, root, e.n.Plan.Types(), &mem)
@@ -166,9 +166,10 @@ func (e *subqueryEval) run(ctx context.Context, f *frame, params []vec.Value) (*
 }
 
 // set returns the different values of root.
-func (e *subqueryEval) set(ctx context.Context, root operator, mem *charge) (*valueSet, error) {
+func (e *subqueryEval) set(ctx context.Context, f *frame, root operator, mem *charge) (*valueSet, error) {
 	borrow(root)
 	set := newValueSet(e.n.X.Type())
+	set.table.endBy(f.run.ended)
 	for {
 		b, err := root.next(ctx)
 		if err != nil || b == nil {

@@ -23,6 +23,7 @@ type textTable struct {
 	bytes  int64              // in blocks, and of short texts
 	mu     sync.Mutex         // guards all
 	all    []string           // see texts
+	ended  func() bool        // see groupTable.endBy
 }
 
 // textKey is a text in two words, to be compared without looking elsewhere: its length in the lower half of
@@ -217,7 +218,10 @@ func (t *textTable) resize(bits uint) {
 	old := t.slots
 	t.slots, t.shift = make([]uint64, 1<<bits), 64-bits
 	mask := uint64(len(t.slots) - 1)
-	for _, slot := range old {
+	for i, slot := range old {
+		if endsAt(i, t.ended) {
+			return
+		}
 		if slot == 0 {
 			continue
 		}
