@@ -208,6 +208,7 @@ func (p *plan) column(name string) (scanColumn, error) {
 }
 
 func (p *plan) aggregation(a *storage.Aggregation) error {
+	p.keys, p.aggs = make([]scanColumn, 0, len(a.Keys)), make([]aggColumn, 0, len(a.Aggs))
 	for _, k := range a.Keys {
 		c, err := p.column(k.Column)
 		if err != nil {
