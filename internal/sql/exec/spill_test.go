@@ -172,7 +172,7 @@ func TestMoreThanTheLimitFinishesOnDiskAloneWithinIt(t *testing.T) {
 	for _, sql := range []string{
 		"WITH c AS (SELECT s, max(i) AS n FROM d.t GROUP BY s) SELECT count(*), max(a.s), max(b.s) FROM c a JOIN c b USING (n)",
 		"SELECT count(*) FROM (SELECT s FROM d.t LIMIT 5) a WHERE NOT EXISTS (SELECT 1 FROM d.t b WHERE b.s > a.s || 'z' AND a.s = '')",
-		"SELECT count(DISTINCT s), sum(f), count(DISTINCT w), count(DISTINCT i) FILTER (WHERE f > 5) FROM d.t",
+		"SELECT count(DISTINCT s), sum(i), count(DISTINCT w), count(DISTINCT i) FILTER (WHERE f > 5) FROM d.t",
 		"SELECT w, max(cardinality(x)) FROM (SELECT w, i % 5000, array_agg(s) AS x FROM d.t GROUP BY 1, 2) GROUP BY w ORDER BY w",
 	} {
 		opt := exec.Options{MemoryLimitBytes: 6 << 20, MemorySetting: "--query-memory-limit"}

@@ -307,7 +307,8 @@ func clampInt(f float64) int64 {
 	return int64(f)
 }
 
-func (a *percentileAcc) SizeBytes() int64 { return int64(len(a.digests))*8*wordBytes + a.bytes }
+// SizeBytes counts a digest, and the percentile that is asked of it as a slice of one, with 13 words.
+func (a *percentileAcc) SizeBytes() int64 { return int64(cap(a.digests))*13*wordBytes + a.bytes }
 
 // Distinct values: the hashes of up to exactHashes values are kept, so that the answer
 // is exact but for collisions of 64 bits; beyond, they become a HyperLogLog sketch.
