@@ -78,6 +78,31 @@ func NullsOf(t Type, n int) *Vector { return Const(Value{Type: t, Null: true}, n
 
 // Const returns a constant vector of n rows.
 func Const(val Value, n int) *Vector {
+	if !val.Null { // most are scalars, for which one piece of memory does
+		switch val.Type.Kind.Storage() {
+		case StoreInts:
+			one := &struct {
+				v    Vector
+				slot [1]int64
+			}{Vector{Type: val.Type, Form: Constant, n: n}, [1]int64{val.Int}}
+			one.v.Ints = one.slot[:]
+			return &one.v
+		case StoreFloats:
+			one := &struct {
+				v    Vector
+				slot [1]float64
+			}{Vector{Type: val.Type, Form: Constant, n: n}, [1]float64{val.Float}}
+			one.v.Floats = one.slot[:]
+			return &one.v
+		case StoreStrs:
+			one := &struct {
+				v    Vector
+				slot [1]string
+			}{Vector{Type: val.Type, Form: Constant, n: n}, [1]string{val.Str}}
+			one.v.Strs = one.slot[:]
+			return &one.v
+		}
+	}
 	b := NewBuilder(val.Type, 1)
 	b.Append(val)
 	v := b.Vector()

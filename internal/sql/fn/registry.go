@@ -205,6 +205,9 @@ func resolve(name string, cands []candidate, args []vec.Type) (int, []vec.Type, 
 		default:
 			best, bestCost, tie = i, cost, false
 		}
+		if best >= 0 && bestCost == 0 {
+			break // these very types: no other is nearer
+		}
 	}
 	if best < 0 {
 		return 0, nil, vec.Type{}, unexpected(name, cands, args)

@@ -2,8 +2,8 @@ package fn
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -18,15 +18,22 @@ type signature struct {
 
 // pattern is a type with variables in it.
 type pattern struct {
-	variable byte     // 'T', 'U', …; 0 for a concrete type
+	variable byte     // from firstVariable on; 0 for a concrete type
 	t        vec.Type // the concrete type; of nested patterns only its Kind counts
 	elems    []pattern
 	names    []string // of the fields of a row
 }
 
+// Variables are the letters R to X. There are few because the types of all of them are cleared for every overload that
+// a call is compared with.
+const (
+	firstVariable = 'R'
+	lastVariable  = 'X'
+)
+
 // bindings holds the type of each variable; the zero Kind (unknown) with set false
 // means not bound.
-type bindings [26]struct {
+type bindings [lastVariable - firstVariable + 1]struct {
 	t   vec.Type
 	set bool
 }
@@ -89,7 +96,7 @@ func splitTypes(s string) []string {
 }
 
 func parsePattern(s string) (pattern, error) {
-	if len(s) == 1 && unicode.IsUpper(rune(s[0])) {
+	if len(s) == 1 && firstVariable <= s[0] && s[0] <= lastVariable {
 		return pattern{variable: s[0]}, nil
 	}
 	if t, ok := typeNames[s]; ok {
@@ -144,7 +151,7 @@ func (s *signature) takes(n int) bool {
 // instantiate returns the type with variables replaced; unbound ones are unknown.
 func (p pattern) instantiate(b *bindings) vec.Type {
 	if p.variable != 0 {
-		return b[p.variable-'A'].t
+		return b[p.variable-firstVariable].t
 	}
 	switch p.t.Kind {
 	case vec.Array:
@@ -173,7 +180,7 @@ func (p pattern) instantiate(b *bindings) vec.Type {
 // when none could; whether t coerces to the result is checked afterwards.
 func (p pattern) bind(t vec.Type, b *bindings) bool {
 	if p.variable != 0 {
-		v := &b[p.variable-'A']
+		v := &b[p.variable-firstVariable]
 		if t.Kind == vec.Lambda {
 			return false
 		}
@@ -213,7 +220,7 @@ func (p pattern) bindLambda(t vec.Type, b *bindings) {
 	if t.Elem == nil {
 		return
 	}
-	if result.variable != 0 && b[result.variable-'A'].set {
+	if result.variable != 0 && b[result.variable-firstVariable].set {
 		return // the state of reduce: the result must coerce to it
 	}
 	result.bind(*t.Elem, b)
@@ -241,13 +248,18 @@ func (s *signature) cost(args []vec.Type, text bool) (total int, ok bool) {
 	return total, true
 }
 
-// types returns the parameter types for arguments that fit, and the result.
+// types returns the parameter types for arguments that fit, and the result. Where the arguments are of these types,
+// they are the list.
 func (s *signature) types(args []vec.Type) (params []vec.Type, result vec.Type) {
 	var b bindings
 	s.bindAll(args, &b)
-	params = make([]vec.Type, len(args))
+	params = args
 	for i := range args {
-		params[i] = s.param(i).instantiate(&b)
+		t := s.param(i).instantiate(&b)
+		if !t.Equal(args[i]) && &params[0] == &args[0] {
+			params = slices.Clone(args)
+		}
+		params[i] = t
 	}
 	return params, s.result.instantiate(&b)
 }

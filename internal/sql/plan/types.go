@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"math"
 
 	"github.com/weir-db/weir/internal/sql/fn"
@@ -110,18 +112,21 @@ func (b *builder) coerce(e Expr, to vec.Type, at syntax.Pos) (Expr, error) {
 	return &Cast{X: e, To: to}, nil
 }
 
-// coerceAll coerces a list to its parameter types; the place of each is its own.
+// coerceAll coerces a list to its parameter types; the place of each is its own. A list that fits is returned as it is.
 func (b *builder) coerceAll(exprs []Expr, to []vec.Type, at func(i int) syntax.Pos) ([]Expr, error) {
-	out := make([]Expr, len(exprs))
+	out, own := exprs, false
 	for i, e := range exprs {
-		var err error
 		if _, ok := e.(*Lambda); ok {
-			out[i] = e
 			continue
 		}
-		if out[i], err = b.coerce(e, to[i], at(i)); err != nil {
+		x, err := b.coerce(e, to[i], at(i))
+		if err != nil {
 			return nil, err
 		}
+		if x != e && !own {
+			out, own = slices.Clone(exprs), true
+		}
+		out[i] = x
 	}
 	return out, nil
 }
