@@ -2,6 +2,7 @@ package exec
 
 import (
 	"math"
+	"slices"
 
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -94,7 +95,7 @@ func (t *groupTable) endBy(ended func() bool) *groupTable {
 func roomier(words []uint64, ended func() bool) []uint64 {
 	const stride = 1 << 18 // 2 MiB
 	if len(words) < stride {
-		return append(make([]uint64, 0, 2*len(words)+64), words...)
+		return slices.Grow(words, 64)
 	}
 	out := make([]uint64, len(words), len(words)+len(words)/2)
 	for from := 0; from < len(words) && (ended == nil || !ended()); from += stride {
