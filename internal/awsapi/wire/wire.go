@@ -179,8 +179,8 @@ func Value(v any) Response { return Response{Value: v} }
 func Recycled(b []byte) Response { return Response{JSON: b, recycle: true} }
 
 // Pieces answers with a JSON document in pieces, which saves copying a large one together: head, which is
-// [Recycled], and the rest, which must not change until sent is called. That is when the answer was written,
-// or could not be.
+// [Recycled], and the rest, which must not change until sent is called. That is when the answer was written;
+// it is not called if it could not be.
 func Pieces(sent func(), head []byte, rest ...[]byte) Response {
 	return Response{JSON: head, rest: rest, sent: sent, recycle: true}
 }

@@ -31,13 +31,16 @@ func WriteResponse(w http.ResponseWriter, c *Call, r Response) error {
 		body = []byte("{}")
 	}
 	err := send(w, c, r.Status, body, r.rest...)
+	if err != nil {
+		return err // HTTP/2 may still read what it failed to write: its memory is not used again
+	}
 	if owned {
 		recycle(body)
 	}
 	if r.sent != nil {
 		r.sent()
 	}
-	return err
+	return nil
 }
 
 // WriteError writes e in the protocol of c.
