@@ -100,6 +100,14 @@ func (p *piece) compact() {
 	t.release()
 }
 
+// memory is what the rows take while they are kept.
+func (p *piece) memory() int64 {
+	if p.text == nil {
+		return 0
+	}
+	return int64(cap(p.text.bytes) + 8*cap(p.text.ends))
+}
+
 // add writes the first n rows of b behind those of the piece; they are of size bytes, by the estimate.
 func (p *piece) add(render Render, b *vec.Batch, n int, size int64) {
 	if n == 0 {
@@ -115,7 +123,8 @@ func (p *piece) add(render Render, b *vec.Batch, n int, size int64) {
 	p.rows, p.bytes = p.rows+n, p.bytes+size
 }
 
-// split leaves the first n rows, of more, and returns the others. Their sizes are shares of that of all.
+// split leaves the first n rows, of more, and returns the others. Their sizes are shares of that of all, but
+// no less than the rows are: a page that goes on with them is not to become too large.
 func (p *piece) split(n int) *piece {
 	t, at := p.text, p.text.ends[n-1]
 	rest := &piece{text: newText(), rows: p.rows - n}
@@ -124,7 +133,8 @@ func (p *piece) split(n int) *piece {
 		rest.text.ends = append(rest.text.ends, end-at)
 	}
 	t.bytes, t.ends = t.bytes[:at], t.ends[:n]
-	rest.bytes = p.bytes * int64(rest.rows) / int64(p.rows)
+	share := p.bytes * int64(rest.rows) / int64(p.rows)
+	rest.bytes = max(0, min(max(share, int64(len(rest.text.bytes))), p.bytes-int64(at)))
 	p.rows, p.bytes = n, p.bytes-rest.bytes
 	return rest
 }

@@ -338,13 +338,13 @@ func (s *Service) handOut(r *result, p *piece, maxRows int) (*Page, error) {
 	p.text.hold() // for the caller
 	if !p.last {
 		r.idle.Reset(s.opts.RetainFor)
-		s.keepLocked(r, page, p.bytes)
+		s.keepLocked(r, page, p.memory())
 		s.aheadLocked(r, maxRows)
 		s.mu.Unlock()
 		return page, nil
 	}
 	if r.number > 1 || r.client.token != "" {
-		s.keepLocked(r, page, p.bytes)
+		s.keepLocked(r, page, p.memory())
 	} else {
 		p.text.release()
 	}
