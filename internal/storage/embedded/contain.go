@@ -99,6 +99,7 @@ func (t *table) end(h *halt, err error, message string) {
 	t.store.panics.Add(1)
 	if h == &t.stuck {
 		t.store.stuck.Add(1)
+		t.store.wake() // its memory is not counted any more
 	}
 	t.store.opts.Log.Error(message, "db", t.id.Database, "table", t.id.Table, "err", err)
 }

@@ -1,11 +1,13 @@
 package embedded
 
 import (
+	"errors"
 	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weir-db/weir/internal/clock"
@@ -154,6 +156,35 @@ func TestTheMemoryOfATableThatIsStuckIsNotMissedByOthers(t *testing.T) {
 	for second := range 300 {
 		writeSome(t, s, otherID, second)
 	}
+}
+
+func TestAWriteThatWaitsForMemoryGoesOnWhenATableIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := vfs.Inject(vfs.NewMem(), func(op vfs.Op, name string) error {
+			if op != vfs.OpRead && strings.Contains(name, "segments/t1/") {
+				return errors.New("no disk")
+			}
+			return nil
+		})
+		s := open(t, Options{FS: full, Clock: clock.Manual(benchStart), MemoryLimitBytes: 64 << 10})
+		defer s.Close()
+		for _, id := range []storage.TableID{benchID, otherID} {
+			if err := s.CreateTable(t.Context(), id, benchPolicy); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.lookup(benchID).Write(t.Context(), sensorRows(0, 1000, benchStart, 3)); err != nil {
+			t.Fatal(err)
+		}
+		answer := make(chan error, 1)
+		go func() { answer <- tryWrite(t, s, otherID, 1) }()
+		synctest.Wait()
+		begin := time.Now()
+		s.lookup(benchID).jam(errors.New("a bug"))
+		if err := <-answer; err != nil || time.Since(begin) > 0 {
+			t.Errorf("after %v: %v", time.Since(begin), err)
+		}
+	})
 }
 
 func TestABugWhileRowsAreAppliedStopsTheirTableOnly(t *testing.T) {

@@ -36,6 +36,11 @@ func (s *Store) longLog() bool {
 // freed is called when rows have left memory.
 func (s *Store) freed(bytes int64) {
 	s.memory.Add(-bytes)
+	s.wake()
+}
+
+// wake has writes that wait for memory look again.
+func (s *Store) wake() {
 	s.roomMu.Lock()
 	close(s.room)
 	s.room = make(chan struct{})
