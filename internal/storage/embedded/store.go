@@ -324,7 +324,7 @@ func (t *table) drop() {
 	t.applyMu.Lock()
 	v := t.view.Load()
 	t.view.Store(&view{active: v.active})
-	t.store.memory.Add(-t.bytes - frozenBytes(v))
+	t.store.freed(t.bytes + frozenBytes(v))
 	t.store.active.Add(-t.values)
 	t.bytes, t.values, t.uncounted = 0, 0, true
 	if t.stuck.err() != nil {
