@@ -233,8 +233,11 @@ func (o *sharedOp) fill(ctx context.Context) error {
 	if err := s.rows.addAll(ctx, in); err != nil {
 		return err
 	}
+	if err := s.rows.finish(ctx); err != nil {
+		return err
+	}
 	s.ready = true
-	return s.rows.finish(ctx)
+	return nil
 }
 
 func (o *sharedOp) close() {
