@@ -81,26 +81,17 @@ func Const(val Value, n int) *Vector {
 	if !val.Null { // most are scalars, for which one piece of memory does
 		switch val.Type.Kind.Storage() {
 		case StoreInts:
-			one := &struct {
-				v    Vector
-				slot [1]int64
-			}{Vector{Type: val.Type, Form: Constant, n: n}, [1]int64{val.Int}}
-			one.v.Ints = one.slot[:]
-			return &one.v
+			v, slot := slotOf(val.Type, n, val.Int)
+			v.Ints = slot
+			return v
 		case StoreFloats:
-			one := &struct {
-				v    Vector
-				slot [1]float64
-			}{Vector{Type: val.Type, Form: Constant, n: n}, [1]float64{val.Float}}
-			one.v.Floats = one.slot[:]
-			return &one.v
+			v, slot := slotOf(val.Type, n, val.Float)
+			v.Floats = slot
+			return v
 		case StoreStrs:
-			one := &struct {
-				v    Vector
-				slot [1]string
-			}{Vector{Type: val.Type, Form: Constant, n: n}, [1]string{val.Str}}
-			one.v.Strs = one.slot[:]
-			return &one.v
+			v, slot := slotOf(val.Type, n, val.Str)
+			v.Strs = slot
+			return v
 		}
 	}
 	b := NewBuilder(val.Type, 1)
@@ -108,6 +99,15 @@ func Const(val Value, n int) *Vector {
 	v := b.Vector()
 	v.Form, v.n = Constant, n
 	return v
+}
+
+// slotOf returns a constant vector that has no value yet, and one in the same piece of memory.
+func slotOf[T any](t Type, n int, val T) (*Vector, []T) {
+	one := &struct {
+		v    Vector
+		slot [1]T
+	}{Vector{Type: t, Form: Constant, n: n}, [1]T{val}}
+	return &one.v, one.slot[:]
 }
 
 // At returns the flat vector and slot that hold row i. For flat vectors it is
