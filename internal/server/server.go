@@ -31,6 +31,7 @@ import (
 	"github.com/weir-db/weir/internal/batchload"
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/clock"
+	"github.com/weir-db/weir/internal/http1"
 	"github.com/weir-db/weir/internal/iam"
 	"github.com/weir-db/weir/internal/ingest"
 	"github.com/weir-db/weir/internal/iotrule"
@@ -151,7 +152,7 @@ type Server struct {
 
 	scheduled *schedule.Service
 	messages  *messaging.Service
-	http      *http.Server
+	http      *http1.Server
 	serving   sync.WaitGroup
 }
 
@@ -359,13 +360,13 @@ func authName(signed bool) string {
 // serve starts the doors and says where they are.
 func (s *Server) serve(h http.Handler) {
 	if ln := s.doors["aws"]; ln != nil {
-		s.http = &http.Server{
+		s.http = http1.New(&http.Server{
 			Handler:           h,
 			ReadHeaderTimeout: 10 * time.Second, // half-open connections end
 			IdleTimeout:       5 * time.Minute,
 			MaxHeaderBytes:    64 << 10,
 			ErrorLog:          slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
-		}
+		})
 		s.serving.Go(func() {
 			if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 				s.opts.Log.Error("the AWS door closed", "err", err)
