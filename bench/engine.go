@@ -35,7 +35,8 @@ func (m missing) Error() string { return fmt.Sprintf("%s: %s; %s", m.peer, m.wha
 
 // peers makes an engine for a name. The error is a missing one.
 var peers = map[string]func(s *settings) (engine, error){
-	"limit":           newLimit,
+	"limit":           newLimit(gateway),
+	"limit-device":    newLimit(device),
 	"victoriametrics": newVictoriaMetrics,
 	"influxdb":        newInfluxDB,
 	"clickhouse":      newClickHouse,

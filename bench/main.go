@@ -74,7 +74,7 @@ func main() {
 	flag.IntVar(&s.scale, "scale", 1, "steps and devices divided by this, for a quick look")
 	list := flag.String("parts", strings.Join(names, ","), "what to measure; wide24 and open100 only if they are named")
 	classList := flag.String("classes", "", "query classes to ask: those whose names contain one of these texts, separated by commas; empty: all")
-	peerList := flag.String("peers", "", "who else to measure, of victoriametrics, influxdb, clickhouse, duckdb, chdb, and limit: the least that a durable server can do")
+	peerList := flag.String("peers", "", "who else to measure, of victoriametrics, influxdb, clickhouse, duckdb, chdb, and limit and limit-device: the least that a durable server can do with bodies of either shape")
 	flag.StringVar(&s.json, "json", "", "`file` for the results in JSON")
 	flag.StringVar(&s.profile, "profile", "", "`folder` for CPU profiles of weir; builds it with profiling from ../cmd/weir")
 	flag.StringVar(&s.victoriaMetrics, "victoriametrics", "", "VictoriaMetrics `binary` (default: victoria-metrics in the PATH)")
@@ -107,7 +107,7 @@ func run(ctx context.Context, s *settings) error {
 	for _, name := range s.peers {
 		start, ok := peers[name]
 		if !ok {
-			return fmt.Errorf("unknown peer %q; there are victoriametrics, influxdb, clickhouse, duckdb, chdb, limit", name)
+			return fmt.Errorf("unknown peer %q; there are victoriametrics, influxdb, clickhouse, duckdb, chdb, limit, limit-device", name)
 		}
 		_, err := start(s)
 		var m missing

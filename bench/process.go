@@ -136,11 +136,6 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// newClient is the HTTP client of all servers: keep-alive, no compression.
-func newClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
-}
-
 // do sends a request and reads the answer to its last byte.
 func do(c *http.Client, req *http.Request) ([]byte, error) {
 	resp, err := c.Do(req)

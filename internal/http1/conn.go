@@ -196,12 +196,14 @@ func (c *conn) readHead() ([]byte, error) {
 
 // awaitRequest reads the first bytes of a request.
 func (c *conn) awaitRequest() error {
-	if limit := c.s.http.IdleTimeout; limit > 0 {
+	if first := c.s.http.ReadHeaderTimeout; !c.served && first > 0 {
+		_ = c.tcp.SetReadDeadline(time.Now().Add(first)) // who says nothing at all is not waited for as long
+	} else if limit := c.s.http.IdleTimeout; limit > 0 {
 		if now := time.Now(); now.Sub(c.idleSince) > min(idleSlack, limit/2) {
 			c.idleSince = now
 			_ = c.tcp.SetReadDeadline(now.Add(limit))
 		}
-	} else if !c.idleSince.IsZero() {
+	} else {
 		_ = c.tcp.SetReadDeadline(time.Time{})
 	}
 	n, err := c.tcp.Read(c.in)

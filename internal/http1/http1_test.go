@@ -315,10 +315,12 @@ func TestTheContextEndsWithTheAnswer(t *testing.T) {
 
 func TestAHeadThatDoesNotComeEndsTheConnection(t *testing.T) {
 	_, addr := start(t, echo, func(h *http.Server) { h.ReadHeaderTimeout = 30 * time.Millisecond })
-	c := dial(t, addr)
-	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: a\r\n")
-	if got, err := io.ReadAll(c); len(got) > 0 || err != nil {
-		t.Errorf("%q, %v", got, err)
+	for _, sent := range []string{"", "P", "POST / HTTP/1.1\r\nHost: a\r\n", "GET / HTTP/1.1\r\nHost: a\r\n"} {
+		c := dial(t, addr)
+		fmt.Fprint(c, sent)
+		if got, err := io.ReadAll(c); len(got) > 0 || err != nil {
+			t.Errorf("after %q: %q, %v", sent, got, err)
+		}
 	}
 }
 
