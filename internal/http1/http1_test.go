@@ -503,3 +503,31 @@ func TestAThousandConnectionsWaitAndAsk(t *testing.T) {
 		t.Errorf("%d calls", calls.Load())
 	}
 }
+
+// TestRequestsOfSDKsArePlain holds the loop to what it is for. The heads are those of boto3 1.44, the JavaScript SDK 3.1137 and
+// the Go SDK 2.
+func TestRequestsOfSDKsArePlain(t *testing.T) {
+	_, addr := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, theirs := w.(http.Hijacker); theirs { // net/http's is one
+			http.Error(w, "not plain", http.StatusInternalServerError)
+		}
+	}))
+	const authorization = "Authorization: AWS4-HMAC-SHA256 Credential=AKID/20261126/us-east-1/timestream/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature=57c7842bbb5c344242dfe1c823d2ca5a70d45fe45238a82edcb84f7089155474\r\n"
+	for client, head := range map[string]string{
+		"boto3": "POST / HTTP/1.1\r\nHost: 127.0.0.1:8086\r\nAccept-Encoding: identity\r\nX-Amz-Target: Timestream_20181101.WriteRecords\r\nContent-Type: application/x-amz-json-1.0\r\n" +
+			"User-Agent: Boto3/1.44.8 md/Botocore#1.44.8 ua/2.1 os/linux#6.18 md/arch#x86_64 lang/python#3.11.7 md/pyimpl#CPython m/E,Z,e,N,b cfg/retry-mode#standard Botocore/1.44.8\r\n" +
+			"X-Amz-Date: 20261126T023128Z\r\nX-Amz-Security-Token: " + strings.Repeat("token", 300) + "\r\n" + authorization +
+			"amz-sdk-invocation-id: a3e279d2-1d11-4757-b377-c9c983e816be\r\namz-sdk-request: attempt=1; max=1\r\nContent-Length: 2\r\n\r\n{}",
+		"JavaScript": "POST / HTTP/1.1\r\ncontent-type: application/x-amz-json-1.0\r\nx-amz-target: Timestream_20181101.ListDatabases\r\ncontent-length: 2\r\nx-amz-user-agent: aws-sdk-js/3.1137.0\r\n" +
+			"user-agent: aws-sdk-js/3.1137.0 ua/2.1 os/linux#6.18 lang/js md/nodejs#20.20.2 api/timestream-write#3.1137.0 m/N,E,e\r\nhost: localhost:44033\r\n" +
+			"amz-sdk-invocation-id: f37a0c80-20d1-40e1-8cc0-0858c36e4e1d\r\namz-sdk-request: attempt=1; max=1\r\nx-amz-date: 20261126T023122Z\r\n" +
+			"x-amz-content-sha256: 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\r\n" + authorization + "Connection: keep-alive\r\n\r\n{}",
+		"Go": "POST / HTTP/1.1\r\nHost: weir.example.com\r\nUser-Agent: aws-sdk-go-v2/1.48.0 ua/2.1 os/linux lang/go#1.26.8 md/GOOS#linux md/GOARCH#amd64 api/timestreamwrite#1.36.0 m/E,e\r\nContent-Length: 2\r\n" +
+			"Amz-Sdk-Invocation-Id: 1\r\nAmz-Sdk-Request: attempt=1; max=3\r\n" + authorization + "Content-Type: application/x-amz-json-1.0\r\nX-Amz-Date: 20261126T023128Z\r\nX-Amz-Target: Timestream_20181101.WriteRecords\r\nAccept-Encoding: gzip\r\n\r\n{}",
+	} {
+		got := converse(t, addr, []byte(head+head))
+		if len(got) != 2 || strings.Contains(got[0]+got[1], "not plain") {
+			t.Errorf("%s: %q", client, got)
+		}
+	}
+}
