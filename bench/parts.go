@@ -306,15 +306,18 @@ func (b *bench) wide(ctx context.Context, part string, steps int) error {
 		add("bytes per value", "B", 0, float64(diskUsage(dir))/float64(w.values()))
 		r := rand.New(rand.NewPCG(11, 13))
 		timed := func(measure string, goal float64, n int, sql func() string) error {
-			var list []float64
+			var list, cpu []float64
+			b.profileSignal(e)
 			for range n {
-				began := time.Now()
+				began, before := time.Now(), e.proc.cpu()
 				if _, err := e.query(ctx, sql()); err != nil {
 					return err
 				}
-				list = append(list, ms(time.Since(began)))
+				list, cpu = append(list, ms(time.Since(began))), append(cpu, ms(e.proc.cpu()-before))
 			}
+			b.profileSignal(e)
 			add(measure, "ms", goal, list...)
+			add(measure, "ms of its processors", 0, cpu...)
 			return nil
 		}
 		return errors.Join(

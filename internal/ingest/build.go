@@ -121,7 +121,7 @@ func (b *builder) record(r *Record) error {
 
 	row := storage.Row{Measure: m.measure, Version: m.version, Multi: m.kind == multiKind}
 	var err error
-	list, now := b.listOf(r)
+	list, now := b.listOf(r, r.List)
 	if row.Dimensions, err = b.dimensions(c.Dimensions, r.Dimensions, list, now); err != nil {
 		return err
 	}
@@ -160,18 +160,18 @@ func (b *builder) record(r *Record) error {
 }
 
 // listOf returns the list that names the series of a record, its measure name aside, if the
-// caller keeps one, and the circumstances that its notes must be of.
-func (b *builder) listOf(r *Record) (*DimensionList, judged) {
+// caller keeps one, and the circumstances that its notes must be of. own is what is kept of the record's own dimensions.
+func (b *builder) listOf(r *Record, own *DimensionList) (*DimensionList, judged) {
 	c := &b.req.Common
 	switch {
 	case len(c.Dimensions) == 0:
-		return r.List, judged{limits: b.limits}
+		return own, judged{limits: b.limits}
 	case len(r.Dimensions) == 0:
 		return c.List, judged{limits: b.limits}
 	case c.List == nil:
 		return nil, judged{}
 	}
-	return r.List, judged{b.limits, c.List, c.List.stamp}
+	return own, judged{b.limits, c.List, c.List.stamp}
 }
 
 // first returns the first that is not empty.

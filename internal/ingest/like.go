@@ -53,8 +53,12 @@ func (b *builder) setBase(like int) {
 // judge is what differs. It reports false, with nothing changed, if there is anything to say about
 // the record; then record says it.
 func (b *builder) like(r *Record) bool {
-	list, now := b.listOf(r)
-	if !list.holds(now) {
+	own := r.List
+	if r.Alike != nil {
+		own = r.Alike
+	}
+	list, now := b.listOf(r, own)
+	if !list.holds(now) || r.Alike != nil && !b.valuesFit(list, r.Dimensions) {
 		return false
 	}
 	if b.base.like != r.Like {
@@ -94,13 +98,39 @@ func (b *builder) like(r *Record) bool {
 		return false
 	}
 	b.metered += metered
-	if len(r.Dimensions) > 0 {
-		b.metered += list.bytes
+	if r.Alike != nil {
+		row.Dimensions = b.alike(list, r.Dimensions)
+		b.metered += meteredDims(r.Dimensions)
+	} else {
+		if len(r.Dimensions) > 0 {
+			b.metered += list.bytes
+		}
+		row.Memo = list.memo(row.Measure)
 	}
-	row.Memo = list.memo(row.Measure)
 	b.lastDims, b.lastNames, b.lastVals, b.familiar = row.Dimensions, list.names, row.Values, true
 	b.rows.Rows = append(b.rows.Rows, row)
 	return true
+}
+
+// valuesFit reports whether dimensions that are like those of a list, but for their values, are within the limit.
+func (b *builder) valuesFit(list *DimensionList, own []Dimension) bool {
+	size := meteredDims(own)
+	for _, dim := range list.row[:len(list.row)-len(own)] {
+		size += int64(len(dim.Name) + len(dim.Value))
+	}
+	return size <= int64(b.limits.DimensionBytes)
+}
+
+// alike appends the dimensions of a row whose own ones are like those of a list, but for their values.
+func (b *builder) alike(list *DimensionList, own []Dimension) []storage.Dim {
+	b.dims = grow(b.dims, len(list.row), len(b.req.Records)-b.index)
+	start := len(b.dims)
+	b.dims = append(b.dims, list.row...)
+	dims := b.dims[start:len(b.dims):len(b.dims)]
+	for k := range own {
+		dims[len(dims)-len(own)+k].Value = own[k].Value
+	}
+	return dims
 }
 
 // likeValues appends values of the columns of a row of b.base, the own ones of the given texts, and

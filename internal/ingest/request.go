@@ -30,7 +30,7 @@ type Record struct {
 	Given         Members
 
 	// Like, if not 0, is 1 + the index of an earlier record of the request, whose own Like is 0, that
-	// this record is written like: all that may differ is Dimensions and List, MeasureValue, Time and
+	// this record is written like: all that may differ is Dimensions, List and Alike, MeasureValue, Time and
 	// Version, which are here, and the values of MeasureValues, which are Values. All else here is
 	// zero. It saves the caller to write and Write to judge the same again; [Request.Whole]
 	// undoes it.
@@ -39,6 +39,10 @@ type Record struct {
 
 	// List, if not nil, holds the same as Dimensions, and what Write found out about it.
 	List *DimensionList
+
+	// Alike, if not nil, is a list that has the same as Dimensions but for the texts of the values, of which none is absent. What
+	// Write found out about it holds but for these, and for the series that they name.
+	Alike *DimensionList
 }
 
 // Whole returns record i with all members, also if it is Like another. The values are
@@ -49,7 +53,8 @@ func (q *Request) Whole(i int, dst []MeasureValue) Record {
 		return *r
 	}
 	w := q.Records[r.Like-1]
-	w.Dimensions, w.List, w.MeasureValue, w.Time, w.Version = r.Dimensions, r.List, r.MeasureValue, r.Time, r.Version
+	w.Dimensions, w.List, w.Alike = r.Dimensions, r.List, r.Alike
+	w.MeasureValue, w.Time, w.Version = r.MeasureValue, r.Time, r.Version
 	start := len(dst)
 	dst = append(dst, w.MeasureValues...)
 	for k, text := range r.Values {

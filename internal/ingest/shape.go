@@ -75,7 +75,7 @@ func (s *shape) fits(r, other *Record) bool {
 		return len(text) <= max && (text != "" || other.Given&given == 0)
 	}
 	ok := s.Err() == nil && fits(r.MeasureValue, GivenMeasureValue, maxValueLength) && fits(r.Time, GivenTime, maxTimeLength) &&
-		(r.Version > 0 || other.Given&GivenVersion == 0 && r.Version == 0) && (len(r.Dimensions) == 0 || r.List.good())
+		(r.Version > 0 || other.Given&GivenVersion == 0 && r.Version == 0) && (len(r.Dimensions) == 0 || r.List.good() || r.Alike.good())
 	for _, text := range r.Values {
 		ok = ok && uint(len(text)-1) < maxValueLength
 	}

@@ -30,6 +30,7 @@ type decoder struct {
 	run       uint64 // number of the list of records at hand
 	templates templates
 	lists     dimensionLists
+	example   listExample
 }
 
 // decoders are those at rest. Not a sync.Pool, which forgets them with every collection: what they remember
@@ -286,10 +287,14 @@ func (d *decoder) openStructure(name string) bool {
 const maxListedDimensions = 128
 
 func (d *decoder) dimensions(r *ingest.Record) {
-	r.Dimensions, r.List = nil, nil
+	r.Dimensions, r.List, r.Alike = nil, nil, nil
 	from, mark := d.at, len(d.scratch)
 	place, known := d.knownList(r)
-	if known || !d.openList("Dimensions") {
+	if known {
+		return
+	}
+	// One that is to be kept is read in full, so that all its strings are in the body.
+	if place.list == nil && d.alikeList(r) || !d.openList("Dimensions") {
 		return
 	}
 	start := len(d.dims)
@@ -307,6 +312,7 @@ func (d *decoder) dimensions(r *ingest.Record) {
 	r.Dimensions = d.dims[start:len(d.dims):len(d.dims)]
 	if len(d.scratch) == mark {
 		d.keep(place, r.Dimensions, from)
+		d.exemplify(r, from)
 	}
 }
 

@@ -38,3 +38,30 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkDecodeManyLists decodes requests of devices of which there are more than lists are kept of.
+func BenchmarkDecodeManyLists(b *testing.B) {
+	const requests, records = 400, 100
+	var bodies [][]byte
+	for i := range requests {
+		text := []byte(`{"DatabaseName":"db","TableName":"t","CommonAttributes":{"MeasureName":"m","MeasureValueType":"MULTI"},"Records":[`)
+		for k := range records {
+			if k > 0 {
+				text = append(text, ',')
+			}
+			n := i*records + k
+			text = fmt.Appendf(text, `{"Dimensions":[{"Name":"device_id","Value":"device-%07d"},{"Name":"location","Value":"site-%02d"}],"MeasureValues":[{"Name":"temperature","Value":"%d.25","Type":"DOUBLE"}],"Time":"1772600%06d"}`, n, n%20, n%40, n)
+		}
+		bodies = append(bodies, append(text, `]}`...))
+	}
+	d := new(decoder)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, text := range bodies {
+			if _, err := d.decode(text, ingest.Limits{Records: records, Measures: 256}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/requests/records, "ns/record")
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -39,7 +40,16 @@ func written(req *ingest.Request) *ingest.Request {
 		if r.List != nil && !reflect.DeepEqual(r.List.Dims, r.Dimensions) {
 			panic("the list is not the dimensions'")
 		}
-		r.List = nil
+		if r.Alike != nil {
+			dims := slices.Clone(r.Alike.Dims)
+			for k := range dims {
+				dims[k].Value = r.Dimensions[k].Value
+			}
+			if !reflect.DeepEqual(dims, r.Dimensions) {
+				panic("the list that is alike differs in more than values")
+			}
+		}
+		r.List, r.Alike = nil, nil
 		w.Records = append(w.Records, r)
 	}
 	return &w

@@ -81,10 +81,11 @@ func TestRecordsLikeOthersAreJudgedAsIfWrittenOut(t *testing.T) {
 		return rarely(80, pick("", "x", "NaN", "-0", "1e999", strings.Repeat("1", 21), "1e2", "\\u0031"), pick("1", "-2.5", "33.25", "0", "100"))
 	}
 	dims := func() string {
-		return `"Dimensions":[{"Name":"` + rarely(30, pick("", "e", "a", "time"), "d") + `","Value":"` + rarely(30, pick("", strings.Repeat("v", 40)), pick("x", "y", "z")) + `"}]`
+		return `"Dimensions":[{"Name":"` + rarely(30, pick("", "e", "a", "time"), "d") + `","Value":"` + rarely(30, pick("", strings.Repeat("v", 40), "\\u0031"), rarely(3, fmt.Sprint(r.IntN(1e6)), pick("x", "y", "z"))) + `"}]`
 	}
-	var fine, refused, like int
+	var fine, refused, like, alike int
 	warm := new(decoder)
+	warm.lists.fill()
 	for range 20000 {
 		common := rarely(3, `"CommonAttributes":{`+dims()+pick("", `,"MeasureValues":[{"Name":"c","Value":"`+number()+`","Type":"DOUBLE"}]`, `,"Time":"5"`, `,"TimeUnit":"SECONDS"`, `,"Version":3`)+`},`, "")
 		single, own := r.IntN(3) == 0, rarely(4, "", ",")
@@ -113,6 +114,9 @@ func TestRecordsLikeOthersAreJudgedAsIfWrittenOut(t *testing.T) {
 		for i := range req.Records {
 			if req.Records[i].Like > 0 {
 				like++
+				if req.Records[i].Alike != nil {
+					alike++
+				}
 			}
 		}
 		plain := written(req)
@@ -130,7 +134,51 @@ func TestRecordsLikeOthersAreJudgedAsIfWrittenOut(t *testing.T) {
 			refused++
 		}
 	}
-	if fine < 2000 || refused < 2000 || like < 10000 {
-		t.Errorf("%d requests fine, %d refused, %d records like others: the test tests little", fine, refused, like)
+	if fine < 2000 || refused < 2000 || like < 10000 || alike < 2000 {
+		t.Errorf("%d requests fine, %d refused, %d records like others, %d of them with lists alike: the test tests little", fine, refused, like, alike)
+	}
+}
+
+// fill leaves no room for lists but that of others.
+func (c *dimensionLists) fill() {
+	c.sets, c.lists = make([]listSet, listSets), make([]dimensionList, learnedLists)
+	for i := range c.sets {
+		for way := range listWays {
+			c.sets[i].kept[way] = 2 // no list's: these are odd
+		}
+	}
+}
+
+func TestListsAreKeptOnceTheyComeAgain(t *testing.T) {
+	t.Parallel()
+	d := new(decoder)
+	d.lists.fill()
+	write := func(device string) (kept bool) {
+		t.Helper()
+		req, err := d.decode([]byte(`{"Records":[{"Dimensions":[{"Name":"d","Value":"`+device+`"}],"Time":"1"}]}`), wide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &req.Records[0]
+		if len(r.Dimensions) != 1 || r.Dimensions[0].Name != "d" || r.Dimensions[0].Value != device {
+			t.Fatalf("%+v", r.Dimensions)
+		}
+		return r.List != nil && r.List != &d.example.list
+	}
+	for i := range 5000 {
+		if write(fmt.Sprint("passes by ", i)) {
+			t.Fatal("a list is known at first sight")
+		}
+	}
+	write("stays")
+	write("stays")
+	if !write("stays") {
+		t.Fatal("a list that came twice is not kept")
+	}
+	for i := range 5000 {
+		write(fmt.Sprint("passes by later ", i))
+	}
+	if !write("stays") {
+		t.Error("a list was given up for others that come but once")
 	}
 }

@@ -170,7 +170,8 @@ func (d *decoder) like(t *template, r *ingest.Record, texts []string) {
 	}
 	t.run, t.first = d.run, len(d.records)
 	whole := t.record
-	whole.Dimensions, whole.List, whole.Time, whole.MeasureValue, whole.Version = r.Dimensions, r.List, r.Time, r.MeasureValue, r.Version
+	whole.Dimensions, whole.List, whole.Alike = r.Dimensions, r.List, r.Alike
+	whole.Time, whole.MeasureValue, whole.Version = r.Time, r.MeasureValue, r.Version
 	if t.values != nil {
 		start := len(d.values)
 		d.values = append(d.values, t.values...)
@@ -219,7 +220,7 @@ func (d *decoder) learn(r *ingest.Record, start int) {
 	t.text = append(t.text, d.body[from:d.at]...)
 
 	t.record = *r
-	t.record.Dimensions, t.record.List, t.record.MeasureValues = nil, nil, nil
+	t.record.Dimensions, t.record.List, t.record.Alike, t.record.MeasureValues = nil, nil, nil, nil
 	t.record.Time, t.record.MeasureValue, t.record.Version = "", "", 0
 	t.record.MeasureName = strings.Clone(r.MeasureName)
 	t.record.Type, t.record.TimeUnit = ingest.ValueType(strings.Clone(string(r.Type))), ingest.TimeUnit(strings.Clone(string(r.TimeUnit)))
