@@ -49,6 +49,7 @@ var parts = []part{
 	{"iot", "1,000 devices × 60 s × 24 h, three values a row: ingest, size, seven classes of queries", benchIoT, false},
 	{"wide", "a million devices: memory per series, last values", benchWide, false},
 	{"wide24", "the same with 24 rows a device", benchWide24, true},
+	{"wide10m", "10,000,000 devices with a row each", benchWide10M, true},
 	{"operators", "sorting, windows, grouping and joining of ten million rows, inside the server", benchOperators, false},
 	{"bulk", "a hundred million values out and in: UNLOAD, weir export, weir import", benchBulk, false},
 	{"open", "opening a store of ten million rows, in order and after kill -9", benchOpen, false},
@@ -72,7 +73,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 60, "draws per query class, after 5 to warm up")
 	flag.IntVar(&s.repeats, "repeats", 3, "loads per engine; the median counts")
 	flag.IntVar(&s.scale, "scale", 1, "steps and devices divided by this, for a quick look")
-	list := flag.String("parts", strings.Join(names, ","), "what to measure; wide24 and open100 only if they are named")
+	list := flag.String("parts", strings.Join(names, ","), "what to measure; wide24, wide10m and open100 only if they are named")
 	classList := flag.String("classes", "", "query classes to ask: those whose names contain one of these texts, separated by commas; empty: all")
 	peerList := flag.String("peers", "", "who else to measure, of victoriametrics, influxdb, clickhouse, duckdb, chdb, and limit and limit-device: the least that a durable server can do with bodies of either shape")
 	flag.StringVar(&s.json, "json", "", "`file` for the results in JSON")

@@ -262,12 +262,14 @@ func (b *bench) ask(ctx context.Context, part string, w *workload, engines map[s
 }
 
 // benchWide has two rows a device, enough for "and then one more round"; the whole workload has 24.
-func benchWide(ctx context.Context, b *bench) error { return b.wide(ctx, "wide", 2) }
+func benchWide(ctx context.Context, b *bench) error { return b.wide(ctx, "wide", 1_000_000, 2) }
 
-func benchWide24(ctx context.Context, b *bench) error { return b.wide(ctx, "wide24", 24) }
+func benchWide24(ctx context.Context, b *bench) error { return b.wide(ctx, "wide24", 1_000_000, 24) }
 
-func (b *bench) wide(ctx context.Context, part string, steps int) error {
-	w := iotWorkload("wide", b.scaled(1_000_000), steps)
+func benchWide10M(ctx context.Context, b *bench) error { return b.wide(ctx, "wide10m", 10_000_000, 1) }
+
+func (b *bench) wide(ctx context.Context, part string, devices, steps int) error {
+	w := iotWorkload("wide", b.scaled(devices), steps)
 	e := newWeir(b.settings, gateway)
 	return inFolder(func(dir string) error {
 		if err := e.start(ctx, dir); err != nil {
