@@ -11,9 +11,13 @@ import (
 const checkSummary = `
 weir check [--data FOLDER] [--magnetic-store s3://bucket/prefix [--s3-endpoint URL]]
 
-Verifies a data folder that no server has open: the documents, the manifest, every frame of the log and
-every checksum of every segment. Prints what it looked at; exit status 1 and one line per damaged
-place if something is wrong.`
+Verifies a data folder that no server has open: the documents, the manifest, every frame and record of the log
+and every checksum of every segment. Prints what it looked at; exit status 1 and one line per damaged
+place if something is wrong.
+
+A record of the log that is whole and cannot be applied is such a place too. A server starts with it, but its table
+takes no records; the line says what can be done: rename store/wal/POSITION.poison, the record's copy, to
+POSITION.passed to go on without it.`
 
 func runCheck(ctx context.Context, args []string) error {
 	f := newFlagSet("check", checkSummary)

@@ -18,8 +18,8 @@ const inspectSummary = `
 weir inspect FILE…
 
 Prints what a file of the data folder holds, and checks its checksums: a segment (.seg), a log file
-(.wal), the store's manifest, or the documents (meta.db, while no server has it open). Exit status 1
-if one is damaged; the message says where.`
+(.wal), the copy of a record that could not be applied (.poison, .passed), the store's manifest, or the documents
+(meta.db, while no server has it open). Exit status 1 if one is damaged; the message says where.`
 
 func runInspect(_ context.Context, args []string) error {
 	f := newFlagSet("inspect", inspectSummary)

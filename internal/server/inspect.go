@@ -32,12 +32,14 @@ func CheckFolder(ctx context.Context, w io.Writer, o Options) error {
 	if err != nil {
 		return err
 	}
-	return checkFolder(ctx, w, o.DataDir, remote)
+	stuck, err := checkFolder(ctx, w, o.DataDir, remote)
+	return errors.Join(errors.Join(stuck...), err)
 }
 
-func checkFolder(ctx context.Context, w io.Writer, dir string, remote *embedded.Remote) error {
+// checkFolder is [CheckFolder]; stuck are records that keep their tables, and nothing else, from being written.
+func checkFolder(ctx context.Context, w io.Writer, dir string, remote *embedded.Remote) (stuck []error, err error) {
 	if _, err := os.Stat(filepath.Join(dir, "store")); err != nil {
-		return fmt.Errorf("%s is no data folder: %w", dir, err)
+		return nil, fmt.Errorf("%s is no data folder: %w", dir, err)
 	}
 	documents := meta.Dump(io.Discard, filepath.Join(dir, "meta.db"))
 	if documents == nil {
@@ -45,7 +47,8 @@ func checkFolder(ctx context.Context, w io.Writer, dir string, remote *embedded.
 	}
 	fsys, err := vfs.Real(filepath.Join(dir, "store"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(documents, embedded.Check(ctx, w, fsys, remote))
+	stuck, err = embedded.Check(ctx, w, fsys, remote)
+	return stuck, errors.Join(documents, err)
 }

@@ -63,8 +63,12 @@ func Restore(ctx context.Context, w io.Writer, r io.Reader, dir string) (err err
 		return err
 	}
 	fmt.Fprintf(w, "unpacked %d files, %d bytes\n", in.Totals().Files, in.Totals().Bytes)
-	if err := checkFolder(ctx, w, dir, nil); err != nil {
+	stuck, err := checkFolder(ctx, w, dir, nil)
+	if err != nil {
 		return fmt.Errorf("the backup's content is damaged: %w", err)
+	}
+	for _, s := range stuck { // as it was where the backup is from
+		fmt.Fprintln(w, s)
 	}
 	if err := syncTree(dir); err != nil { // the check has made files too
 		return err

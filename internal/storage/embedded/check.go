@@ -10,33 +10,33 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/storage/embedded/segment"
-	"github.com/weir-db/weir/internal/storage/embedded/wal"
 	"github.com/weir-db/weir/internal/vfs"
 )
 
 // Check verifies a store that nobody has open: the manifest, every frame of the log, every
 // checksum of every segment, and that segments are what the manifest says. Those in the remote store
 // are read from there; without it they are counted only. It prints what it looked at to w and returns all
-// damage, joined; nil means that the store is whole.
-func Check(ctx context.Context, w io.Writer, fsys vfs.FS, away *Remote) error {
+// damage, joined: nil means that the store is whole. Stuck are the records of the log that are whole and cannot be applied; a server
+// starts with them, and their tables take no records (poison.go).
+func Check(ctx context.Context, w io.Writer, fsys vfs.FS, away *Remote) (stuck []error, err error) {
 	lock, err := fsys.Lock("lock")
 	if errors.Is(err, vfs.ErrLocked) {
-		return fault.Wrap(fault.Conflict, err, "The data folder is in use; stop the server first.")
+		return nil, fault.Wrap(fault.Conflict, err, "The data folder is in use; stop the server first.")
 	} else if err != nil {
-		return err
+		return nil, err
 	}
 	defer lock.Unlock()
 	m, err := readManifest(fsys)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var errs []error
-	records, err := wal.Verify(readOnly{fsys}, "wal")
+	records, stuck, err := checkLog(w, readOnly{fsys}, m)
 	errs = append(errs, err)
 	fmt.Fprintf(w, "log: %d records\n", records)
 	objects, err := objstore.Local(readOnly{fsys}, "segments")
 	if err != nil {
-		return err
+		return stuck, err
 	}
 	known := map[string]bool{}
 	unread := 0
@@ -44,7 +44,7 @@ func Check(ctx context.Context, w io.Writer, fsys vfs.FS, away *Remote) error {
 		rows := int64(0)
 		for _, meta := range t.Segments {
 			if err := ctx.Err(); err != nil {
-				return err
+				return stuck, err
 			}
 			rows += meta.Rows
 			switch {
@@ -69,7 +69,7 @@ func Check(ctx context.Context, w io.Writer, fsys vfs.FS, away *Remote) error {
 			fmt.Fprintf(w, "segment %s belongs to no table; the next start deletes it\n", k)
 		}
 	}
-	return errors.Join(errs...)
+	return stuck, errors.Join(errs...)
 }
 
 // whole opens objects of a remote store by reading all of them: a check reads every byte anyway.

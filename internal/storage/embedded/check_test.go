@@ -37,14 +37,14 @@ func TestCheckFindsDamageAndNamesTheFile(t *testing.T) {
 	if _, err := table.Write(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	if err := embedded.Check(t.Context(), io.Discard, fsys, nil); fault.KindOf(err) != fault.Conflict {
+	if _, err := embedded.Check(t.Context(), io.Discard, fsys, nil); fault.KindOf(err) != fault.Conflict {
 		t.Fatalf("Check of a store in use = %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := embedded.Check(t.Context(), &out, fsys, nil); err != nil || !strings.Contains(out.String(), "db.t: 1 segments, 100 rows") {
+	if _, err := embedded.Check(t.Context(), &out, fsys, nil); err != nil || !strings.Contains(out.String(), "db.t: 1 segments, 100 rows") {
 		t.Fatalf("Check = %v\n%s", err, out.String())
 	}
 	dirs, _ := fsys.List("segments")
@@ -56,7 +56,7 @@ func TestCheckFindsDamageAndNamesTheFile(t *testing.T) {
 	}
 	f.WriteAt([]byte{0xff, 0xff}, 3)
 	f.Close()
-	err = embedded.Check(t.Context(), io.Discard, fsys, nil)
+	_, err = embedded.Check(t.Context(), io.Discard, fsys, nil)
 	if fault.KindOf(err) != fault.Corrupt || !strings.Contains(err.Error(), names[0]) {
 		t.Fatalf("Check of a damaged segment = %v", err)
 	}

@@ -16,7 +16,7 @@ import (
 //   - in a write to the log: all writes, until a restart (package wal).
 //   - while rows of a table are applied or flushed: the table is stuck. It answers queries and takes no more
 //     records; what is in memory stays there and in the log, which the next start replays. Other tables go on, and the log
-//     grows past its limit.
+//     grows past its limit. If the replay comes to the same bug, see poison.go.
 //   - in a merge, a purge or the expiry of segments: the table's segments are left as they are.
 //   - while segments are moved to the remote store: none are moved any more.
 //
@@ -81,12 +81,20 @@ func (t *table) unstuck(f func() error) error {
 
 // jam makes the table stuck because of a bug.
 func (t *table) jam(err error) {
-	t.end(&t.stuck, err, "a defect keeps a table's rows in memory and in the log: it takes no records until the next start")
+	message := "a defect keeps a table's rows in memory and in the log: it takes no records until the next start"
+	if errors.As(err, new(*poisoned)) {
+		message = "a table takes no records, and the log keeps what is not applied"
+	}
+	t.end(&t.stuck, err, message)
 }
 
 // takes returns the error of a table that takes no records because of a bug, or nil.
 func (t *table) takes() error {
-	if err := t.stuck.err(); err != nil {
+	var p *poisoned
+	if err := t.stuck.err(); errors.As(err, &p) {
+		return fault.Wrap(fault.Unavailable, err, "The table %s takes no records: the one at position %d of the server's log could not be applied when the server started. "+
+			"What was applied before can be read, the rest is kept in the log. To go on: %s.", t.id.Table, p.at, p.remedy())
+	} else if err != nil {
 		return fault.Wrap(fault.Unavailable, err, "The table %s takes no records until the server is started again: its rows could not be kept in order because of a defect, which is in the server's log.", t.id.Table)
 	}
 	return nil
@@ -124,7 +132,11 @@ func (s *Store) Trouble() (out []string) {
 	}
 	for _, t := range s.all() {
 		name := t.id.Database + "." + t.id.Table
-		if err := t.stuck.err(); err != nil {
+		var p *poisoned
+		if err := t.stuck.err(); errors.As(err, &p) {
+			out = append(out, fmt.Sprintf("the table %s takes no records: that at position %d of the log cannot be applied (%s); the log, of %d bytes, keeps it and %d after it until somebody acts: %s",
+				name, p.at, firstLine(p.err), s.log.SizeBytes(), t.held.records-1, p.remedy()))
+		} else if err != nil {
 			out = append(out, "the table "+name+" takes no records until the next start: "+firstLine(err))
 		}
 		if err := t.kept.err(); err != nil {

@@ -318,9 +318,11 @@ func (t *table) applyDeleteLocked(r *request, at wal.Position) {
 
 // replayDelete applies a deletion of the log when the store is opened.
 func (s *Store) replayDelete(ctx context.Context, t *table, r *request, at wal.Position) error {
-	t.applyMu.Lock()
-	t.applyDeleteLocked(r, at)
-	t.applyMu.Unlock()
+	func() {
+		t.applyMu.Lock()
+		defer t.applyMu.Unlock()
+		t.applyDeleteLocked(r, at)
+	}()
 	for _, f := range r.before.held {
 		f.release()
 	}

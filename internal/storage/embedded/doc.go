@@ -35,7 +35,8 @@
 //
 //	lock                     held while the store is open
 //	manifest                 tables, policies, columns, live segments (manifest.go)
-//	wal/                     the log (package wal); records in recordv2.go, earlier ones in record.go
+//	wal/                     the log (package wal); records in recordv2.go, earlier ones in record.go;
+//	                         copies of those that cannot be applied (poison.go)
 //	segments/t1/<day>-<n>    segments (package segment) of the table with uid 1
 //	cache/                   pieces of segments in a remote store (remote.go)
 //
@@ -53,5 +54,5 @@
 // rows that cannot be flushed stay in memory and log, and when memory is full writes
 // wait and then are refused (fault.Throttled). Damage of a segment is an error of the
 // scans that touch it, with name and offset; damage of the log or the manifest keeps
-// the store from opening. A bug that panics ends what it happened in and not the process (contain.go).
+// the store from opening; a record of the log that is whole and cannot be applied stops its table only (poison.go). A bug that panics ends what it happened in and not the process (contain.go).
 package embedded

@@ -41,6 +41,9 @@ func (t *table) freezeLocked() {
 func (t *table) needed(until wal.Position) wal.Position {
 	t.applyMu.Lock()
 	defer t.applyMu.Unlock()
+	if t.held.from > 0 {
+		until = min(until, t.held.from)
+	}
 	for _, f := range t.view.Load().frozen {
 		until = min(until, f.first)
 	}
@@ -192,10 +195,13 @@ func (s *Store) unflushed() (rows int64, tables int) {
 	return rows, tables
 }
 
-// flushAll flushes every table, small ones first, and shortens the log.
+// flushAll flushes every table that is not stuck, small ones first, and shortens the log.
 func (s *Store) flushAll(ctx context.Context) error {
 	var errs []error
 	for _, t := range s.sorted((*memstore.Store).Values) {
+		if t.stuck.err() != nil {
+			continue
+		}
 		if err := s.flush(ctx, t); err != nil && !fault.Is(err, fault.NotFound) {
 			errs = append(errs, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/weir-db/weir/internal/fault"
@@ -15,7 +16,7 @@ import (
 	"github.com/weir-db/weir/internal/vfs"
 )
 
-// Inspect prints a file that the engine wrote: the manifest, a log file or a segment. It
+// Inspect prints a file that the engine wrote: the manifest, a log file, the copy of one of its records, or a segment. It
 // checks every checksum; damage is an error of kind fault.Corrupt that says where.
 func Inspect(w io.Writer, fsys vfs.FS, name string) error {
 	if name == manifestName || name == manifestNewName {
@@ -23,6 +24,9 @@ func Inspect(w io.Writer, fsys vfs.FS, name string) error {
 	}
 	if strings.HasSuffix(name, ".wal") {
 		return wal.Dump(w, fsys, name)
+	}
+	if suffix := path.Ext(name); suffix == poisonSuffix || suffix == passedSuffix {
+		return inspectCopy(w, fsys, name)
 	}
 	objects, err := objstore.Local(readOnly{fsys}, ".")
 	if err != nil {

@@ -178,11 +178,14 @@ func (s *Store) maintain(ctx context.Context) error {
 
 // replayed keeps memory bounded while the log is replayed.
 func (s *Store) replayed(ctx context.Context) error {
-	if s.memory.Load() <= s.opts.MemoryLimitBytes {
+	if s.memory.Load()-s.jammed() <= s.opts.MemoryLimitBytes {
 		return nil
 	}
 	for _, t := range s.all() {
-		if err := s.flush(ctx, t); err != nil {
+		if t.stuck.err() != nil {
+			continue
+		}
+		if err := s.flush(ctx, t); err != nil && t.stuck.err() == nil {
 			return err
 		}
 	}

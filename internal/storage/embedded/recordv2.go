@@ -282,7 +282,8 @@ func (d *recordDecoder) begin(payload []byte) (uid uint64) {
 
 // head reads the head after the uid: registers the series in it, and returns the memory boundary.
 func (d *recordDecoder) head(n *numbers, registry *series.Registry) (memory int64, err error) {
-	if epoch := wal.Position(d.uvarint()); epoch != n.epoch || n.known == nil {
+	// A head that is cut short takes no numbers away.
+	if epoch := wal.Position(d.uvarint()); d.err == nil && (epoch != n.epoch || n.known == nil) {
 		*n = numbers{epoch: epoch, known: map[uint32]numbered{}}
 	}
 	memory = d.varint()

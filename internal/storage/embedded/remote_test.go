@@ -160,10 +160,10 @@ func TestSettledSegmentsMoveToTheRemoteStore(t *testing.T) {
 	}
 	away.isDown.Store(false)
 	var out strings.Builder
-	if err := Check(context.Background(), &out, fsys, &Remote{Store: away}); err != nil {
+	if _, err := Check(context.Background(), &out, fsys, &Remote{Store: away}); err != nil {
 		t.Errorf("check: %v", err)
 	}
-	if err := Check(context.Background(), &out, fsys, nil); err != nil || !strings.Contains(out.String(), "s3://test and were not read") {
+	if _, err := Check(context.Background(), &out, fsys, nil); err != nil || !strings.Contains(out.String(), "s3://test and were not read") {
 		t.Errorf("check without the store: %v\n%s", err, out.String())
 	}
 }

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/weir-db/weir/internal/fault"
@@ -13,7 +14,11 @@ import (
 type replay struct {
 	ctx    context.Context
 	store  *Store
-	tables map[uint64]*replayTable // by uid
+	tables map[uint64]*replayTable  // by uid
+	copies map[wal.Position]*copied // as found: see poison.go
+
+	mu    sync.Mutex // guards aside
+	aside []string   // copies of records that cannot be applied
 
 	work, free chan *replayed
 	applier    sync.WaitGroup
@@ -30,10 +35,17 @@ type replayTable struct {
 
 // replayed is a record on its way from the reader to the applier.
 type replayed struct {
-	table   *table
 	at      wal.Position
+	kind    byte
+	payload []byte
+	table   *table // nil: there is nothing to apply
+	broken  error  // why it does not parse, or nil
 	decoder recordDecoder
 	request request
+}
+
+func (i *replayed) begin(p wal.Position, kind byte, payload []byte) {
+	i.at, i.kind, i.payload, i.table, i.broken, i.request.deletion = p, kind, payload, nil, nil, nil
 }
 
 // inFlight is how many decoded records may wait to be applied.
@@ -59,22 +71,12 @@ func (r *replay) record(p wal.Position, kind byte, payload []byte) error {
 		return r.ctx.Err()
 	case item = <-r.free:
 	}
-	item.at, item.table, item.request.deletion = p, nil, nil
-	var err error
-	switch kind {
-	case recordRows:
-		err = r.decodeRows(item, payload)
-	case recordNumbered:
-		err = r.decodeNumbered(item, payload)
-	case recordDelete:
-		err = r.decodeDelete(item, payload)
-	default:
-		return fault.New(fault.Corrupt, "The log at %d has a record of kind %d, which this version does not know.", p, kind)
+	item.begin(p, kind, payload)
+	if err := r.decode(item); err != nil {
+		r.setAside(item, nil, err)
+		return err
 	}
-	if err != nil {
-		return fault.Wrap(fault.Corrupt, err, "The log at %d has a record that does not parse.", p)
-	}
-	if item.table == nil { // dropped, or in segments
+	if item.table == nil { // dropped, in segments, or to be passed over
 		r.free <- item
 		return nil
 	}
@@ -82,12 +84,66 @@ func (r *replay) record(p wal.Position, kind byte, payload []byte) error {
 	return nil
 }
 
-func (r *replay) decodeRows(item *replayed, payload []byte) error {
-	t := r.tables[(&decoder{rest: payload}).uvarint()]
-	if t == nil || item.at <= t.flushed {
+// decode reads a record. One that does not parse is for its table to suffer (item.broken); the error is that no table can be told.
+func (r *replay) decode(item *replayed) error {
+	passed := r.passes(item)
+	d := &decoder{rest: item.payload}
+	t := r.tables[d.uvarint()]
+	if d.err != nil || item.kind < recordRows || item.kind > recordDelete {
+		return r.strange(item, passed, d.err)
+	}
+	if t == nil {
 		return nil
 	}
-	record, err := decodeRecord(payload)
+	needs := item.at
+	if t.numbers.epoch > 0 {
+		needs = min(needs, t.numbers.epoch)
+	}
+	err := surviving(func() error {
+		switch item.kind {
+		case recordRows:
+			return r.decodeRows(item, t)
+		case recordNumbered:
+			return r.decodeNumbered(item, t)
+		}
+		return r.decodeDelete(item, t)
+	})
+	switch {
+	case item.at <= t.flushed: // its rows are stored; if it lacks numbers, those who need them tell
+		item.table = nil
+	case passed: // its numbers count
+		item.table = nil
+		r.tell("a record of the log is passed over, because its copy is named so", item)
+	case err != nil:
+		item.table, item.broken, item.request.epoch = t.table, err, needs
+	}
+	return nil
+}
+
+// strange is what becomes of a record that belongs to no table that one could tell.
+func (r *replay) strange(item *replayed, passed bool, err error) error {
+	if passed {
+		r.tell("a record of the log is passed over, because its copy is named so", item)
+		return nil
+	}
+	p := &poisoned{at: item.at}
+	if err != nil {
+		return fault.Wrap(fault.Corrupt, err, "The log at %d has a record that belongs to no table. To go on: %s.", item.at, p.remedy())
+	}
+	return fault.New(fault.Corrupt, "The log at %d has a record of kind %d, which this version does not know. To go on: %s.", item.at, item.kind, p.remedy())
+}
+
+func (r *replay) tell(message string, item *replayed) {
+	if r.store != nil {
+		r.store.opts.Log.Warn(message, "position", item.at, "file", asideName(item.at, passedSuffix))
+	}
+}
+
+func (r *replay) decodeRows(item *replayed, t *replayTable) error {
+	if item.at <= t.flushed {
+		return nil
+	}
+	record, err := decodeRecord(item.payload)
 	if err != nil {
 		return err
 	}
@@ -102,12 +158,9 @@ func (r *replay) decodeRows(item *replayed, payload []byte) error {
 	return nil
 }
 
-func (r *replay) decodeNumbered(item *replayed, payload []byte) error {
+func (r *replay) decodeNumbered(item *replayed, t *replayTable) error {
 	d := &item.decoder
-	t := r.tables[d.begin(payload)]
-	if t == nil {
-		return nil
-	}
+	d.begin(item.payload)
 	memory, err := d.head(&t.numbers, t.registry)
 	if err != nil || item.at <= t.flushed { // later records may use its numbers
 		return err
@@ -125,12 +178,11 @@ func (r *replay) decodeNumbered(item *replayed, payload []byte) error {
 	return nil
 }
 
-func (r *replay) decodeDelete(item *replayed, payload []byte) error {
-	t := r.tables[(&decoder{rest: payload}).uvarint()]
-	if t == nil || item.at <= t.flushed {
+func (r *replay) decodeDelete(item *replayed, t *replayTable) error {
+	if item.at <= t.flushed {
 		return nil
 	}
-	d, err := decodeDeletion(payload)
+	d, err := decodeDeletion(item.payload)
 	if err != nil {
 		return err
 	}
@@ -160,17 +212,40 @@ func (r *replay) apply() {
 	}
 }
 
+// one applies a record, if its table is not stuck. The error, of the disk or of ctx, is one that ends the start.
 func (r *replay) one(item *replayed) error {
 	t := item.table
-	if item.request.deletion != nil {
-		return r.store.replayDelete(r.ctx, t, &item.request, item.at)
+	switch {
+	case item.broken != nil:
+		r.poison(item, item.broken)
+		return nil
+	case t.stuck.err() != nil:
+		t.held.keep(item.request.epoch)
+		return nil
 	}
-	t.applyMu.Lock()
-	t.applyLocked(&item.request, item.at)
-	grown := t.countLocked()
-	t.applyMu.Unlock()
-	r.store.memory.Add(grown)
+	err := surviving(func() error {
+		if item.request.deletion != nil {
+			return r.store.replayDelete(r.ctx, t, &item.request, item.at)
+		}
+		r.store.memory.Add(t.replay(&item.request, item.at))
+		return nil
+	})
+	switch {
+	case errors.As(err, new(*panicked)):
+		r.poison(item, err)
+		return nil
+	case err != nil && t.stuck.err() == nil:
+		return err
+	}
 	return r.store.replayed(r.ctx)
+}
+
+// replay applies rows of the log when the store is opened, and returns by how much memory grew.
+func (t *table) replay(r *request, at wal.Position) (grown int64) {
+	t.applyMu.Lock()
+	defer t.applyMu.Unlock()
+	t.applyLocked(r, at)
+	return t.countLocked()
 }
 
 // end waits until all records are applied.

@@ -72,6 +72,29 @@ func (p *Snapshot) openLog() error {
 		}
 		p.log = append(p.log, openLogFile{d.Name, f, d.SizeBytes})
 	}
+	return p.openCopies()
+}
+
+// openCopies opens the copies of records that cannot be applied: those that were passed over are to be so in the snapshot too.
+func (p *Snapshot) openCopies() error {
+	found, damaged, err := readCopies(p.store.fs)
+	if err != nil || damaged != nil {
+		return errors.Join(err, damaged)
+	}
+	for _, c := range found {
+		f, err := p.store.fs.Open(c.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its table was dropped
+		}
+		if err != nil {
+			return err
+		}
+		size, err := f.Size()
+		p.log = append(p.log, openLogFile{c.name, f, size})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

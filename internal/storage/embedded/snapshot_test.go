@@ -107,7 +107,7 @@ func TestASnapshotHoldsWhatWasWrittenBeforeItWhateverGoesOn(t *testing.T) {
 		if err := snap.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := Check(t.Context(), io.Discard, fsys, nil); err != nil {
+		if _, err := Check(t.Context(), io.Discard, fsys, nil); err != nil {
 			t.Fatal(err)
 		}
 		copied, err := Open(t.Context(), Options{FS: fsys, Clock: clk})

@@ -186,7 +186,15 @@ func (s *Store) recover(ctx context.Context) error {
 	if err := s.sweep(ctx); err != nil {
 		return err
 	}
+	copies, damaged, err := readCopies(s.fs)
+	if err != nil {
+		return err
+	}
+	if damaged != nil {
+		s.opts.Log.Error("a copy of a record of the log is damaged; it counts as none", "err", damaged)
+	}
 	r := newReplay(ctx, s)
+	r.copies = copies
 	for i := range s.manifest.Tables {
 		m := &s.manifest.Tables[i]
 		t := newTable(s, m.ID, m.UID, rules{policy: m.Policy, low: m.Low}, newNames(m.observed()))
@@ -195,7 +203,7 @@ func (s *Store) recover(ctx context.Context) error {
 		s.tables[m.ID] = t
 		r.tables[m.UID] = &replayTable{table: t, flushed: m.Flushed}
 	}
-	s.log, err = wal.Open(wal.Options{FS: s.fs, Dir: "wal", FileBytes: s.opts.LogFileBytes, MaxQueued: s.opts.logQueueBytes, Log: s.opts.Log}, r.record)
+	s.log, err = wal.Open(wal.Options{FS: s.fs, Dir: walDir, FileBytes: s.opts.LogFileBytes, MaxQueued: s.opts.logQueueBytes, Log: s.opts.Log}, r.record)
 	if failed := r.end(); err == nil && failed != nil {
 		s.log.Close()
 		err = failed
@@ -203,6 +211,7 @@ func (s *Store) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.tidy()
 	return s.checkLog()
 }
 
@@ -334,6 +343,8 @@ func (t *table) drop() {
 	for _, seg := range v.segments {
 		seg.retire()
 	}
+	t.store.forgetCopies(t.held.copies...)
+	signal(t.store.maintainWanted) // the log may be shorter
 }
 
 func frozenBytes(v *view) (n int64) {

@@ -38,8 +38,9 @@ type table struct {
 	registry *series.Registry
 	dropped  atomic.Bool
 	doubt    doubt
-	stuck    halt // applying and flushing rows: see contain.go
-	kept     halt // merging, purging and expiring segments
+	stuck    halt     // applying and flushing rows: see contain.go
+	kept     halt     // merging, purging and expiring segments
+	held     heldBack // since the start; not changed after it
 
 	submitMu sync.Mutex // guards the fields below, and keeps the order of pending that of the log
 	pending  []*request

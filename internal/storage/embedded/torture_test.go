@@ -295,7 +295,7 @@ func TestAFlippedBitInAnyFileIsFound(t *testing.T) {
 			f.Sync()
 			f.Close()
 			what := fmt.Sprintf("bit of byte %d of %d of %s", at, info.Size(), name)
-			checked := Check(context.Background(), io.Discard, damaged, nil)
+			_, checked := Check(context.Background(), io.Discard, damaged, nil)
 			s, err := Open(context.Background(), Options{FS: damaged, Clock: clk, LogFileBytes: 8 << 10})
 			if err != nil {
 				if !fault.Is(err, fault.Corrupt) || !strings.Contains(err.Error(), name) && !strings.Contains(err.Error(), "manifest") || checked == nil {

@@ -68,6 +68,28 @@ func (l *Log) recover(replay func(Position, byte, []byte) error) (Position, erro
 	return next, nil
 }
 
+// trim gives back the space that the file written last by the process before had reserved and not used: it is never written
+// again, and starts that end in crashes would fill the disk. What a torn write left there stays to be looked at.
+func (l *Log) trim() error {
+	if len(l.files) == 0 {
+		return nil
+	}
+	last := l.files[len(l.files)-1]
+	f, err := l.opts.FS.OpenReadWrite(path.Join(l.opts.Dir, last.name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	end := headerBytes + int64(last.end-last.base)
+	if size, err := f.Size(); err != nil || size <= end {
+		return err
+	}
+	if empty, err := onlyZeros(f, end); err != nil || !empty {
+		return err
+	}
+	return errors.Join(f.Truncate(end), f.Sync())
+}
+
 // findFiles lists the log's files in order, with their headers checked. A last file that
 // a crash left without a header has no frames, but its name still says how far positions
 // had come: next is at least that, or positions would be handed out twice.
@@ -374,13 +396,10 @@ func (f *onDisk) dumpEnd(w io.Writer, in vfs.File, off int64, next uint64, cause
 	return err
 }
 
-// Verify reads a whole log that nobody has open, and returns the number of its records.
+// Read reads a whole log that nobody has open, and calls each for its records as [Open] does.
 // Damage is a *CorruptError; a torn tail is none.
-func Verify(fsys vfs.FS, dir string) (records int64, err error) {
+func Read(fsys vfs.FS, dir string, each func(p Position, kind byte, payload []byte) error) error {
 	l := &Log{opts: Options{FS: fsys, Dir: dir}}
-	_, err = l.recover(func(Position, byte, []byte) error {
-		records++
-		return nil
-	})
-	return records, err
+	_, err := l.recover(each)
+	return err
 }

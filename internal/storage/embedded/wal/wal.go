@@ -205,6 +205,9 @@ func Open(o Options, replay func(p Position, kind byte, payload []byte) error) (
 	if n := len(l.files); n > 0 {
 		previous = l.files[n-1].end
 	}
+	if err := l.trim(); err != nil {
+		o.Log.Warn("a file of the log keeps space that it does not need", "err", err)
+	}
 	err = l.newFile(next, previous, 0)
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
