@@ -182,15 +182,15 @@ func (l *Log) replayFile(f onDisk, stop Position, last bool, replay func(Positio
 		}
 		if err != nil {
 			if last {
-				behind, ferr := findFrame(in, f.salt, off, l.number+1)
+				why, ferr := whole(in, f.salt, off, l.number+1)
 				if ferr != nil {
 					return 0, ferr
 				}
-				if behind < 0 {
+				if why == "" {
 					l.warnTorn(f, in, off, err)
 					return position(), nil // the end, torn or not
 				}
-				err = fmt.Errorf("%w, and a good frame follows at byte %d", err, behind)
+				err = fmt.Errorf("%w, and %s", err, why)
 			}
 			return 0, &CorruptError{f.name, off, err}
 		}
@@ -207,6 +207,22 @@ func (l *Log) replayFile(f onDisk, stop Position, last bool, replay func(Positio
 		return 0, &CorruptError{f.name, off, fmt.Errorf("frames end at position %d, the next file says %d", position(), stop)}
 	}
 	return position(), nil
+}
+
+// whole says how it shows that a bad frame, with number next, was written to its end, and so is damaged. It is empty where nothing shows it.
+func whole(in vfs.File, salt uint32, off int64, next uint64) (string, error) {
+	behind, err := findFrame(in, salt, off, next)
+	if err != nil {
+		return "", err
+	}
+	if behind >= 0 {
+		return fmt.Sprintf("a good frame follows at byte %d", behind), nil
+	}
+	torn, err := tornFrame(in, off)
+	if torn || err != nil {
+		return "", err
+	}
+	return "no part of it is missing, as it would be of a write that was cut short", nil
 }
 
 // warnTorn says what the end of the last file loses, if something is there: a write that a
@@ -338,7 +354,7 @@ func eachRecord(p Position, body []byte, f func(Position, byte, []byte) error) e
 }
 
 // Dump prints one line per frame and record of a log file, for weir inspect. A bad frame
-// with a good one behind it is a *CorruptError; without, it is the end, torn or not.
+// that was written to its end is a *CorruptError; otherwise it is the end, torn or not.
 func Dump(w io.Writer, fsys vfs.FS, name string) error {
 	base, ok := parseName(path.Base(name))
 	if !ok {
@@ -384,12 +400,12 @@ func (f *onDisk) dumpEnd(w io.Writer, in vfs.File, off int64, next uint64, cause
 		return cause
 	}
 	if next > 0 { // else the file alone does not say what number to look for
-		behind, err := findFrame(in, f.salt, off, next)
+		why, err := whole(in, f.salt, off, next)
 		if err != nil {
 			return err
 		}
-		if behind >= 0 {
-			return &CorruptError{f.name, off, fmt.Errorf("%w, and a good frame follows at byte %d", cause, behind)}
+		if why != "" {
+			return &CorruptError{f.name, off, fmt.Errorf("%w, and %s", cause, why)}
 		}
 	}
 	_, err := fmt.Fprintf(w, "%10d  end: %v\n", off, cause)

@@ -22,17 +22,18 @@
 // write and one fdatasync, and the next frame is not written before that returned. Numbers
 // count frames without a gap.
 //
-// A bad frame with no good one behind it in the last file is a write that a crash tore:
+// A bad frame with no good one behind it in the last file, of which a part is missing, is a write that a crash tore:
 // Open drops it. Anywhere else it is damage, and Open fails with fault.Corrupt, the
 // file and the offset. Previous end is where the frames of the file before end; positions
 // between that and base were handed out and never written, after a write error.
 //
 // # The last frame
 //
-// Damage to the last frame looks like a torn write. So once nothing was written for a moment the log is sealed with a frame
-// that has no records ([Log.Seal], and Close): it is there only if the one before was durable, which can then be
-// told to be damaged. What is left is the frame that was written just before a crash, if the disk damages it too: it is
-// dropped, with a warning that names file and offset.
+// A torn write lacks whole sectors, or all from some byte on, and has zeros there (torn.go); a last frame that lacks nothing and is bad
+// is damaged. Where that does not show, because the frame has zeros of its own, damage looks like a torn write. So once nothing was
+// written for a moment the log is sealed with a frame
+// that has no records ([Log.Seal], and Close): it is there only if the one before was durable. What is left is a frame
+// like that which was written just before a crash, if the disk damages it too: it is dropped, with a warning that names file and offset.
 //
 // # Errors
 //

@@ -257,7 +257,7 @@ func TestTornTailIsDropped(t *testing.T) {
 	l, _ := open(t, fsys, 1<<16)
 	kept := add(t, l, "kept")
 	torn := add(t, l, "torn")
-	flip(t, fsys, int64(torn.p)+headerBytes+2)
+	tear(t, fsys, int64(torn.p)+headerBytes+2)
 	l, got := open(t, fsys, 1<<16)
 	if !slices.Equal(got, []rec{kept}) {
 		t.Fatalf("got %v", got)
@@ -268,8 +268,20 @@ func TestTornTailIsDropped(t *testing.T) {
 	}
 }
 
-// flip changes one byte of the newest file that has one there.
-func flip(t *testing.T, fsys vfs.FS, off int64) {
+// tear makes the newest file zeros from off on.
+func tear(t *testing.T, fsys vfs.FS, off int64) {
+	t.Helper()
+	f := newest(t, fsys)
+	size, err := f.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(make([]byte, size-off), off); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newest(t *testing.T, fsys vfs.FS) vfs.File {
 	t.Helper()
 	names, err := fsys.List("log")
 	if err != nil {
@@ -279,6 +291,13 @@ func flip(t *testing.T, fsys vfs.FS, off int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// flip changes one byte of the newest file that has one there.
+func flip(t *testing.T, fsys vfs.FS, off int64) {
+	t.Helper()
+	f := newest(t, fsys)
 	b := make([]byte, 1)
 	f.ReadAt(b, off)
 	b[0] ^= 0x20
