@@ -28,6 +28,7 @@ type aggregator struct {
 	bins    []int64 // new ones of the span at hand
 	guess   int     // rows of the last bin: where to look for the end of the next
 	edges   edges
+	end     [1]int64 // time of the row at hand that is the last of a series, or the first
 }
 
 func newAggregator(p *plan, merged bool) *aggregator {
@@ -36,6 +37,11 @@ func newAggregator(p *plan, merged bool) *aggregator {
 
 // series adds the rows of one series.
 func (a *aggregator) series(id series.ID, group uint32) error {
+	if a.edges.outer {
+		if done, err := a.outermost(id, group); done || err != nil {
+			return err
+		}
+	}
 	runs, err := a.gather(id)
 	if err != nil {
 		return err

@@ -1,14 +1,20 @@
 package embedded
 
 import (
+	"slices"
+
 	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/memstore"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
 	"github.com/weir-db/weir/internal/vec"
 )
 
 // edges says whether one or two rows per series answer: aggregates are only Last and the
 // greatest time, or First and the least time, without bins.
-type edges struct{ only, first, last bool }
+type edges struct {
+	only, first, last bool
+	outer             bool // one of both ends, with nothing that rows are left out for: see outermost
+}
 
 func edgesOf(p *plan) edges {
 	e := edges{only: p.bin == 0 && len(p.aggs) > 0}
@@ -17,7 +23,98 @@ func edgesOf(p *plan) edges {
 		e.first, e.last = e.first || first, e.last || last
 		e.only = e.only && (first || last)
 	}
+	e.outer = e.only && e.first != e.last && len(p.tests) == 0 && len(p.deletes) == 0
 	return e
+}
+
+// outermost answers the last row of a series, or the first, from the one source that has it, without a look at its runs in others, if the ends of
+// its times in all of them tell which one that is. It reports whether they do. Of a million series with a few rows
+// in each of some segments, most of the work was to put the runs together.
+func (a *aggregator) outermost(id series.ID, group uint32) (done bool, err error) {
+	o := outerSource{last: a.edges.last}
+	for _, s := range a.p.segments {
+		if n := s.find(id); n >= 0 {
+			at := s.min[n]
+			if o.last {
+				at = s.max[n]
+			}
+			if o.offer(at) {
+				o.segment, o.series = s, n
+			}
+		}
+	}
+	stored := func(m *memstore.Store) (known bool) {
+		s := m.Series(id)
+		if s == nil {
+			return true
+		}
+		if o.last && o.offer(s.LastTime()) {
+			o.segment, o.store = nil, m
+		}
+		return o.last // where a series begins in memory is not known without a look
+	}
+	for _, f := range a.p.view.frozen {
+		if !stored(f.Store) {
+			return false, nil
+		}
+	}
+	if m := a.p.view.active; m != nil && !stored(m) {
+		return false, nil
+	}
+	if !o.any || o.tied || o.at < a.p.from || o.at >= a.p.to {
+		return false, nil
+	}
+	a.begin()
+	if err := o.appendRuns(&a.worker, id); err != nil {
+		return false, err
+	}
+	return true, a.edge(id, group, a.runs, o.last)
+}
+
+// outerSource is where the last row of a series is, or the first.
+type outerSource struct {
+	last, any bool
+	tied      bool // several sources have a row of that time: the higher version counts
+	at        int64
+	segment   *segmentScan // or else store
+	series    int32        // of the segment
+	store     *memstore.Store
+}
+
+// offer reports whether a source that ends, or begins, at a time comes before those offered so far.
+func (o *outerSource) offer(at int64) bool {
+	if o.any && at == o.at {
+		o.tied = true
+	}
+	if o.any && (at == o.at || (at < o.at) == o.last) {
+		return false
+	}
+	o.any, o.tied, o.at = true, false, at
+	return true
+}
+
+// appendRuns adds the outermost run of a series, or all of a memory store: a row of a later time, which the scan does not want, may
+// have begun another chunk meanwhile.
+func (o *outerSource) appendRuns(w *worker, id series.ID) error {
+	if o.segment == nil {
+		w.chunks = appendChunks(w.chunks, o.store, id)
+		w.mem = slices.Grow(w.mem, len(w.chunks)) // no growth below: runs point into it
+		for _, c := range w.chunks {
+			w.mem = append(w.mem, memRun{c: c})
+			w.runs = append(w.runs, &w.mem[len(w.mem)-1])
+		}
+		return nil
+	}
+	from, to := w.blocksOf(o.segment, o.series)
+	b := from
+	if o.last {
+		b = to - 1
+	}
+	r, err := o.segment.runIn(w, o.series, b, to-from == 1)
+	if err == nil {
+		w.runs = append(w.runs, r)
+	}
+	return err
 }
 
 // edge reports whether the first or the last row of a series answers the aggregate.
@@ -130,23 +227,24 @@ func (a *aggregator) edgeRow(s *span, i int, id series.ID, group uint32, last bo
 	}
 	slot := a.edgeSlot(id, group)
 	one := span{run: s.run, lo: i, hi: i + 1}
+	a.end[0] = at
+	v := &a.scratch
 	for k := range a.st.cols {
 		c := &a.st.cols[k]
 		if first, isLast := c.edge(); last && !isLast || !last && !first {
 			continue
 		}
-		var v values
 		switch c.Role {
 		case storage.Dimension, storage.MeasureName:
-			a.constant(c, id, &v)
+			a.constant(c, id, v)
 		case storage.TimeColumn:
-			v = values{kind: vec.Timestamp, ints: []int64{at}}
+			*v = values{kind: vec.Timestamp, ints: a.end[:]}
 		default:
-			if err := one.numbers(&c.scanColumn, &v); err != nil {
+			if err := one.numbers(&c.scanColumn, v); err != nil {
 				return err
 			}
 		}
-		if err := c.addRows(slot, &v, []int64{at}, 0, 1); err != nil {
+		if err := c.addRows(slot, v, a.end[:], 0, 1); err != nil {
 			return err
 		}
 	}

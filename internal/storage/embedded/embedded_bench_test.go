@@ -413,3 +413,40 @@ func (c *counted) Handle(_ context.Context, r slog.Record) error {
 	})
 	return nil
 }
+
+// BenchmarkLastOfMany asks for the last values of many series that have a few rows in each of some segments.
+func BenchmarkLastOfMany(b *testing.B) {
+	const devices, segments = 100_000, 5
+	s, t := benchStore(b, Options{})
+	var all []*storage.Rows
+	for d := 0; d < devices; d += 1000 {
+		all = append(all, sensorRows(d, d+1000, benchStart, 3))
+	}
+	for m := range segments {
+		for k := range 4 {
+			at := benchStart.Add(time.Duration(4*(m-segments)+k) * time.Minute)
+			for _, rows := range all {
+				for i := range rows.Rows {
+					rows.Rows[i].TimeNs = at.UnixNano() + int64(i)
+				}
+				if r, err := t.Write(context.Background(), rows); err != nil || len(r.Rejections) > 0 {
+					b.Fatalf("%+v %v", r, err)
+				}
+			}
+		}
+		if err := s.flush(context.Background(), t.(*table)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	last := storage.ScanSpec{From: storage.AllTime.From, To: storage.AllTime.To, Aggregation: &storage.Aggregation{
+		Keys: []storage.GroupKey{{Column: "device_id"}}, Aggs: []storage.Agg{{Func: storage.Last, Column: "measure_0"}, {Func: storage.Max, Column: storage.TimeColumnName}}}}
+	drainScan(b, t, last)
+	b.ResetTimer()
+	used := cpuTime(b)
+	for b.Loop() {
+		if n := drainScan(b, t, last); n != devices {
+			b.Fatalf("%d groups", n)
+		}
+	}
+	b.ReportMetric(float64(cpuTime(b)-used)/float64(devices*b.N), "cpu-ns/series")
+}

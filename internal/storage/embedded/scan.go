@@ -254,6 +254,7 @@ type worker struct {
 	segmentRuns []*segmentRun
 	usedRuns    int
 	shared      [][2]*blockData // of several series: the latest two of each segment
+	near        []int           // the block of each segment that was asked for last
 	keep        bool            // runs stay valid: decode into new buffers
 
 	tests   []valueTest // those of the plan, and of its bound
@@ -343,9 +344,14 @@ func (s *span) rows() int {
 	return s.hi - s.lo
 }
 
+// begin makes the worker ready for another series: runs of the one before are not valid any more.
+func (w *worker) begin() {
+	w.runs, w.chunks, w.mem, w.usedBlocks, w.usedRuns = w.runs[:0], w.chunks[:0], w.mem[:0], 0, 0
+}
+
 // gather collects the runs of a series in the time range, ascending and disjoint.
 func (w *worker) gather(id series.ID) ([]run, error) {
-	w.runs, w.chunks, w.mem, w.usedBlocks, w.usedRuns = w.runs[:0], w.chunks[:0], w.mem[:0], 0, 0
+	w.begin()
 	for _, seg := range w.p.segments {
 		before := len(w.runs)
 		if err := seg.appendRuns(w, id); err != nil {

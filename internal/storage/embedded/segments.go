@@ -410,30 +410,51 @@ func (s *segmentScan) appendRuns(w *worker, id series.ID) error {
 	if n < 0 || s.max[n] < w.p.from || s.min[n] >= w.p.to {
 		return nil
 	}
-	from, to := s.BlocksOf(n)
+	from, to := w.blocksOf(s, n)
 	for b := from; b < to; b++ {
 		block := s.Block(b)
 		if block.MaxTime < w.p.from || block.MinTime >= w.p.to {
 			w.p.stats.blocksSkipped.Add(1)
 			continue
 		}
-		r := w.segmentRun()
-		*r = segmentRun{w: w, idx: s.segmentIndex, block: b, whole: len(block.Runs) == 1, hi: block.Rows, min: block.MinTime, max: block.MaxTime}
-		if !r.whole {
-			r.data = w.sharedBlock(s, b)
-			r.lo, r.hi = r.data.rowsOf(n)
-			r.min, r.max = s.min[n], s.max[n]
-			if to-from > 1 { // the series goes on in another block
-				times, err := r.times()
-				if err != nil {
-					return err
-				}
-				r.min, r.max = times[0], times[len(times)-1]
-			}
+		r, err := s.runIn(w, n, b, to-from == 1)
+		if err != nil {
+			return err
 		}
 		w.runs = append(w.runs, r)
 	}
 	return nil
+}
+
+// blocksOf returns the blocks from <= i < to that hold rows of the segment's series n. Series are mostly asked for in the segment's order.
+func (w *worker) blocksOf(s *segmentScan, n int32) (from, to int) {
+	for len(w.near) <= s.ordinal {
+		w.near = append(w.near, 0)
+	}
+	from, to = s.BlocksNear(n, w.near[s.ordinal])
+	w.near[s.ordinal] = max(from, to-1)
+	return from, to
+}
+
+// runIn returns the run of the segment's series n in a block; only says that there are no others.
+func (s *segmentScan) runIn(w *worker, n int32, b int, only bool) (*segmentRun, error) {
+	block := s.Block(b)
+	r := w.segmentRun()
+	*r = segmentRun{w: w, idx: s.segmentIndex, block: b, whole: len(block.Runs) == 1, hi: block.Rows, min: block.MinTime, max: block.MaxTime}
+	if r.whole {
+		return r, nil
+	}
+	r.data = w.sharedBlock(s, b)
+	r.lo, r.hi = r.data.rowsOf(n)
+	r.min, r.max = s.min[n], s.max[n]
+	if !only {
+		times, err := r.times()
+		if err != nil {
+			return nil, err
+		}
+		r.min, r.max = times[0], times[len(times)-1]
+	}
+	return r, nil
 }
 
 // blockData is a block of a segment, read as far as it was asked for.
@@ -441,6 +462,7 @@ type blockData struct {
 	idx      *segmentIndex
 	block    int
 	starts   []int32 // first row of each run, of blocks with several
+	next     int     // the run after that which was asked for
 	times    []int64
 	versions []int64
 	state    [2]bool // times and versions are read
@@ -462,7 +484,7 @@ const (
 
 func (d *blockData) reset(idx *segmentIndex, block int) {
 	n := len(idx.Columns())
-	d.idx, d.block, d.state, d.counted, d.starts = idx, block, [2]bool{}, false, d.starts[:0]
+	d.idx, d.block, d.state, d.counted, d.starts, d.next = idx, block, [2]bool{}, false, d.starts[:0], 0
 	if cap(d.columns) < n {
 		d.columns, d.read, d.scales = make([]segment.Data, n), make([]readState, n), make([]int, n)
 	}
@@ -528,7 +550,11 @@ func (w *worker) sharedBlock(s *segmentScan, block int) *blockData {
 // rowsOf returns the rows of a series in a shared block.
 func (d *blockData) rowsOf(n int32) (lo, hi int) {
 	runs := d.idx.Block(d.block).Runs
-	k, _ := slices.BinarySearchFunc(runs, n, func(r segment.Run, n int32) int { return int(r.Series) - int(n) })
+	k := d.next // series are mostly asked for in the segment's order
+	if k >= len(runs) || runs[k].Series != n {
+		k, _ = slices.BinarySearchFunc(runs, n, func(r segment.Run, n int32) int { return int(r.Series) - int(n) })
+	}
+	d.next = k + 1
 	lo = int(d.starts[k])
 	return lo, lo + int(runs[k].Rows)
 }

@@ -310,6 +310,14 @@ func (r *random) aggregation(schema *storage.Schema, pick func() storage.Column)
 			agg.Keys = append(agg.Keys, storage.GroupKey{Column: c.Name})
 		}
 	}
+	if unique && r.IntN(4) == 0 {
+		ends, of := storage.Last, storage.Max // one end of each series answers all
+		if r.IntN(3) == 0 {
+			ends, of = storage.First, storage.Min
+		}
+		agg.Aggs = []storage.Agg{{Func: ends, Column: pick().Name}, {Func: of, Column: storage.TimeColumnName}, {Func: ends, Column: pick().Name}}[r.IntN(2):]
+		return agg
+	}
 	if r.IntN(2) == 0 {
 		bins := []time.Duration{time.Minute, time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}
 		agg.Keys = append(agg.Keys, storage.GroupKey{Column: storage.TimeColumnName, BinNs: int64(bins[r.IntN(len(bins))])})

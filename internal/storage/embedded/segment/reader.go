@@ -111,10 +111,25 @@ func (r *Reader) Block(i int) *Block { return &r.blocks[i] }
 
 // BlocksOf returns the blocks from <= i < to that hold rows of a series.
 func (r *Reader) BlocksOf(series int32) (from, to int) {
+	return r.BlocksNear(series, 0)
+}
+
+// BlocksNear is BlocksOf for a series that is likely to begin in the block guess or the next one: then two blocks are looked at,
+// and not a dozen.
+func (r *Reader) BlocksNear(series int32, guess int) (from, to int) {
 	last := func(i int) int32 { return r.blocks[i].Runs[len(r.blocks[i].Runs)-1].Series }
-	from, _ = slices.BinarySearchFunc(r.blocks, series, func(b Block, s int32) int {
-		return int(b.Runs[len(b.Runs)-1].Series) - int(s)
-	})
+	for near := guess; ; near++ {
+		if near > guess+1 || near >= len(r.blocks) || near > 0 && last(near-1) >= series {
+			from, _ = slices.BinarySearchFunc(r.blocks, series, func(b Block, s int32) int {
+				return int(b.Runs[len(b.Runs)-1].Series) - int(s)
+			})
+			break
+		}
+		if last(near) >= series {
+			from = near
+			break
+		}
+	}
 	to = from
 	for to < len(r.blocks) && r.blocks[to].Runs[0].Series <= series {
 		to++
