@@ -626,7 +626,7 @@ func (s *Store) touched(ctx context.Context, t *table, f *segmentFile, deletes [
 		return false, t.gone()
 	}
 	defer f.release()
-	idx, err := f.load(ctx, t)
+	idx, err := f.load(ctx, t, nil)
 	if err != nil {
 		return false, err
 	}

@@ -62,7 +62,7 @@ func (t *table) askSegment(ctx context.Context, v *view, f *segmentFile, r *requ
 	if t.store.remote.down() {
 		return nil
 	}
-	idx, err := f.load(ctx, t)
+	idx, err := f.load(ctx, t, nil)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (t *table) lookupSegment(f *segmentFile, r *request, id series.ID, time int
 		return row, false, nil
 	}
 	defer f.release()
-	idx, err := f.load(context.Background(), t)
+	idx, err := f.load(context.Background(), t, nil)
 	if err != nil {
 		return row, false, err
 	}

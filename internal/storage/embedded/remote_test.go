@@ -342,7 +342,7 @@ func TestACutConnectionIsNoDamage(t *testing.T) {
 	f.close()
 	s.remote.cache.Forget(f.meta.Name, f.meta.Bytes)
 	far.cut.Store(true)
-	_, err := f.load(t.Context(), s.lookup(benchID))
+	_, err := f.load(t.Context(), s.lookup(benchID), nil)
 	if !fault.Is(err, fault.Unavailable) || f.suspect(err) {
 		t.Errorf("error %v, kind %v, suspect %v", err, fault.KindOf(err), f.suspect(err))
 	}

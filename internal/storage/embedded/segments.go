@@ -165,9 +165,15 @@ func (f *segmentFile) suspect(err error) bool {
 	return errors.As(err, &c) && c.Path == f.meta.Name
 }
 
-// load opens the segment and makes its series and columns known; the caller holds it.
+// load opens the segment, or takes what was read of it ahead, and makes its series and columns known; the caller holds it.
 // A cancelled load is begun anew by the next caller.
-func (f *segmentFile) load(ctx context.Context, t *table) (*segmentIndex, error) {
+func (f *segmentFile) load(ctx context.Context, t *table, ahead *aheadSegment) (*segmentIndex, error) {
+	taken := false
+	defer func() {
+		if !taken { // another scan was quicker
+			ahead.drop()
+		}
+	}()
 	f.used.Store(f.store.open.clock.Add(1))
 	if idx := f.index.Load(); idx != nil {
 		return idx, nil
@@ -181,22 +187,78 @@ func (f *segmentFile) load(ctx context.Context, t *table) (*segmentIndex, error)
 	if idx := f.index.Load(); idx != nil {
 		return idx, nil
 	}
-	r, err := segment.Open(ctx, f.objects(), f.meta.Name, f.store.cache)
-	if fault.KindOf(err) == fault.NotFound {
-		// The caller asked for a table, which is there; only its file is not.
-		err = &segment.CorruptError{Path: f.meta.Name, Err: errors.New("the file is missing")}
-	}
+	taken = true
+	r, series, err := ahead.take(ctx, f)
 	if err != nil {
 		return nil, f.unreachable(t, err)
 	}
 	idx := &segmentIndex{Reader: r}
-	if err := errors.Join(idx.resolveSeries(ctx, t.registry), idx.resolveColumns(t.observed.Load())); err != nil {
+	if err := errors.Join(idx.resolveSeries(ctx, t.registry, series), idx.resolveColumns(t.observed.Load())); err != nil {
 		r.Close()
 		return nil, f.unreachable(t, err)
 	}
 	f.index.Store(idx)
 	f.store.open.add(f, idx.memory())
 	return idx, nil
+}
+
+// aheadSegment is a segment that is opened, and its series read, while the series of another are made known: with a
+// million of them each of both takes as long.
+type aheadSegment struct {
+	done   chan struct{} // closed when the fields below are set
+	reader *segment.Reader
+	series *segment.SeriesTable
+	err    error
+}
+
+func (f *segmentFile) readAhead(ctx context.Context) *aheadSegment {
+	a := &aheadSegment{done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		a.err = surviving(func() error {
+			var err error
+			a.reader, a.series, err = f.open(ctx)
+			return err
+		})
+	}()
+	return a
+}
+
+// open reads the segment's index and its series.
+func (f *segmentFile) open(ctx context.Context) (*segment.Reader, *segment.SeriesTable, error) {
+	r, err := segment.Open(ctx, f.objects(), f.meta.Name, f.store.cache)
+	if fault.KindOf(err) == fault.NotFound {
+		// The caller asked for a table, which is there; only its file is not.
+		err = &segment.CorruptError{Path: f.meta.Name, Err: errors.New("the file is missing")}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	series, err := r.In(ctx).Series()
+	if err != nil {
+		r.Close()
+		return nil, nil, err
+	}
+	return r, series, nil
+}
+
+// take waits for the segment, or reads it, if a is nil. It is the caller's to close.
+func (a *aheadSegment) take(ctx context.Context, f *segmentFile) (*segment.Reader, *segment.SeriesTable, error) {
+	if a == nil {
+		return f.open(ctx)
+	}
+	<-a.done
+	return a.reader, a.series, a.err
+}
+
+// drop waits for the segment and closes it. It may be called on nil.
+func (a *aheadSegment) drop() {
+	if a == nil {
+		return
+	}
+	if <-a.done; a.err == nil {
+		a.reader.Close()
+	}
 }
 
 // unreachable says whose rows cannot be read, if the remote store is down.
@@ -221,7 +283,8 @@ const resolveBatch = 1024
 // manySeries is from how many series of a segment on a collection is worth its time.
 const manySeries = 200_000
 
-func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Registry) error {
+func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Registry, table *segment.SeriesTable) error {
+	idx.reserve(registry, table)
 	var keys series.Keys
 	flush := func() (err error) {
 		if err := ctx.Err(); err != nil {
@@ -231,10 +294,7 @@ func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Reg
 		keys.Bytes, keys.Ends = keys.Bytes[:0], keys.Ends[:0]
 		return err
 	}
-	err := idx.In(ctx).EachSeries(func(n int, s segment.SeriesInfo) error {
-		if n == 0 {
-			idx.reserve(registry, len(s.Dims))
-		}
+	err := table.Each(func(_ int, s segment.SeriesInfo) error {
 		keys.Bytes = series.AppendKey(keys.Bytes, s.Measure, s.Dims)
 		keys.Ends = append(keys.Ends, len(keys.Bytes))
 		idx.min, idx.max = append(idx.min, s.MinTime), append(idx.max, s.MaxTime)
@@ -249,9 +309,6 @@ func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Reg
 	if err != nil {
 		return err
 	}
-	if idx.NumSeries() > manySeries {
-		debug.FreeOSMemory() // what reading so many took is several times what is kept
-	}
 	greatest := series.ID(0)
 	for _, id := range idx.ids {
 		greatest = max(greatest, id)
@@ -264,11 +321,12 @@ func (idx *segmentIndex) resolveSeries(ctx context.Context, registry *series.Reg
 }
 
 // reserve makes room for the segment's series, and in the registry, if it has none yet, for these too.
-func (idx *segmentIndex) reserve(registry *series.Registry, dimensions int) {
+func (idx *segmentIndex) reserve(registry *series.Registry, table *segment.SeriesTable) {
 	n := idx.NumSeries()
 	idx.ids, idx.min, idx.max = make([]series.ID, 0, n), make([]int64, 0, n), make([]int64, 0, n)
 	if registry.Len() == 0 {
-		registry.Reserve(n, dimensions)
+		values, dimensions := table.Distinct()
+		registry.Reserve(n, dimensions, values)
 	}
 }
 
@@ -338,13 +396,27 @@ func (p *plan) openSegments(ctx context.Context) error {
 
 // readSegments holds and opens segments, all or none; ok is false if one is gone.
 func (p *plan) readSegments(ctx context.Context, files []*segmentFile) (ok bool, err error) {
-	blocks := int64(0)
-	for _, f := range files {
+	blocks, many := int64(0), false
+	var next *aheadSegment
+	defer func() {
+		next.drop()
+		if many {
+			debug.FreeOSMemory() // what reading so many took is several times what is kept
+		}
+	}()
+	for i, f := range files {
 		if !f.acquire() {
 			p.release()
 			return false, nil
 		}
-		idx, err := f.load(ctx, p.table)
+		ahead := next
+		next = nil
+		fresh := f.index.Load() == nil
+		if fresh && i+1 < len(files) && files[i+1].index.Load() == nil {
+			next = files[i+1].readAhead(ctx)
+		}
+		idx, err := f.load(ctx, p.table, ahead)
+		many = many || fresh && err == nil && idx.NumSeries() > manySeries
 		if err != nil {
 			f.release()
 			p.release()

@@ -459,21 +459,26 @@ func (r *Reader) place() error {
 }
 
 // EachSeries reads the series table and calls f for each series in order, until f
-// returns an error, which it passes on. Dims are valid during the call.
+// returns an error, which is returned.
 func (r *Reader) EachSeries(f func(i int, s SeriesInfo) error) error {
-	b, err := r.section(r.seriesAt, r.seriesLen, r.seriesCRC)
+	t, err := r.Series()
 	if err != nil {
 		return err
 	}
-	var stopped error
-	err = decodeSeries(b, r.series, r.version, func(i int, s SeriesInfo) error {
-		stopped = f(i, s)
-		return stopped
-	})
-	if err != nil && stopped == nil {
-		return r.corrupt(r.seriesAt, err)
+	return t.Each(f)
+}
+
+// Series reads the series table.
+func (r *Reader) Series() (*SeriesTable, error) {
+	b, err := r.section(r.seriesAt, r.seriesLen, r.seriesCRC)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	t, err := parseSeries(b, r.series, r.version)
+	if err != nil {
+		return nil, r.corrupt(r.seriesAt, err)
+	}
+	return t, nil
 }
 
 // buffers holds what a goroutine needs to decode chunks.

@@ -140,86 +140,105 @@ type SeriesInfo struct {
 	MinTime, MaxTime int64 // ns, inclusive
 }
 
-// decodeSeries calls f for each of n series, in order. The Dims slice is valid during
-// the call; strings are valid for ever and share memory.
-func decodeSeries(b []byte, n int, version uint32, f func(i int, s SeriesInfo) error) error {
+// SeriesTable is the series of a segment, as they were read. It is not changed any more.
+type SeriesTable struct {
+	text  string     // of all strings, end to end
+	ends  []int      // of each string in text
+	lists [7][]int64 // measure, dims, names, values, rows, first, span
+	unit  int64      // of times
+}
+
+// parseSeries reads the table of n series.
+func parseSeries(b []byte, n int, version uint32) (*SeriesTable, error) {
 	var decoder codec.Decoder
 	if version > 1 {
 		var err error
 		if decoder.Tables, b, err = codec.ParseTables(b); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	count, b, err := takeCount(b, len(b))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// One copy for all strings: a million substrings of it cost no allocation.
-	ends := make([]int, count)
+	t := &SeriesTable{ends: make([]int, count), unit: 1}
 	text := make([]byte, 0, len(b))
-	for i := range ends {
+	for i := range t.ends {
 		var length int
 		if length, b, err = takeCount(b, len(b)); err != nil {
-			return err
+			return nil, err
 		}
 		if length > len(b) {
-			return errors.New("a string passes the end of the series table")
+			return nil, errors.New("a string passes the end of the series table")
 		}
 		text, b = append(text, b[:length]...), b[length:]
-		ends[i] = len(text)
+		t.ends[i] = len(text)
 	}
-	all := string(text)
-	str := func(id int64) (string, error) {
-		if id < 0 || id >= int64(count) {
-			return "", fmt.Errorf("string %d of %d", id, count)
-		}
-		start := 0
-		if id > 0 {
-			start = ends[id-1]
-		}
-		return all[start:ends[id]], nil
-	}
+	t.text = string(text)
 	pairs, b, err := takeCount(b, 128*n)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	unit := int64(1)
 	if version > 1 {
 		u, size := binary.Uvarint(b)
 		if size <= 0 || u < 1 || u > math.MaxInt64 {
-			return errors.New("no unit of time")
+			return nil, errors.New("no unit of time")
 		}
-		unit, b = int64(u), b[size:]
+		t.unit, b = int64(u), b[size:]
 	}
-	lists := make([][]int64, 7) // measure, dims, names, values, rows, first, span
-	for i := range lists {
+	for i := range t.lists {
 		size := n
 		if i == 2 || i == 3 {
 			size = pairs
 		}
-		lists[i] = make([]int64, size)
-		if b, err = readList(lists[i], b, &decoder, version); err != nil {
-			return err
+		t.lists[i] = make([]int64, size)
+		if b, err = readList(t.lists[i], b, &decoder, version); err != nil {
+			return nil, err
 		}
 	}
+	return t, t.check()
+}
+
+// check reports what is wrong with the lists.
+func (t *SeriesTable) check() error {
+	for _, list := range [][]int64{t.lists[0], t.lists[2], t.lists[3]} {
+		for _, id := range list {
+			if id < 0 || id >= int64(len(t.ends)) {
+				return fmt.Errorf("string %d of %d", id, len(t.ends))
+			}
+		}
+	}
+	left := int64(len(t.lists[2]))
+	for i, d := range t.lists[1] {
+		if d < 0 || d > left {
+			return fmt.Errorf("series %d has %d dimensions of %d left", i, d, left)
+		}
+		left -= d
+	}
+	return nil
+}
+
+// str returns a string; it is valid for ever and shares memory with the others.
+func (t *SeriesTable) str(id int64) string {
+	start := 0
+	if id > 0 {
+		start = t.ends[id-1]
+	}
+	return t.text[start:t.ends[id]]
+}
+
+// Each calls f for each series, in order, until f returns an error. The Dims slice is valid during
+// the call; strings are valid for ever and share memory.
+func (t *SeriesTable) Each(f func(i int, s SeriesInfo) error) error {
 	var dims []storage.Dim
 	at := 0
-	for i := range n {
-		s := SeriesInfo{Rows: lists[4][i], MinTime: lists[5][i] * unit, MaxTime: (lists[5][i] + lists[6][i]) * unit}
-		if s.Measure, err = str(lists[0][i]); err != nil {
-			return err
-		}
-		if d := lists[1][i]; d < 0 || d > int64(pairs-at) {
-			return fmt.Errorf("series %d has %d dimensions of %d left", i, d, pairs-at)
-		}
-		dims = slices.Grow(dims[:0], int(lists[1][i]))
-		for range lists[1][i] {
-			name, err1 := str(lists[2][at])
-			value, err2 := str(lists[3][at])
-			if err := errors.Join(err1, err2); err != nil {
-				return err
-			}
-			dims = append(dims, storage.Dim{Name: name, Value: value})
+	for i := range t.lists[0] {
+		s := SeriesInfo{Rows: t.lists[4][i], MinTime: t.lists[5][i] * t.unit, MaxTime: (t.lists[5][i] + t.lists[6][i]) * t.unit}
+		s.Measure = t.str(t.lists[0][i])
+		dims = slices.Grow(dims[:0], int(t.lists[1][i]))
+		for range t.lists[1][i] {
+			dims = append(dims, storage.Dim{Name: t.str(t.lists[2][at]), Value: t.str(t.lists[3][at])})
 			at++
 		}
 		s.Dims = dims
@@ -228,6 +247,25 @@ func decodeSeries(b []byte, n int, version uint32, f func(i int, s SeriesInfo) e
 		}
 	}
 	return nil
+}
+
+// Distinct returns about how many different values each dimension has, and how many dimensions the series have together. A value that
+// several dimensions have counts for one of them.
+func (t *SeriesTable) Distinct() (values map[string]int, dimensions int) {
+	counts, seen := make([]int, len(t.ends)), make([]bool, len(t.ends))
+	for i, name := range t.lists[2] {
+		if value := t.lists[3][i]; !seen[value] {
+			seen[value] = true
+			counts[name]++
+		}
+	}
+	values = map[string]int{}
+	for name, n := range counts {
+		if n > 0 {
+			values[t.str(int64(name))] = n
+		}
+	}
+	return values, len(t.lists[2])
 }
 
 func takeCount(b []byte, limit int) (int, []byte, error) {

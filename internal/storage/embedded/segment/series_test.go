@@ -26,7 +26,11 @@ func TestSeriesAreTheSameWithCodesAndWithout(t *testing.T) {
 		table.add(s, 1, int64(i), int64(i))
 	}
 	seen := 0
-	err := decodeSeries(table.encode(), len(want), formatVersion, func(i int, got SeriesInfo) error {
+	read, err := parseSeries(table.encode(), len(want), formatVersion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = read.Each(func(i int, got SeriesInfo) error {
 		seen++
 		if fmt.Sprint(got.Measure, got.Dims) != fmt.Sprint(want[i].Measure, want[i].Dims) || got.MinTime != int64(i) {
 			return fmt.Errorf("series %d: %v, want %v", i, got, want[i])
@@ -35,6 +39,9 @@ func TestSeriesAreTheSameWithCodesAndWithout(t *testing.T) {
 	})
 	if err != nil || seen != len(want) {
 		t.Errorf("%d series, %v", seen, err)
+	}
+	if values, dims := read.Distinct(); values["device"] != 1000 || values["site"] != 7 || values["zone"] != 1 || dims != 6000 {
+		t.Errorf("%v different values, %d dimensions", values, dims)
 	}
 	if n := len(table.strings); n != 1000+7+1+4 {
 		t.Errorf("%d texts in the dictionary", n)

@@ -2,6 +2,7 @@ package series
 
 import (
 	"hash/maphash"
+	"slices"
 	"unsafe"
 )
 
@@ -56,12 +57,28 @@ func (d *dictionary) code(s []byte) uint32 {
 	d.heads = append(d.heads, 0)
 	*slot = code + 1
 	if 4*len(d.values) >= 3*len(d.slots) {
-		d.slots = make([]uint32, 2*len(d.slots))
-		for code, value := range d.values {
-			*d.slot(unsafe.Slice(unsafe.StringData(value), len(value))) = uint32(code) + 1
-		}
+		d.grow(2 * len(d.slots))
 	}
 	return code
+}
+
+func (d *dictionary) grow(size int) {
+	d.slots = make([]uint32, size)
+	for code, value := range d.values {
+		*d.slot(unsafe.Slice(unsafe.StringData(value), len(value))) = uint32(code) + 1
+	}
+}
+
+// reserve makes room for n more values.
+func (d *dictionary) reserve(n int) {
+	d.values, d.heads = slices.Grow(d.values, n), slices.Grow(d.heads, n)
+	size := len(d.slots)
+	for 4*(len(d.values)+n) >= 3*size {
+		size *= 2
+	}
+	if size > len(d.slots) {
+		d.grow(size)
+	}
 }
 
 // keep copies s into the chunk at hand, or a new one.

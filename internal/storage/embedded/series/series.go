@@ -401,12 +401,15 @@ func (r *Registry) insertLocked(id ID, hash uint32) {
 	r.slots[at] = id + 1
 }
 
-// Reserve makes room for n more series of some dimensions each.
-func (r *Registry) Reserve(n, dimensions int) {
+// Reserve makes room for n more series that have some dimensions together, with so many different values each.
+func (r *Registry) Reserve(n, dimensions int, values map[string]int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.v.shape, r.v.at, r.hashes = slices.Grow(r.v.shape, n), slices.Grow(r.v.at, n), slices.Grow(r.hashes, n)
-	r.v.codes, r.before = slices.Grow(r.v.codes, n*dimensions), slices.Grow(r.before, n*dimensions)
+	r.v.codes, r.before = slices.Grow(r.v.codes, dimensions), slices.Grow(r.before, dimensions)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		r.dimensionLocked([]byte(name)).reserve(values[name])
+	}
 	size := len(r.slots)
 	for 4*(r.v.Len()+n) >= 3*size {
 		size *= 2
