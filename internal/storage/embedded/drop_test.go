@@ -23,7 +23,7 @@ func TestADroppedTableLeavesTheCountOfMemory(t *testing.T) {
 	r.reset(sensorRows(0, 1, benchStart.Add(time.Second), 2))
 	table.admitRows(r)
 	table.resolve(r)
-	if err := table.submit(r, r.encoder.encodeRest(r.rows, r.pick, r.ids)); err != nil {
+	if err := table.submit(r, r.encoder.encodeRest(r)); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.ticket.Wait(); err != nil {

@@ -45,7 +45,7 @@ func TestNumbersGivenDuringAFlushOutliveIt(t *testing.T) {
 	r.reset(sensorRows(0, 3, benchStart.Add(2*time.Second), 2))
 	quiet.admitRows(r)
 	quiet.resolve(r)
-	if err := quiet.submit(r, r.encoder.encodeRest(r.rows, r.pick, r.ids)); err != nil {
+	if err := quiet.submit(r, r.encoder.encodeRest(r)); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.ticket.Wait(); err != nil {

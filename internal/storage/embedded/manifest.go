@@ -76,6 +76,7 @@ type segmentMeta struct {
 
 	Deleted wal.Position `json:"deleted,omitempty"` // deletions up to here are done in it
 	Remote  bool         `json:"remote,omitempty"`  // it is in the remote store and not in the folder
+	Judged  wal.Position `json:"judged,omitempty"`  // records up to here were judged against its file: see late.go
 }
 
 // maxManifestBytes bounds what a damaged store can make us read.

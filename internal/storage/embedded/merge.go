@@ -161,6 +161,9 @@ func (s *Store) mergeLocked(ctx context.Context, t *table, inputs []*segmentFile
 	p.subject(deletes)
 	p.union()
 	metas, err := s.writeRows(ctx, t, p, []int64{dayOf(inputs[0].meta.MinTime)})
+	for i := range metas {
+		metas[i].Judged = judgedWith(inputs)
+	}
 	if err == nil {
 		err = s.replace(t, inputs, metas)
 	}

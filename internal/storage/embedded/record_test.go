@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/weir-db/weir/internal/clock"
@@ -157,7 +158,7 @@ func numberedRecord(t *table, rows *storage.Rows, epoch wal.Position, fresh func
 		}
 	}
 	t.resolve(r)
-	rest := r.encoder.encodeRest(rows, r.pick, r.ids)
+	rest := r.encoder.encodeRest(r)
 	return append(r.encoder.encodeHead(t, epoch, r.memory, r, r.fresh), rest...)
 }
 
@@ -265,6 +266,33 @@ func randomRows(r *rand.Rand) *storage.Rows {
 		rows.Rows = append(rows.Rows, row)
 	}
 	return rows
+}
+
+func TestARecordGivesTheAnswersOfRemoteSegmentsBack(t *testing.T) {
+	t.Parallel()
+	rows := randomRows(rand.New(rand.NewPCG(3, 4)))
+	for len(rows.Rows) < 4 {
+		rows.Rows = append(rows.Rows, rows.Rows[0])
+	}
+	for _, answers := range [][]answer{nil, {{0, 1, true}}, {{1, math.MaxInt64, false}, {3, 2, true}}} {
+		to := &table{uid: 7, registry: series.NewRegistry()}
+		r := &request{asked: true, answers: answers, rows: rows, ids: make([]series.ID, len(rows.Rows))}
+		r.pickAll()
+		record := numberedRecord(to, rows, 3, always)
+		plain := r.encoder.encodeRest(&request{rows: rows, pick: r.pick, ids: r.ids})
+		record = append(record[:len(record)-len(plain)], r.encoder.encodeRest(r)...)
+		var d recordDecoder
+		if _, err := decodeNumbered(&d, &numbers{}, to, record); err != nil || !d.asked || !slices.Equal(d.answers, answers) {
+			t.Errorf("got %v, %v, want %v", d.answers, err, answers)
+		}
+	}
+	for _, answers := range [][]answer{{{int32(len(rows.Rows)), 1, true}}, {{1, 1, true}, {1, 2, true}}} {
+		var d recordDecoder
+		d.decoder = decoder{rest: appendAnswers(nil, answers)}
+		if d.readAnswers(len(rows.Rows)); d.err == nil {
+			t.Errorf("answers %v of %d rows are taken", answers, len(rows.Rows))
+		}
+	}
 }
 
 func FuzzDecodeNumberedRecord(f *testing.F) {

@@ -32,6 +32,8 @@ import (
 //	per row: u8 whether it is multi, if they are not all (flag 2)
 //	uvarint  values of a row, and of each: uvarint column; per row, if they differ (flag 4)
 //	values:  of the rows' first values, then the second ones …; row after row if they differ
+//	uvarint  answers of remote segments (flag 8; see late.go), each: uvarint row minus that of the answer before,
+//	         uvarint version, u8 whether its values are those of the row
 //
 // A value is 8 bytes little-endian, or, for varchar, uvarint length + 1 and bytes, 0 for the text
 // of the value before of that column. Values of doubles that all rows have begin with a byte: 0 for 8 bytes
@@ -47,6 +49,8 @@ const (
 	flagVersions = 1 << iota
 	flagMixed    // multi and single rows
 	flagRagged   // rows of different columns
+	flagAsked    // remote segments were asked
+	flagsEnd
 )
 
 // maxExponent bounds the decimals that doubles are tried with.
@@ -54,8 +58,9 @@ const maxExponent = 4
 
 var powersOfTen = [maxExponent + 1]float64{1, 10, 100, 1e3, 1e4}
 
-// encodeRest returns the rest of the record of some rows, valid until the next call.
-func (e *recordEncoder) encodeRest(rows *storage.Rows, pick []int32, ids []series.ID) []byte {
+// encodeRest returns the rest of a request's record, valid until the next call.
+func (e *recordEncoder) encodeRest(r *request) []byte {
+	rows, pick, ids := r.rows, r.pick, r.ids
 	b := binary.AppendUvarint(e.rest[:0], uint64(len(rows.Columns)))
 	for _, c := range rows.Columns {
 		b = append(b, byte(c.Role), byte(c.Type.Kind))
@@ -63,6 +68,9 @@ func (e *recordEncoder) encodeRest(rows *storage.Rows, pick []int32, ids []serie
 	}
 	b = binary.AppendUvarint(b, uint64(len(pick)))
 	flags := flagsOf(rows, pick)
+	if r.asked {
+		flags |= flagAsked
+	}
 	b = append(b, flags)
 	var id int64
 	for _, next := range ids {
@@ -107,8 +115,37 @@ func (e *recordEncoder) encodeRest(rows *storage.Rows, pick []int32, ids []serie
 			b = e.appendColumn(b, rows, pick, k)
 		}
 	}
+	if r.asked {
+		b = appendAnswers(b, r.answers)
+	}
 	e.rest = b
 	return b
+}
+
+func appendAnswers(b []byte, answers []answer) []byte {
+	b = binary.AppendUvarint(b, uint64(len(answers)))
+	row := int32(0)
+	for _, a := range answers {
+		b = binary.AppendUvarint(b, uint64(a.row-row))
+		b = binary.AppendUvarint(b, uint64(a.version))
+		b = append(b, boolByte(a.same))
+		row = a.row
+	}
+	return b
+}
+
+// readAnswers reads the answers for n rows.
+func (d *recordDecoder) readAnswers(n int) {
+	row := uint64(0)
+	for k := range d.count(3) {
+		step := d.uvarint()
+		row += step
+		if row >= uint64(n) || step >= uint64(n) || k > 0 && step == 0 {
+			d.fail("answer for row %d of %d", row, n)
+			return
+		}
+		d.answers = append(d.answers, answer{int32(row), int64(d.uvarint()), d.byte() == 1})
+	}
 }
 
 func boolByte(v bool) byte {
@@ -272,6 +309,9 @@ type recordDecoder struct {
 	values []storage.Val
 	ids    []series.ID
 	orders []int32 // of each row; see numbered
+
+	asked   bool // as the request
+	answers []answer
 }
 
 // begin reads the uid of a record.
@@ -343,7 +383,7 @@ func (d *recordDecoder) tail(n *numbers) error {
 	}
 	count := d.count(2)
 	flags := d.byte()
-	if count == 0 || flags >= 2*flagRagged {
+	if count == 0 || flags >= flagsEnd {
 		d.fail("%d rows, flags %x", count, flags)
 		return d.err
 	}
@@ -385,6 +425,9 @@ func (d *recordDecoder) tail(n *numbers) error {
 		d.ragged(rows)
 	} else {
 		d.columnar(rows)
+	}
+	if d.asked, d.answers = flags&flagAsked != 0, d.answers[:0]; d.asked {
+		d.readAnswers(len(rows))
 	}
 	for i := range rows {
 		if len(rows[i].Values) == 0 || !rows[i].Multi && len(rows[i].Values) != 1 {

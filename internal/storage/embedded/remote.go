@@ -254,7 +254,9 @@ func (m *manifest) local() *manifest {
 	for i := range out.Tables {
 		out.Tables[i].Segments = slices.Clone(out.Tables[i].Segments)
 		for k := range out.Tables[i].Segments {
-			out.Tables[i].Segments[k].Remote = false
+			if m := &out.Tables[i].Segments[k]; m.Remote {
+				m.Remote, m.Judged = false, max(m.Judged, 1)
+			}
 		}
 	}
 	return &out
@@ -483,6 +485,7 @@ func (s *Store) move(ctx context.Context, t *table, f *segmentFile) error {
 	if err := s.remote.owned(ctx); err != nil {
 		return err
 	}
+	judged := t.leave(f)
 	s.remote.mu.Lock()
 	s.remote.known[f.meta.Name] = true
 	s.remote.mu.Unlock()
@@ -502,6 +505,6 @@ func (s *Store) move(ctx context.Context, t *table, f *segmentFile) error {
 		return nil
 	}
 	meta := f.meta
-	meta.Remote, meta.Deleted = true, f.cleared()
+	meta.Remote, meta.Deleted, meta.Judged = true, f.cleared(), judged
 	return s.replace(t, []*segmentFile{f}, []segmentMeta{meta})
 }

@@ -173,6 +173,7 @@ func (r *replay) decodeNumbered(item *replayed, t *replayTable) error {
 	q.memory, q.epoch = memory, t.numbers.epoch
 	q.ids = append(q.ids, d.ids...)
 	q.orders, q.names = d.orders, t.numbers.orders
+	q.asked, q.answers = d.asked, append(q.answers, d.answers...)
 	q.pickAll()
 	item.table = t.table
 	return nil

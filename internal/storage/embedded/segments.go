@@ -28,6 +28,7 @@ type segmentFile struct {
 	damaged atomic.Bool // not to be merged
 
 	deletedTo atomic.Uint64 // position up to which deletions are done in it, see cleared
+	leaving   atomic.Uint64 // position from which on it is asked like a remote one, or 0: see late.go
 
 	mu      sync.Mutex // guards refs, pins, retired and done
 	refs    int
@@ -105,6 +106,7 @@ type segmentIndex struct {
 func newSegmentFile(s *Store, m segmentMeta) *segmentFile {
 	f := &segmentFile{store: s, meta: m, loading: make(chan struct{}, 1)}
 	f.deletedTo.Store(uint64(m.Deleted))
+	f.leaving.Store(uint64(m.Judged))
 	return f
 }
 

@@ -42,6 +42,8 @@ type table struct {
 	kept     halt     // merging, purging and expiring segments
 	held     heldBack // since the start; not changed after it
 
+	late sync.RWMutex // held by who writes late rows, from the question to the judgement: see late.go; taken before applyMu
+
 	submitMu sync.Mutex // guards the fields below, and keeps the order of pending that of the log
 	pending  []*request
 	epoch    wal.Position // at which the numbers of series in the log begin
@@ -99,7 +101,8 @@ type request struct {
 	keys    series.Keys
 	found   []series.ID  // scratch
 	live    bool         // from a caller, and not replayed
-	stored  storedRows   // what remote segments have of late rows, if live: see ask
+	asked   bool         // remote segments, before it was logged: see late.go
+	answers []answer     // of theirs, by row
 	memory  int64        // rows older belong to the magnetic store
 	epoch   wal.Position // from which on the log is needed to replay the record
 	ticket  wal.Ticket
@@ -169,6 +172,10 @@ func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt,
 	t.admitRows(r)
 	if len(r.pick) > 0 {
 		t.resolve(r)
+		if t.store.remote != nil && r.late() {
+			t.late.RLock()
+			defer t.late.RUnlock()
+		}
 		if err := t.ask(ctx, r); err != nil {
 			return storage.Receipt{}, err
 		}
@@ -182,7 +189,7 @@ func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt,
 }
 
 func (r *request) reset(rows *storage.Rows) {
-	r.rows, r.receipt, r.stored = rows, storage.Receipt{}, nil
+	r.rows, r.receipt, r.asked, r.answers = rows, storage.Receipt{}, false, r.answers[:0]
 	r.pick, r.ids, r.missing = r.pick[:0], r.ids[:0], r.missing[:0]
 	r.keys.Bytes, r.keys.Ends = r.keys.Bytes[:0], r.keys.Ends[:0]
 }
@@ -244,7 +251,7 @@ func hasDimension(row *storage.Row, name string) bool {
 
 // log makes a request durable and applies it.
 func (t *table) log(r *request) error {
-	rest := r.encoder.encodeRest(r.rows, r.pick, r.ids)
+	rest := r.encoder.encodeRest(r)
 	if err := t.submit(r, rest); err != nil {
 		return err
 	}
@@ -452,7 +459,7 @@ func (t *table) applyRow(r *request, row *storage.Row, at, i int) *storage.Rejec
 			return rejection
 		}
 	}
-	lost, add := t.decide(r, row, id)
+	lost, add := t.decide(r, row, i)
 	if lost != nil && !magnetic {
 		return lost
 	}
@@ -522,20 +529,25 @@ func (t *table) accept(rows *storage.Rows, row *storage.Row, id series.ID) {
 
 // decide applies the rule of versions (api.md §6.3): whether the row is to be added,
 // and if it is refused, why. Neither means a repeat of what is stored.
-func (t *table) decide(r *request, row *storage.Row, id series.ID) (lost *storage.Rejection, add bool) {
-	stored, ok := t.lookup(r, id, row.TimeNs)
+func (t *table) decide(r *request, row *storage.Row, i int) (lost *storage.Rejection, add bool) {
+	stored, ok := t.lookup(r, r.ids[i], row.TimeNs)
+	version, same := stored.Version, ok && sameValues(t.cols, &stored, row)
+	if a, asked := r.answer(i); asked && (!ok || a.version > version) {
+		version, same, ok = a.version, a.same, true
+	}
 	switch {
-	case !ok || row.Version > stored.Version:
+	case !ok || row.Version > version:
 		return nil, true
-	case row.Version < stored.Version:
-		return &storage.Rejection{Cause: storage.LowerVersion, Existing: stored.Version}, false
-	case !t.sameValues(&stored, row):
-		return &storage.Rejection{Cause: storage.SameVersion, Existing: stored.Version}, false
+	case row.Version < version:
+		return &storage.Rejection{Cause: storage.LowerVersion, Existing: version}, false
+	case !same:
+		return &storage.Rejection{Cause: storage.SameVersion, Existing: version}, false
 	}
 	return nil, false
 }
 
-func (t *table) sameValues(stored *memstore.Row, row *storage.Row) bool {
+// sameValues reports whether a row has the values of a stored one. cols are the columns of its request.
+func sameValues(cols []memstore.Col, stored *memstore.Row, row *storage.Row) bool {
 	if len(stored.Cells) != len(row.Values) {
 		return false
 	}
@@ -543,7 +555,7 @@ func (t *table) sameValues(stored *memstore.Row, row *storage.Row) bool {
 		v := &row.Values[k]
 		same := false
 		for _, cell := range stored.Cells {
-			if cell.ID == t.cols[v.Column].ID {
+			if cell.ID == cols[v.Column].ID {
 				same = cell.Kind == vec.Varchar && cell.Str == v.Str || cell.Kind != vec.Varchar && cell.Bits == v.Bits
 				break
 			}
