@@ -100,12 +100,13 @@ type segmentWriter struct {
 	dims            []storage.Dim
 	spans           []span
 	data            []segment.Data
+	read            []values // columns that are of one run
 	joined          []values // columns that are of several runs
 }
 
 // write makes the segment an object as it is written, without holding all of it.
 func (w *segmentWriter) write(ctx context.Context) (segmentMeta, error) {
-	w.data, w.joined = make([]segment.Data, len(w.p.columns)), make([]values, len(w.p.columns))
+	w.data, w.read, w.joined = make([]segment.Data, len(w.p.columns)), make([]values, len(w.p.columns)), make([]values, len(w.p.columns))
 	reader, pipe := io.Pipe()
 	columns := make([]storage.Column, len(w.p.columns))
 	for i := range columns {
@@ -269,8 +270,8 @@ func (w *segmentWriter) stamps(s *span) error {
 func (w *segmentWriter) column(spans []span, i int) (segment.Data, error) {
 	c := &w.p.columns[i]
 	if len(spans) == 1 {
-		var v values
-		err := spans[0].values(c, &v)
+		v := &w.read[i]
+		err := spans[0].values(c, v)
 		return v.data(), err
 	}
 	out := &w.joined[i]
@@ -278,12 +279,12 @@ func (w *segmentWriter) column(spans []span, i int) (segment.Data, error) {
 	*out = values{ints: out.ints[:0], floats: out.floats[:0], bools: out.bools[:0], strs: out.strs[:0]}
 	have := 0
 	for k := range spans {
-		var v values
-		if err := spans[k].values(c, &v); err != nil {
+		v := &w.read[i]
+		if err := spans[k].values(c, v); err != nil {
 			return segment.Data{}, err
 		}
 		n := spans[k].rows()
-		out.append(&v, have, n)
+		out.append(v, have, n)
 		have += n
 	}
 	return out.data(), nil

@@ -263,6 +263,8 @@ type Series struct {
 	last   int64      // greatest time in chunks and tail
 	rows   int        // in chunks and tail
 	tail   *tail      // follows the chunks; nil while there are few rows
+
+	own [1]Chunk // room for chunks while there is but one: most of a million series never have another
 }
 
 // Table is the series of a store by id; entries are nil where there is no row.
@@ -281,7 +283,20 @@ type Store struct {
 	newRows, newValues int64
 	newText            int64 // bytes of strings
 	newMin, newMax     int64
+
+	// Room for new series and their first chunks, many in one piece of memory: with a million series of a few rows each, an
+	// allocation for each of both costs more than the rows.
+	room  []Series
+	slabs []uint64
+	begun int // pieces of room so far
 }
+
+// Bounds of a piece of room: of series, and of the words of first chunks.
+const (
+	minSeriesRoom = 2
+	maxSeriesRoom = 64
+	slabWords     = 4096
+)
 
 // New returns an empty store.
 func New() *Store {
@@ -342,7 +357,13 @@ func (s *Store) begin(id uint32) *Series {
 		all = grown
 		s.series.Store(&grown)
 	}
-	series := &Series{last: math.MinInt64}
+	if len(s.room) == 0 {
+		s.room = make([]Series, min(minSeriesRoom<<min(s.begun, 16), maxSeriesRoom))
+		s.begun++
+	}
+	series := &s.room[0]
+	s.room = s.room[1:]
+	series.last = math.MinInt64
 	all[id].Store(series)
 	s.bytes.Add(seriesBytes)
 	s.count.Add(1)
@@ -469,6 +490,9 @@ func (s *Series) ready(st *Store, vals []storage.Val, cols []Col) *Chunk {
 		l := st.layoutWith(base, vals, cols)
 		if c.N < ChunkRows {
 			before := c.bytes()
+			if c.room == firstChunkRows && n == 1 {
+				before -= int64(8 * len(c.slab)) // stays in its piece of memory
+			}
 			*c = c.regrow(l, room)
 			st.bytes.Add(c.bytes() - before)
 			return c
@@ -477,9 +501,31 @@ func (s *Series) ready(st *Store, vals []storage.Val, cols []Col) *Chunk {
 	} else {
 		base = st.layoutWith(&Layout{}, vals, cols)
 	}
-	s.chunks = append(s.chunks, newChunk(base, room))
+	if len(s.chunks) == 0 {
+		s.chunks = append(s.own[:0], st.firstChunk(base))
+	} else {
+		s.chunks = append(s.chunks, newChunk(base, room))
+		s.own[0] = Chunk{} // it was copied, and must not keep the rows when the copy is replaced
+	}
 	c := &s.chunks[len(s.chunks)-1]
 	st.bytes.Add(c.bytes())
+	return c
+}
+
+// firstChunk returns the first chunk of a series.
+func (s *Store) firstChunk(l *Layout) Chunk {
+	n := l.bits * firstChunkRows
+	if n > slabWords/8 {
+		return newChunk(l, firstChunkRows)
+	}
+	if len(s.slabs) < n {
+		s.slabs = make([]uint64, min(slabWords, n<<min(s.begun, 16)))
+	}
+	c := Chunk{Layout: l, room: firstChunkRows, slab: s.slabs[:n:n]}
+	s.slabs = s.slabs[n:]
+	if l.strs > 0 {
+		c.strs = make([]string, l.strs*firstChunkRows)
+	}
 	return c
 }
 
@@ -657,6 +703,7 @@ func (s *Series) mergeLocked(st *Store) {
 		added += m.chunks[k].bytes()
 	}
 	s.chunks = append(s.chunks, m.chunks...)
+	s.own[0] = Chunk{}
 	last := &s.chunks[len(s.chunks)-1]
 	s.last = last.Time(last.N - 1)
 	st.bytes.Add(added - freed)

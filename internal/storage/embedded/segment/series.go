@@ -25,6 +25,9 @@ type seriesTable struct {
 	rows    []int64
 	first   []int64
 	last    []int64
+
+	lastMeasure string // of the series before; series come sorted by it
+	lastID      int64
 }
 
 func (t *seriesTable) len() int { return len(t.measure) }
@@ -86,7 +89,10 @@ func (t *seriesTable) named(name string) *codedValues {
 }
 
 func (t *seriesTable) add(s Series, rows, first, last int64) int32 {
-	t.measure = append(t.measure, t.id(s.Measure))
+	if t.lastMeasure != s.Measure || t.len() == 0 {
+		t.lastMeasure, t.lastID = s.Measure, t.id(s.Measure)
+	}
+	t.measure = append(t.measure, t.lastID)
 	t.dims = append(t.dims, int64(len(s.Dims)))
 	if s.Codes != nil {
 		t.addCoded(s.Dims, s.Codes)

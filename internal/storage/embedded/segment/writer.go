@@ -222,6 +222,9 @@ func (d *Data) padNulls(n int) {
 // appendRows appends rows of src, or zeros where src is nil, to dst, first filled up with
 // zeros to before rows.
 func appendRows[T any](dst, src []T, before, from, to int) []T {
+	if dst == nil { // at once for a block, which short series would double to in ten steps
+		dst = make([]T, 0, BlockRows)
+	}
 	if n := before - len(dst); n > 0 {
 		dst = append(dst, make([]T, n)...)
 	}
