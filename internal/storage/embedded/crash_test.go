@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -27,7 +28,7 @@ type history struct {
 }
 
 // newHistory makes requests on a few series, in order, late and replacing, with
-// changes of policy, flushes and merges between them.
+// changes of policy, flushes, merges and expiry between them, while days pass. Another table comes and goes.
 func newHistory(seed uint64) *history {
 	r := rand.New(rand.NewPCG(seed, 7))
 	h := &history{clock: clock.Manual(benchStart)}
@@ -55,6 +56,27 @@ func newHistory(seed uint64) *history {
 			_, err = table.Write(ctx, &batch.Rows)
 			return err
 		})
+		switch i {
+		case 4:
+			h.add(func(b storage.Backend) error { return b.CreateTable(ctx, otherID, policy) })
+		case 11, 19:
+			h.add(func(storage.Backend) error {
+				h.clock.Set(benchStart.Add(time.Duration(i/8) * 3 * 24 * time.Hour))
+				return nil
+			})
+		case 13:
+			h.add(func(b storage.Backend) error { return b.DropTable(ctx, otherID) })
+		}
+		if i > 4 && i < 13 {
+			h.add(func(b storage.Backend) error {
+				table, err := b.Table(otherID)
+				if err != nil {
+					return nil // its creation was made to fail
+				}
+				_, err = table.Write(ctx, &batch.Rows)
+				return err
+			})
+		}
 		switch i % 8 {
 		case 3:
 			h.add(func(b storage.Backend) error { return maintain(b, false) })
@@ -88,13 +110,18 @@ func newHistory(seed uint64) *history {
 
 func (h *history) add(step func(b storage.Backend) error) { h.steps = append(h.steps, step) }
 
-// maintain flushes, and merges, if b is a Store.
+// maintain flushes, and expires, purges and merges, if b is a Store.
 func maintain(b storage.Backend, merge bool) error {
 	s, ok := b.(*Store)
 	if !ok {
 		return nil
 	}
 	err := s.flushAll(context.Background())
+	if merge && err == nil {
+		for _, t := range s.all() {
+			err = errors.Join(err, s.expire(t))
+		}
+	}
 	if merge && err == nil {
 		if err = s.purgeDue(context.Background()); err == nil {
 			err = s.mergeAll(context.Background())
@@ -118,7 +145,7 @@ func everything(t testing.TB, b storage.Backend) string {
 func TestCrashAtAnyOperationLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	// One in some operations of each history; every one with -crash.every.
-	step := 37
+	step := 45
 	if *everyOperation {
 		step = 1
 	}
@@ -144,6 +171,7 @@ func crashAt(t *testing.T, seed uint64, k int) int {
 		crashed *vfs.Mem
 		done    int // steps acknowledged
 		then    int // done when the crash came
+		at      time.Time
 	)
 	fsys := vfs.Inject(mem, func(op vfs.Op, _ string) error {
 		if op == vfs.OpRead {
@@ -153,7 +181,7 @@ func crashAt(t *testing.T, seed uint64, k int) int {
 		defer mu.Unlock()
 		if ops == k {
 			crashed = mem.Crash(rand.New(rand.NewPCG(seed, uint64(k))))
-			then = done
+			then, at = done, h.clock.Now()
 		}
 		ops++
 		if crashed != nil {
@@ -170,19 +198,22 @@ func crashAt(t *testing.T, seed uint64, k int) int {
 		}
 		return ops
 	}
+	h.clock.Set(at)
 	s, err := Open(context.Background(), Options{FS: crashed, Clock: h.clock, LogFileBytes: 4 << 10})
 	if err != nil {
 		t.Fatalf("seed %d, crash before operation %d: open: %v", seed, k, err)
 	}
-	defer s.Close()
 	got := everything(t, s)
+	s.Close() // or it would see the models' clock
 	for _, steps := range []int{then, then + 1} {
+		h.clock.Set(benchStart)
 		model := storagetest.NewNaive(h.clock)
 		for _, step := range h.steps[:min(steps, len(h.steps))] {
 			if err := step(model); err != nil {
 				t.Fatal(err)
 			}
 		}
+		h.clock.Set(at)
 		if got == everything(t, model) {
 			return ops
 		}

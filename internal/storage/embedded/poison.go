@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/weir-db/weir/internal/fault"
-	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/wal"
 	"github.com/weir-db/weir/internal/vfs"
 )
@@ -322,11 +321,10 @@ func checkLog(w io.Writer, fsys vfs.FS, m *manifest) (records int64, stuck []err
 }
 
 func stuckRecord(p wal.Position, t *table, why error) error {
-	whose := storage.TableID{Database: "?", Table: "?"}
-	if t != nil {
-		whose = t.id
+	if t == nil {
+		return why // it says all
 	}
 	e := &poisoned{p, why}
 	return fault.New(fault.Corrupt, "The record at position %d of the log, of the table %s.%s, cannot be applied (%s); the table takes no records. Remedy: %s.",
-		p, whose.Database, whose.Table, firstLine(why), e.remedy())
+		p, t.id.Database, t.id.Table, firstLine(why), e.remedy())
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"path"
 	"strings"
 	"sync"
@@ -343,7 +344,8 @@ func TestCheckAndInspectNameARecordThatCannotBeApplied(t *testing.T) {
 // TestACopyThatIsNotOfTheRecordPassesNothing renames a copy of another record to the name, and a damaged one.
 func TestACopyThatIsNotOfTheRecordPassesNothing(t *testing.T) {
 	t.Parallel()
-	for _, what := range []string{"another record", "damaged"} {
+	r := rand.New(rand.NewPCG(seeds(t, 1)[0], 10))
+	for _, what := range []string{"another record", "damaged", "damaged", "damaged", "damaged", "damaged", "damaged"} {
 		mem, at := poisonedLog(t, garbage)
 		s := open(t, poisonOptions(mem))
 		s.Close()
@@ -354,7 +356,10 @@ func TestACopyThatIsNotOfTheRecordPassesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.WriteAt([]byte("x"), 40)
+			size, _ := f.Size()
+			at, b := r.Int64N(size), make([]byte, 1)
+			f.ReadAt(b, at)
+			f.WriteAt([]byte{b[0] ^ 1<<r.IntN(8)}, at)
 			f.Sync()
 			f.Close()
 		} else {

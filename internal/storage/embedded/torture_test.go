@@ -423,3 +423,69 @@ func TestAClockThatJumpsHarmsOnlyWhatExpires(t *testing.T) {
 		s.Close()
 	}
 }
+
+// TestALongLifeTakesNoMore lets 45 days pass for a table that keeps days: disk, files, and what is open of them, must not grow once
+// rows expire. make torture SOAK=1h does the same to a whole server.
+func TestALongLifeTakesNoMore(t *testing.T) {
+	t.Parallel()
+	clk, mem := clock.Manual(benchStart), vfs.NewMem()
+	policy := storage.Policy{MemoryRetention: 6 * time.Hour, MagneticRetention: 3 * 24 * time.Hour, MagneticWrites: true}
+	o := Options{FS: mem, Clock: clk, LogFileBytes: 16 << 10, LogLimitBytes: 64 << 10}
+	begin := func() *Store {
+		s := open(t, o)
+		s.stop() // what it would do in the background is done once a day
+		s.workers.Wait()
+		return s
+	}
+	s := begin()
+	defer func() { s.Close() }()
+	if err := s.CreateTable(t.Context(), benchID, policy); err != nil {
+		t.Fatal(err)
+	}
+	type size struct{ files, bytes, memory, open int64 }
+	var most [3]size // by third of the time
+	for day := range 45 {
+		table := s.lookup(benchID)
+		for hour := range 24 {
+			clk.Set(benchStart.Add(time.Duration(24*day+hour) * time.Hour))
+			for _, late := range []time.Duration{0, 20 * time.Hour} {
+				if _, err := table.Write(t.Context(), sensorRows(0, 20, clk.Now().Add(-late), 3)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		d := storage.Deletion{From: clk.Now().Add(-30 * time.Hour).UnixNano(), To: clk.Now().Add(-29 * time.Hour).UnixNano()}
+		if _, err := table.Delete(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		all(s)
+		if err := errors.Join(s.flushAll(t.Context()), s.maintain(t.Context()), s.maintain(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		now := size{memory: s.memory.Load(), open: int64(len(s.open.files))}
+		for _, name := range files(t, mem, ".") {
+			info, err := mem.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now.files, now.bytes = now.files+1, now.bytes+info.Size()
+		}
+		m := &most[day/15]
+		*m = size{max(m.files, now.files), max(m.bytes, now.bytes), max(m.memory, now.memory), max(m.open, now.open)}
+		if day%15 == 14 { // once by a crash, once by a stop
+			if day%2 == 0 {
+				left := mem.Crash(nil)
+				s.Close()
+				mem = left
+			} else {
+				closed(t, s)
+			}
+			o.FS = mem
+			s = begin()
+		}
+	}
+	middle, last := most[1], most[2]
+	if last.files > middle.files+5 || last.bytes > middle.bytes*11/10 || last.memory > middle.memory*11/10+4096 || last.open > middle.open+5 {
+		t.Errorf("in the last third %+v, in the middle one %+v", last, middle)
+	}
+}
