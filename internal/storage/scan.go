@@ -107,7 +107,7 @@ type Predicate struct {
 }
 
 // Aggregation asks for partial aggregates: one or more rows per group, whose states
-// the caller merges. Batches have the keys in order, then the state columns of each
+// the caller merges unless [Applied].Final says that there is one. Batches have the keys in order, then the state columns of each
 // aggregate in order (see [AggFunc.States]).
 type Aggregation struct {
 	Keys []GroupKey
@@ -163,6 +163,7 @@ func (f AggFunc) States(t vec.Type) []vec.Type {
 type Applied struct {
 	Where       []bool // per predicate: every row returned satisfies it
 	Aggregation bool
+	Final       bool // of an aggregation: no two rows of all batches have the same keys
 	NewestFirst bool // rows come newest first, and at least Limit of them if there are that many
 	Order       bool // rows come in that order, and at least Limit of them if there are that many
 }

@@ -35,6 +35,7 @@ type aggregateOp struct {
 	near        bool // see divideBy and hashNear
 	least, most int64
 
+	final   bool // results are those of storage
 	ready   bool
 	phases  []*groupPhase // to do, the last first
 	results []*vec.Batch  // ready, in order
@@ -171,6 +172,7 @@ func (o *aggregateOp) pushed(ctx context.Context) (bool, error) {
 	// group, or fail the query.
 	o.reset()
 	o.mem.release()
+	o.final, o.results, o.left = false, nil, 0
 	_, err = scan.start(ctx, nil)
 	return false, err
 }
@@ -182,8 +184,11 @@ func (o *aggregateOp) mergeAll(ctx context.Context, scan *scanOp) (fits bool, er
 	if err != nil {
 		return false, err
 	}
-	w := o.worker(0)
-	s := w.groups
+	o.final = scan.applied.Final && o.g.keys > 0 && push.KeepsKeys()
+	var w *groupWorker
+	if !o.final {
+		w = o.worker(0)
+	}
 	for {
 		b, err := scan.raw(ctx)
 		if err != nil || b == nil {
@@ -196,21 +201,63 @@ func (o *aggregateOp) mergeAll(ctx context.Context, scan *scanOp) (fits bool, er
 		for i, v := range vecs {
 			vecs[i] = retype(v, keys[i].t)
 		}
-		ids := s.assign(vecs, b.Len)
-		for i := range s.aggs {
-			m, ok := s.aggs[i].acc.(fn.Merger)
-			if !ok {
-				return false, fmt.Errorf("bug: %s was pushed down and cannot merge", o.n.Aggs[i].Call.Func.Name)
-			}
-			m.Resize(s.count())
-			if err := m.Merge(ids, b.Columns[push.States[i]:push.States[i]+push.Widths[i]]); err != nil {
-				return false, err
-			}
+		if o.final {
+			fits, err = o.settle(vecs, b)
+		} else {
+			fits, err = o.mergeStates(w, vecs, b)
 		}
-		if full, err := o.mem.hold(&w.charged, s.sizeBytes()); full || err != nil {
+		if !fits || err != nil {
 			return false, err
 		}
 	}
+}
+
+// mergeStates adds a batch of partial aggregates to the groups of w, unless they do not fit into memory.
+func (o *aggregateOp) mergeStates(w *groupWorker, keys []*vec.Vector, b *vec.Batch) (fits bool, err error) {
+	s := w.groups
+	ids := s.assign(keys, b.Len)
+	for i := range s.aggs {
+		if err := o.mergeInto(s.aggs[i].acc, i, ids, s.count(), b); err != nil {
+			return false, err
+		}
+	}
+	full, err := o.mem.hold(&w.charged, s.sizeBytes())
+	return !full, err
+}
+
+// settle makes results of a batch of partial aggregates, each of which is all there is of its group, unless
+// they do not fit into memory.
+func (o *aggregateOp) settle(keys []*vec.Vector, b *vec.Batch) (fits bool, err error) {
+	out := &vec.Batch{Len: b.Len, Columns: append(make([]*vec.Vector, 0, len(keys)+len(o.g.aggs)), keys...)}
+	ids := allRows(b.Len)
+	size := int64(8 * b.Len * len(keys))
+	for i := range o.g.aggs {
+		call := o.g.aggs[i].n.Call
+		acc := call.Func.New(call.Args, call.Return)
+		if err := o.mergeInto(acc, i, ids, b.Len, b); err != nil {
+			return false, err
+		}
+		v, err := acc.Result()
+		if err != nil {
+			return false, err
+		}
+		out.Columns = append(out.Columns, retype(v, call.Return))
+		size += acc.SizeBytes()
+	}
+	o.results = append(o.results, out)
+	full, err := o.mem.hold(&o.left, o.left+size)
+	return !full, err
+}
+
+// mergeInto adds the states of aggregate i in b to n groups.
+func (o *aggregateOp) mergeInto(acc fn.Accumulator, i int, ids []int32, n int, b *vec.Batch) error {
+	m, ok := acc.(fn.Merger)
+	if !ok {
+		return fmt.Errorf("bug: %s was pushed down and cannot merge", o.n.Aggs[i].Call.Func.Name)
+	}
+	at := o.n.Pushed.States[i]
+	m.Resize(n)
+	return m.Merge(ids, b.Columns[at:at+o.n.Pushed.Widths[i]])
 }
 
 // groupWorker is one worker's groups and the rows that it set aside.
@@ -370,6 +417,9 @@ func (w *groupWorker) account(ctx context.Context) error {
 
 // finish combines what the workers have, or leaves that to advance.
 func (o *aggregateOp) finish(ctx context.Context) error {
+	if o.final {
+		return nil
+	}
 	o.worker(0) // without rows, there may be one group
 	ph := &groupPhase{o: o}
 	divided := o.returned > 0

@@ -93,6 +93,13 @@ func (o *sortOp) next(ctx context.Context) (*vec.Batch, error) {
 		}
 	}
 	if o.out == nil {
+		if out, err := o.few(ctx); err != nil {
+			return nil, err
+		} else if out != nil {
+			o.out = out
+		}
+	}
+	if o.out == nil {
 		if err := o.rows.add(ctx, o.in); err != nil {
 			return nil, err
 		}
@@ -103,6 +110,55 @@ func (o *sortOp) next(ctx context.Context) (*vec.Batch, error) {
 		}
 	}
 	return o.out.next(ctx)
+}
+
+// few sorts the groups of an aggregation where they are, if they are few; else it gives what it took of them to
+// the sorter and returns nil.
+func (o *sortOp) few(ctx context.Context) (batches, error) {
+	in := o.in
+	if m, ok := in.(*measured); ok {
+		in = m.operator
+	}
+	if _, ok := in.(*aggregateOp); !ok { // which keeps and charges its groups until it is closed
+		return nil, nil
+	}
+	b, err := o.in.next(ctx)
+	if err != nil || b == nil {
+		return noRows{}, err
+	}
+	var more *vec.Batch
+	if b.Len <= fewRows {
+		if more, err = o.in.next(ctx); err != nil {
+			return nil, err
+		}
+		if more == nil {
+			order, err := o.rows.keys.orderOf(ctx, o.rows.f, b)
+			return &emitted{emitter{b: b, order: order}, o.rows.most}, err
+		}
+	}
+	for _, b := range []*vec.Batch{b, more} {
+		if b == nil {
+			continue
+		}
+		if err := o.rows.put(ctx, b); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// orderOf returns a few rows in order, or nil if they are.
+func (s *sortSpec) orderOf(ctx context.Context, f *frame, b *vec.Batch) ([]int32, error) {
+	keys, err := evalAll(ctx, f, s.exprs, b)
+	if err != nil {
+		return nil, err
+	}
+	for i := 1; i < b.Len; i++ {
+		if s.compare(keys, i-1, keys, i) > 0 {
+			return s.order(ctx, keys, b.Len)
+		}
+	}
+	return nil, nil
 }
 
 func (o *sortOp) close() {

@@ -9,6 +9,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/vec"
@@ -190,6 +192,16 @@ type Pushdown struct {
 	Keys   []Expr // one per key of the node, over the columns of the partial batch
 	States []int
 	Widths []int // number of state columns of each aggregate
+}
+
+// KeepsKeys reports whether rows of different keys of the partial batch are of different groups.
+func (p *Pushdown) KeepsKeys() bool {
+	for i := range p.Spec.Keys {
+		if !slices.ContainsFunc(p.Keys, func(e Expr) bool { c, ok := e.(*Column); return ok && c.Index == i }) {
+			return false
+		}
+	}
+	return true
 }
 
 // SortKey is one key of an order. Nulls come last unless NullsFirst.

@@ -1,8 +1,6 @@
 package embedded
 
 import (
-	"slices"
-
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/codec"
@@ -52,11 +50,7 @@ func (c *stateColumn) addCuts(cuts []cut, v *values, times []int64) error {
 	case v.scaled && (c.fn == storage.Min || c.fn == storage.Max):
 		p := codec.Pow10(v.scale)
 		for _, cut := range cuts {
-			if c.fn == storage.Min {
-				c.offerFloat(cut.slot, float64(slices.Min(v.ints[lo:cut.end]))/p)
-			} else {
-				c.offerFloat(cut.slot, float64(slices.Max(v.ints[lo:cut.end]))/p)
-			}
+			c.offerFloat(cut.slot, float64(extreme(v.ints[lo:cut.end], nil, c.fn == storage.Min))/p)
 			lo = cut.end
 		}
 		return nil
@@ -219,13 +213,24 @@ func extreme[T int64 | float64 | string](vals []T, nulls []bool, least bool) T {
 	x := vals[0]
 	switch {
 	case nulls == nil && least:
+		// Several at a time, as in sumFloats.
+		a, b, c := x, x, x
+		for ; len(vals) >= 4; vals = vals[4:] {
+			x, a, b, c = min(x, vals[0]), min(a, vals[1]), min(b, vals[2]), min(c, vals[3])
+		}
 		for _, y := range vals {
 			x = min(x, y)
 		}
+		x = min(x, a, b, c)
 	case nulls == nil:
+		a, b, c := x, x, x
+		for ; len(vals) >= 4; vals = vals[4:] {
+			x, a, b, c = max(x, vals[0]), max(a, vals[1]), max(b, vals[2]), max(c, vals[3])
+		}
 		for _, y := range vals {
 			x = max(x, y)
 		}
+		x = max(x, a, b, c)
 	default:
 		for i, y := range vals {
 			if !nulls[i] {

@@ -31,8 +31,8 @@ type aggregator struct {
 	end     [1]int64 // time of the row at hand that is the last of a series, or the first
 }
 
-func newAggregator(p *plan, merged bool) *aggregator {
-	return &aggregator{worker: newWorker(p), st: newStates(p, merged), columns: make([]values, len(p.aggs)), edges: edgesOf(p)}
+func newAggregator(p *plan, g *grouping) *aggregator {
+	return &aggregator{worker: newWorker(p), st: newStates(p, g), columns: make([]values, len(p.aggs)), edges: edgesOf(p)}
 }
 
 // series adds the rows of one series.
@@ -233,6 +233,8 @@ func newAggregateScanner(p *plan, applied storage.Applied) *aggregateScanner {
 	s.pool = newPool(p, len(p.ids), func(ctx context.Context, take func() (int, int), emit func(*vec.Batch) error) error {
 		return aggregate(ctx, p, g, take, emit)
 	})
+	g.final = (g.oneEach || s.pool.alone) && !p.hasMoments()
+	s.applied.Final = g.final
 	return s
 }
 
@@ -249,7 +251,7 @@ func (s *aggregateScanner) Close() { s.pool.close() }
 const aggregateBatchRows = 8192
 
 func aggregate(ctx context.Context, p *plan, g *grouping, take func() (int, int), emit func(*vec.Batch) error) error {
-	a := newAggregator(p, !g.oneEach)
+	a := newAggregator(p, g)
 	defer a.release()
 	for {
 		from, to := take()

@@ -12,6 +12,7 @@ type grouping struct {
 	of      []uint32    // group of each of plan.ids
 	first   []series.ID // a series of each group, for its key values
 	oneEach bool        // every series is a group of its own
+	final   bool        // each group and bin has one slot in all batches
 }
 
 func newGrouping(p *plan) *grouping {

@@ -2,10 +2,18 @@ package embedded
 
 import (
 	"math/bits"
+	"slices"
 
+	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/codec"
 	"github.com/weir-db/weir/internal/vec"
 )
+
+// hasMoments reports whether moments are among the aggregates. Those of a slot are merged by another
+// formula than [storage.Moments] of several rows are by their reader, which may differ in the last digit.
+func (p *plan) hasMoments() bool {
+	return slices.ContainsFunc(p.aggs, func(c aggColumn) bool { return c.fn == storage.Moments })
+}
 
 // addMoments adds rows by two passes.
 func (c *stateColumn) addMoments(slot int, v *values, lo, hi int) {

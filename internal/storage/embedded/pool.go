@@ -17,6 +17,7 @@ type pool struct {
 	p       *plan
 	work    func(ctx context.Context, take func() (int, int), emit func(*vec.Batch) error) error
 	items   int
+	alone   bool // the caller of next does the work
 	started bool
 	inline  bool
 	ready   []*vec.Batch // of inline work
@@ -36,7 +37,7 @@ const (
 )
 
 func newPool(p *plan, items int, work func(context.Context, func() (int, int), func(*vec.Batch) error) error) *pool {
-	return &pool{p: p, items: items, work: work}
+	return &pool{p: p, items: items, work: work, alone: items <= inlineItems && p.workers() == 1}
 }
 
 func (p *pool) start() {
@@ -78,7 +79,7 @@ func (p *pool) next(ctx context.Context) (*vec.Batch, error) {
 		return nil, cancelled(err)
 	}
 	if !p.started {
-		if p.items <= inlineItems && p.p.workers() == 1 {
+		if p.alone {
 			return p.first(ctx)
 		}
 		p.start()

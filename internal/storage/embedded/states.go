@@ -12,6 +12,7 @@ import (
 // column or more, with one slot per group and bin.
 type states struct {
 	p     *plan
+	g     *grouping
 	ids   []series.ID // of each slot: a series with the group's key values
 	bins  []int64
 	cols  []stateColumn
@@ -92,12 +93,12 @@ type stateColumn struct {
 	fresh  []bool // First and Last: no row yet
 }
 
-func newStates(p *plan, merged bool) *states {
-	s := &states{p: p, cols: make([]stateColumn, len(p.aggs))}
+func newStates(p *plan, g *grouping) *states {
+	s := &states{p: p, g: g, cols: make([]stateColumn, len(p.aggs))}
 	for i := range p.aggs {
 		s.cols[i].aggColumn = p.aggs[i]
 	}
-	if merged {
+	if !g.oneEach {
 		s.slots = &slotTable{width: p.bin}
 	}
 	return s
@@ -123,6 +124,8 @@ func (s *states) slot(id series.ID, group uint32, bin int64) int {
 			}
 			s.slots.far[key] = int32(len(s.ids))
 		}
+	} else if last := len(s.ids) - 1; s.g.final && last >= 0 && s.ids[last] == id && (s.p.bin == 0 || s.bins[last] == bin) {
+		return last // a series is read from its first bin to its last
 	}
 	return s.extend(id, bin)
 }
@@ -220,7 +223,7 @@ func more[T any](s []T, n int, v T) []T {
 
 // batch hands the slots over as a batch and forgets them.
 func (s *states) batch() *vec.Batch {
-	b := &vec.Batch{Len: len(s.ids)}
+	b := &vec.Batch{Len: len(s.ids), Columns: make([]*vec.Vector, 0, len(s.p.keys)+3*len(s.cols))}
 	for i := range s.p.keys {
 		k := &s.p.keys[i]
 		if k.Role == storage.TimeColumn {
@@ -232,7 +235,13 @@ func (s *states) batch() *vec.Batch {
 	for i := range s.cols {
 		b.Columns = s.cols[i].appendVectors(b.Columns)
 	}
-	*s = *newStates(s.p, s.slots != nil)
+	s.ids, s.bins = nil, nil
+	for i := range s.cols {
+		s.cols[i] = stateColumn{aggColumn: s.cols[i].aggColumn}
+	}
+	if s.slots != nil {
+		s.slots = &slotTable{width: s.slots.width}
+	}
 	return b
 }
 

@@ -86,7 +86,11 @@ func answer(ctx context.Context, table storage.Table, spec storage.ScanSpec) ([]
 				return nil, fmt.Errorf("aggregation applied without predicate %d", i)
 			}
 		}
-		return mergePartials(table.Schema(), spec.Aggregation, rows), nil
+		merged := mergePartials(table.Schema(), spec.Aggregation, rows)
+		if applied.Final && len(merged) < len(rows) {
+			return nil, fmt.Errorf("%d rows of %d groups are said to be final:\n%s", len(rows), len(merged), Text(rows))
+		}
+		return merged, nil
 	}
 	ordered := func(a, b Line) int { return compareOrder(spec.Order, wide.Columns, a, b) }
 	switch {
