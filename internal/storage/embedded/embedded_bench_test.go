@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/weir-db/weir/internal/clock"
 	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/storage/embedded/series"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -412,6 +414,51 @@ func (c *counted) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	return nil
+}
+
+// BenchmarkPredicatesOfMany selects of a million series those that predicates on dimensions want.
+func BenchmarkPredicatesOfMany(b *testing.B) {
+	const devices = 1_000_000
+	registry := series.NewRegistry()
+	var keys series.Keys
+	for i := range devices {
+		dims := []storage.Dim{{Name: "device_id", Value: fmt.Sprintf("device-%07d", i)}, {Name: "location", Value: fmt.Sprint("plant-", i%20)}}
+		keys.Bytes = series.AppendKey(keys.Bytes, "metrics", dims)
+		keys.Ends = append(keys.Ends, len(keys.Bytes))
+	}
+	if _, err := registry.Resolve(nil, &keys); err != nil {
+		b.Fatal(err)
+	}
+	v := registry.View()
+	list := func(n int) (values []vec.Value) {
+		for i := range n {
+			values = append(values, vec.Str(fmt.Sprintf("device-%07d", i*7)))
+		}
+		return values
+	}
+	one := []vec.Value{vec.Str("plant-7")}
+	some := func(value string, null bool) bool { return !null && strings.HasPrefix(value, "device-00") }
+	for _, c := range []struct {
+		name  string
+		want  int
+		preds []storage.Predicate
+	}{
+		{"device =", 1, []storage.Predicate{{Column: "device_id", Op: storage.Eq, Values: list(1)}}},
+		{"location = and device =", 1, []storage.Predicate{{Column: "location", Op: storage.Eq, Values: []vec.Value{vec.Str("plant-0")}}, {Column: "device_id", Op: storage.Eq, Values: list(1)}}},
+		{"location =", devices / 20, []storage.Predicate{{Column: "location", Op: storage.Eq, Values: one}}},
+		{"location <>", devices / 20 * 19, []storage.Predicate{{Column: "location", Op: storage.Ne, Values: one}}},
+		{"device LIKE", 10_000 * devices / 1_000_000 * 10, []storage.Predicate{{Column: "device_id", Op: storage.Match, Matches: some}}},
+		{"device IN 10,000", 10_000, []storage.Predicate{{Column: "device_id", Op: storage.In, Values: list(10_000)}}},
+		{"device IN 100,000 and location =", 5_000, []storage.Predicate{{Column: "device_id", Op: storage.In, Values: list(100_000)}, {Column: "location", Op: storage.Eq, Values: one}}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				if n := len(selectSeries(registry, v, c.preds)); n != c.want {
+					b.Fatalf("%d series, want %d", n, c.want)
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkLastOfMany asks for the last values of many series that have a few rows in each of some segments.

@@ -3,6 +3,7 @@ package embedded
 import (
 	"cmp"
 	"math"
+	"slices"
 
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/codec"
@@ -35,6 +36,24 @@ func holdsString(p *storage.Predicate, value string, null bool) bool {
 	return holds(p.Op, cmp.Compare(value, p.Values[0].Str))
 }
 
+// fewValues is up to how many values of a list are compared one by one.
+const fewValues = 16
+
+// stringTest returns a predicate on a dimension or measure name as a function of values that are not null.
+func stringTest(p *storage.Predicate) func(value string) bool {
+	if p.Op != storage.In || len(p.Values) <= fewValues {
+		return func(value string) bool { return holdsString(p, value, false) }
+	}
+	listed := make(map[string]struct{}, len(p.Values))
+	for i := range p.Values {
+		listed[p.Values[i].Str] = struct{}{}
+	}
+	return func(value string) bool {
+		_, ok := listed[value]
+		return ok
+	}
+}
+
 // holds says what a comparison's outcome c means for an operator.
 func holds(op storage.Op, c int) bool {
 	switch op {
@@ -53,36 +72,62 @@ func holds(op storage.Op, c int) bool {
 }
 
 // selectSeries returns which series satisfy the predicates on dimensions and
-// measure name, in the order of ids. An equality is looked up; what else there is is
-// tested once per distinct value, or per series where few are left.
+// measure name, in the order of ids. Equalities and lists are looked up, those of dimensions with the most values first, until few series are left; what
+// else there is is tested once per distinct value, or per series where few are left.
 func selectSeries(r *series.Registry, v *series.View, preds []storage.Predicate) []series.ID {
-	var ids []series.ID
-	found := -1
+	var lookups, tests []*storage.Predicate
 	for i := range preds {
-		p := &preds[i]
-		if p.Column == storage.MeasureNameColumn || p.Op != storage.Eq && p.Op != storage.In {
+		if p := &preds[i]; p.Column != storage.MeasureNameColumn && (p.Op == storage.Eq || p.Op == storage.In) {
+			lookups = append(lookups, p)
+		} else {
+			tests = append(tests, p)
+		}
+	}
+	if len(lookups) > 1 {
+		slices.SortStableFunc(lookups, func(a, b *storage.Predicate) int {
+			return cmp.Compare(v.Distinct(b.Column), v.Distinct(a.Column))
+		})
+	}
+	var ids []series.ID
+	for i, p := range lookups {
+		if i > 0 && len(ids) <= fewSeries {
+			ids = filterSeries(v, ids, p)
 			continue
 		}
 		values := make([]string, len(p.Values))
 		for k := range p.Values {
 			values[k] = p.Values[k].Str
 		}
-		if with := r.With(v, p.Column, values); found < 0 || len(with) < len(ids) {
-			ids, found = with, i
+		with := r.With(v, p.Column, values)
+		if i > 0 {
+			with = intersect(ids, with)
 		}
+		ids = with
 	}
-	if found < 0 {
+	if len(lookups) == 0 {
 		ids = make([]series.ID, v.Len())
 		for i := range ids {
 			ids[i] = series.ID(i)
 		}
 	}
-	for i := range preds {
-		if i != found {
-			ids = filterSeries(v, ids, &preds[i])
-		}
+	for _, p := range tests {
+		ids = filterSeries(v, ids, p)
 	}
 	return ids
+}
+
+// intersect returns the series that are in both of two lists, which are in the order of ids. It is in the memory of a.
+func intersect(a, b []series.ID) []series.ID {
+	both := a[:0]
+	for _, id := range a {
+		for len(b) > 0 && b[0] < id {
+			b = b[1:]
+		}
+		if len(b) > 0 && b[0] == id {
+			both = append(both, id)
+		}
+	}
+	return both
 }
 
 // fewSeries is when testing each is cheaper than a table of all distinct values.
@@ -97,11 +142,12 @@ func filterSeries(v *series.View, ids []series.ID, p *storage.Predicate) []serie
 		values, code = dim.Values, dim.Code
 		null = holdsString(p, "", true)
 	}
-	ok := func(code uint32) bool { return holdsString(p, values[code], false) }
+	holds := stringTest(p)
+	ok := func(code uint32) bool { return holds(values[code]) }
 	if len(ids) > fewSeries {
 		table := make([]bool, len(values))
 		for i := range values {
-			table[i] = holdsString(p, values[i], false)
+			table[i] = holds(values[i])
 		}
 		ok = func(code uint32) bool { return table[code] }
 	}

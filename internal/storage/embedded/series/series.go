@@ -436,9 +436,9 @@ func (r *Registry) With(v *View, dimension string, values []string) []ID {
 	}
 	places := r.v.placesOf(dict.name)
 	var ids []ID
-	for i, value := range values {
+	for _, value := range values {
 		code, ok := dict.find([]byte(value))
-		if !ok || slices.Contains(values[:i], value) {
+		if !ok {
 			continue
 		}
 		for next := dict.heads[code]; next != 0; {
@@ -450,7 +450,7 @@ func (r *Registry) With(v *View, dimension string, values []string) []ID {
 		}
 	}
 	slices.Sort(ids)
-	return ids
+	return slices.Compact(ids) // a value may be listed twice
 }
 
 // View returns what is registered now.
@@ -542,6 +542,14 @@ func (v *View) Dimension(name string) Dimension {
 		return Dimension{v: v}
 	}
 	return Dimension{Values: dict.values, v: v, places: v.placesOf(dict.name)}
+}
+
+// Distinct returns how many different values a dimension has.
+func (v *View) Distinct(dimension string) int {
+	if dict := v.dims[dimension]; dict != nil {
+		return len(dict.values)
+	}
+	return 0
 }
 
 // placesOf returns the place of a dimension among those of each shape, or -1.
