@@ -59,8 +59,14 @@ func (c *Call) tree() (any, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(c.Body))
 	d.UseNumber()
-	var tree map[string]any
-	if err := d.Decode(&tree); err != nil {
+	var tree any // a map would be filled by reflection, which takes twice as long
+	err := d.Decode(&tree)
+	if _, ok := tree.(map[string]any); !ok && err == nil {
+		var object map[string]any // stays nil for null, which is an input without members
+		err = json.NewDecoder(bytes.NewReader(c.Body)).Decode(&object)
+		tree = object
+	}
+	if err != nil {
 		return nil, Serialization("The request body is not a JSON object: %v.", err)
 	}
 	if _, err := d.Token(); err != io.EOF {

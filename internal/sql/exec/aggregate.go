@@ -229,11 +229,21 @@ func (o *aggregateOp) mergeStates(w *groupWorker, keys []*vec.Vector, b *vec.Bat
 // they do not fit into memory.
 func (o *aggregateOp) settle(keys []*vec.Vector, b *vec.Batch) (fits bool, err error) {
 	out := &vec.Batch{Len: b.Len, Columns: append(make([]*vec.Vector, 0, len(keys)+len(o.g.aggs)), keys...)}
-	ids := allRows(b.Len)
+	var ids []int32
 	size := int64(8 * b.Len * len(keys))
 	for i := range o.g.aggs {
 		call := o.g.aggs[i].n.Call
 		acc := call.Func.New(call.Args, call.Return)
+		if s, ok := acc.(fn.Settler); ok {
+			if v := s.Settle(o.statesOf(i, b)); v != nil {
+				out.Columns = append(out.Columns, retype(v, call.Return))
+				size += int64(9 * b.Len)
+				continue
+			}
+		}
+		if ids == nil {
+			ids = allRows(b.Len)
+		}
 		if err := o.mergeInto(acc, i, ids, b.Len, b); err != nil {
 			return false, err
 		}
@@ -255,9 +265,14 @@ func (o *aggregateOp) mergeInto(acc fn.Accumulator, i int, ids []int32, n int, b
 	if !ok {
 		return fmt.Errorf("bug: %s was pushed down and cannot merge", o.n.Aggs[i].Call.Func.Name)
 	}
-	at := o.n.Pushed.States[i]
 	m.Resize(n)
-	return m.Merge(ids, b.Columns[at:at+o.n.Pushed.Widths[i]])
+	return m.Merge(ids, o.statesOf(i, b))
+}
+
+// statesOf is the columns of b with the states of aggregate i.
+func (o *aggregateOp) statesOf(i int, b *vec.Batch) []*vec.Vector {
+	at := o.n.Pushed.States[i]
+	return b.Columns[at : at+o.n.Pushed.Widths[i]]
 }
 
 // groupWorker is one worker's groups and the rows that it set aside.

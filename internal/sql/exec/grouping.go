@@ -33,8 +33,10 @@ type aggregate struct {
 }
 
 func newGrouping(r *run, keys []plan.Expr, aggs []plan.Agg) (*grouping, error) {
-	g := &grouping{keys: len(keys), ended: r.ended}
-	var exprs []plan.Expr
+	g := &grouping{keys: len(keys), aggs: make([]aggregate, 0, len(aggs)), ended: r.ended}
+	room := len(keys) + len(aggs) // of most: an argument each
+	g.inputs, g.masks, g.types = make([]*expr, 0, room), make([]int, 0, room), make([]vec.Type, 0, room)
+	exprs := make([]plan.Expr, 0, room)
 	add := func(e plan.Expr, mask int) (int, error) {
 		for i, known := range exprs {
 			if g.masks[i] == mask && plan.Same(known, e) {
@@ -58,7 +60,13 @@ func newGrouping(r *run, keys []plan.Expr, aggs []plan.Agg) (*grouping, error) {
 		g.inputs, g.masks, g.types = append(g.inputs, x), append(g.masks, -1), append(g.types, x.t)
 	}
 	for _, n := range aggs {
-		a := aggregate{n: n, filter: -1, types: []vec.Type{vec.BigintType}}
+		a := aggregate{n: n, filter: -1, args: make([]int, 0, len(n.Args)), consts: make([]*vec.Vector, 0, len(n.Args))}
+		if n.Distinct || len(n.Order) > 0 {
+			a.types = append(a.types, vec.BigintType)
+			for _, arg := range n.Args {
+				a.types = append(a.types, arg.Type())
+			}
+		}
 		var err error
 		if n.Filter != nil {
 			if a.filter, err = add(n.Filter, -1); err != nil {
@@ -66,7 +74,6 @@ func newGrouping(r *run, keys []plan.Expr, aggs []plan.Agg) (*grouping, error) {
 			}
 		}
 		for _, arg := range n.Args {
-			a.types = append(a.types, arg.Type())
 			if c, ok := arg.(*plan.Const); ok {
 				a.args, a.consts = append(a.args, -1), append(a.consts, vec.Const(c.Value, 1))
 				continue

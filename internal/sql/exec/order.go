@@ -66,9 +66,11 @@ func (s *sortSpec) compareKey(k int, a *vec.Vector, i int, b *vec.Vector, j int)
 
 // sortOp hands all rows out in order.
 type sortOp struct {
+	f    *frame
 	in   operator
 	n    *plan.Sort
-	rows *sorter
+	keys *sortSpec
+	rows *sorter // nil until it is needed
 	mem  charge
 	out  batches
 }
@@ -78,8 +80,7 @@ func newSort(f *frame, n *plan.Sort) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &sortOp{n: n, mem: f.run.chargeOf(n)}
-	o.rows = newSorter(f, keys, n.Types(), &o.mem)
+	o := &sortOp{f: f, n: n, keys: keys, mem: f.run.chargeOf(n)}
 	o.in, err = build(f, n.Input)
 	return o, err
 }
@@ -100,7 +101,7 @@ func (o *sortOp) next(ctx context.Context) (*vec.Batch, error) {
 		}
 	}
 	if o.out == nil {
-		if err := o.rows.add(ctx, o.in); err != nil {
+		if err := o.sorter().add(ctx, o.in); err != nil {
 			return nil, err
 		}
 		o.in.close()
@@ -110,6 +111,13 @@ func (o *sortOp) next(ctx context.Context) (*vec.Batch, error) {
 		}
 	}
 	return o.out.next(ctx)
+}
+
+func (o *sortOp) sorter() *sorter {
+	if o.rows == nil {
+		o.rows = newSorter(o.f, o.keys, o.n.Types(), &o.mem)
+	}
+	return o.rows
 }
 
 // few sorts the groups of an aggregation where they are, if they are few; else it gives what it took of them to
@@ -132,15 +140,15 @@ func (o *sortOp) few(ctx context.Context) (batches, error) {
 			return nil, err
 		}
 		if more == nil {
-			order, err := o.rows.keys.orderOf(ctx, o.rows.f, b)
-			return &emitted{emitter{b: b, order: order}, o.rows.most}, err
+			order, err := o.keys.orderOf(ctx, o.f, b)
+			return &emitted{emitter{b: b, order: order}, o.f.run.opt.BatchRows}, err
 		}
 	}
 	for _, b := range []*vec.Batch{b, more} {
 		if b == nil {
 			continue
 		}
-		if err := o.rows.put(ctx, b); err != nil {
+		if err := o.sorter().put(ctx, b); err != nil {
 			return nil, err
 		}
 	}
@@ -165,7 +173,9 @@ func (o *sortOp) close() {
 	if o.in != nil {
 		o.in.close()
 	}
-	o.rows.close()
+	if o.rows != nil {
+		o.rows.close()
+	}
 	o.out = noRows{}
 }
 

@@ -21,7 +21,7 @@ import (
 type scanOp struct {
 	f       *frame
 	n       *plan.Scan
-	conds   []*expr       // per filter
+	conds   []*expr       // per filter; nil until storage leaves one to us or asks for a Match
 	failed  []atomic.Bool // per filter: its Match could not be evaluated for some value
 	open    storage.Scanner
 	applied storage.Applied
@@ -45,14 +45,27 @@ type scanReader struct {
 func newScan(f *frame, n *plan.Scan) (operator, error) { return newScanOp(f, n) }
 
 func newScanOp(f *frame, n *plan.Scan) (*scanOp, error) {
-	s := &scanOp{f: f, n: n, conds: make([]*expr, len(n.Filters)), failed: make([]atomic.Bool, len(n.Filters))}
-	for i, filter := range n.Filters {
-		var err error
-		if s.conds[i], err = compile(filter.Expr); err != nil {
-			return nil, err
-		}
+	s := &scanOp{f: f, n: n, failed: make([]atomic.Bool, len(n.Filters))}
+	if f.run.opt.NoPushdown || slices.ContainsFunc(n.Filters, func(f plan.Filtered) bool { return f.Pred.Op == storage.Match }) {
+		return s, s.compile()
 	}
 	return s, nil
+}
+
+// compile compiles the filters, unless that is done.
+func (s *scanOp) compile() error {
+	if s.conds != nil {
+		return nil
+	}
+	conds := make([]*expr, len(s.n.Filters))
+	for i, filter := range s.n.Filters {
+		var err error
+		if conds[i], err = compile(filter.Expr); err != nil {
+			return err
+		}
+	}
+	s.conds = conds
+	return nil
 }
 
 // start opens the scanner. With agg it offers the aggregation and reports whether
@@ -96,8 +109,13 @@ func (s *scanOp) scan(ctx context.Context, spec storage.ScanSpec, columns []int)
 		return err
 	}
 	s.open, s.columns, s.applied = scanner, columns, scanner.Applied()
-	s.applied.Where = s.applied.Where[:min(len(s.conds), len(s.applied.Where))]
+	s.applied.Where = s.applied.Where[:min(len(s.n.Filters), len(s.applied.Where))]
 	s.f.run.addScanner(s.n.Ref, scanner)
+	if slices.Contains(s.applied.Where, false) || len(s.applied.Where) < len(s.n.Filters) {
+		if err := s.compile(); err != nil {
+			return err
+		}
+	}
 	if s.f.run.measures != nil {
 		s.f.run.measureOf(s.n).noteScan(scanner, &s.applied)
 	}
@@ -216,10 +234,10 @@ func (s *scanOp) begin(ctx context.Context) (ok bool, err error) {
 
 // readers implements [dividedSource].
 func (s *scanOp) readers(ctx context.Context, most int, forced bool) ([]reader, error) {
-	if s.done || s.rows != nil || !concurrent(s.conds) {
+	if s.done || s.rows != nil {
 		return nil, nil
 	}
-	if ok, err := s.begin(ctx); !ok || err != nil {
+	if ok, err := s.begin(ctx); !ok || err != nil || !concurrent(s.conds) {
 		return nil, err
 	}
 	d, ok := s.open.(storage.Divided)
@@ -261,7 +279,7 @@ func (r *scanReader) next(ctx context.Context) (*vec.Batch, error) {
 // left is the filters that storage did not apply.
 func (s *scanOp) left() []*expr {
 	var conds []*expr
-	for i, cond := range s.conds {
+	for i, cond := range s.conds { // none: storage applied all
 		if i >= len(s.applied.Where) || !s.applied.Where[i] || s.failed[i].Load() {
 			conds = append(conds, cond)
 		}

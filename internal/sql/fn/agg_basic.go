@@ -398,6 +398,14 @@ func (a *extremeAcc[T]) Merge(groups []int32, states []*vec.Vector) error {
 	return a.Add(groups, states[:1])
 }
 
+// Settle implements [Settler]. Texts are to be copied, as keep does.
+func (a *extremeAcc[T]) Settle(states []*vec.Vector) *vec.Vector {
+	if a.t.Kind.Storage() == vec.StoreStrs {
+		return nil
+	}
+	return states[0]
+}
+
 func (a *extremeAcc[T]) Result() (*vec.Vector, error) {
 	return vecOf(a.t, a.best, nullsUnless(len(a.has), func(g int) bool { return a.has[g] })).Retype(a.t), nil
 }

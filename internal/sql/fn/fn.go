@@ -139,6 +139,14 @@ type Merger interface {
 	Merge(groups []int32, states []*vec.Vector) error
 }
 
+// Settler is a [Merger] that may know the results of groups that have one partial state each.
+type Settler interface {
+	Merger
+	// Settle returns the results, whose groups are the rows of states, or nil where they take a Merge. The accumulator is new,
+	// and serves for nothing else. The result shares the memory of states.
+	Settle(states []*vec.Vector) *vec.Vector
+}
+
 // WindowFunc is a function that only exists with OVER (rank, lag, …); every
 // aggregate is one as well. The executor computes it by name.
 type WindowFunc struct {

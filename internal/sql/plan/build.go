@@ -30,7 +30,7 @@ func Build(q *syntax.Query, env Env) (*Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Query{Root: rel.node, Tables: b.tables, b: b}
+	out := &Query{Root: rel.node, Tables: b.tables, Columns: make([]OutputColumn, 0, len(rel.fields)), b: b}
 	for i, f := range rel.fields {
 		out.Columns = append(out.Columns, f.output(i))
 	}

@@ -25,8 +25,9 @@ func (e *windowRef) Type() vec.Type { return e.t }
 
 // aggregates collects the aggregates of one SELECT, each once.
 type aggregates struct {
-	list  []Agg
-	index map[uint64][]int // by hash
+	list     []Agg
+	expected int              // how many there will be, about
+	index    map[uint64][]int // by hash
 }
 
 func (g *aggregates) add(a Agg) Expr {
@@ -42,7 +43,7 @@ func (g *aggregates) add(a Agg) Expr {
 		}
 	}
 	if g.index == nil {
-		g.index = map[uint64][]int{}
+		g.index, g.list = map[uint64][]int{}, make([]Agg, 0, g.expected)
 	}
 	g.index[h] = append(g.index[h], len(g.list))
 	g.list = append(g.list, a)

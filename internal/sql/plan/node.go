@@ -291,7 +291,10 @@ func (n *Join) Types() []vec.Type {
 	return appendTypes(make([]vec.Type, 0, Width(n)), n)
 }
 func (n *Aggregate) Types() []vec.Type {
-	types := typesOf(n.Keys)
+	types := make([]vec.Type, 0, len(n.Keys)+len(n.Aggs))
+	for _, k := range n.Keys {
+		types = append(types, k.Type())
+	}
 	for _, a := range n.Aggs {
 		types = append(types, a.Call.Return)
 	}

@@ -1,5 +1,10 @@
 package plan
 
+import (
+	"github.com/weir-db/weir/internal/storage"
+	"github.com/weir-db/weir/internal/vec"
+)
+
 // pruneColumns drops columns that nobody reads, from the root down to the scans.
 func pruneColumns(b *builder, n Node) Node {
 	before := columnsRead(n)
@@ -180,7 +185,8 @@ func (n *Scan) prune(need []bool) columnMap {
 		}
 	}
 	old := *n
-	n.Spec.Columns, n.Cols, n.Roles, n.Output = nil, nil, nil, output
+	n.Output = output
+	n.Spec.Columns, n.Cols, n.Roles = make([]string, 0, len(kept)), make([]vec.Type, 0, len(kept)), make([]storage.Role, 0, len(kept))
 	for _, i := range kept {
 		n.Spec.Columns = append(n.Spec.Columns, old.Spec.Columns[i])
 		n.Cols = append(n.Cols, old.Cols[i])
@@ -273,8 +279,8 @@ func (n *Join) pruneOne(need []bool) columnMap {
 
 func (n *Aggregate) prune(need []bool) columnMap {
 	keys := len(n.Keys)
-	m := identity(keys)
-	var aggs []Agg
+	m := append(make(columnMap, 0, keys+len(n.Aggs)), identity(keys)...)
+	aggs := make([]Agg, 0, len(n.Aggs))
 	for i, a := range n.Aggs {
 		if !need[keys+i] {
 			m = append(m, -1)

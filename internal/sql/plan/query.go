@@ -306,7 +306,7 @@ func (b *builder) selectQuery(s *syntax.Select, q *syntax.Query, fr *frame, w *w
 	sel := &selection{query: s, rel: rel}
 	sel.analyser = &analyser{
 		builder: b, scope: rel.scope(fr), with: w,
-		aggs: &aggregates{}, windows: &windows{}, clause: "SELECT clause",
+		aggs: &aggregates{expected: len(s.Items)}, windows: &windows{}, clause: "SELECT clause",
 	}
 	if err := sel.where(); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -21,9 +22,9 @@ type lexer struct {
 }
 
 // lex returns the tokens of src, which must be valid UTF-8. The last one is a tokEOF or a
-// tokBad, for which the second result says what is wrong.
-func lex(src string) ([]token, string) {
-	l := lexer{src: src, line: 1, toks: make([]token, 0, len(src)/4+8)}
+// tokBad, for which the second result says what is wrong. They are appended to toks, which is empty.
+func lex(src string, toks []token) ([]token, string) {
+	l := lexer{src: src, line: 1, toks: slices.Grow(toks, len(src)/4+8)}
 	for l.next() {
 	}
 	return l.toks, l.bad

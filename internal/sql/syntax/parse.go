@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -47,14 +48,25 @@ func ParseExpr(text string) (e Expr, err error) {
 	return e, nil
 }
 
+// usedTokens are tokens of texts that were parsed, as *[]token, none of them of a huge text: they were a tenth of
+// what planning a small query allocates.
+var usedTokens = sync.Pool{New: func() any { return new([]token) }}
+
+const maxUsedTokens = 4096
+
 // parse runs read over the tokens of text and checks that it took all of them.
 func parse(text string, read func(*parser) Node) (err error) {
 	if err := checkText(text); err != nil {
 		return err
 	}
 	p := &parser{src: text}
-	p.toks, p.bad = lex(text)
+	toks := usedTokens.Get().(*[]token) // the tree keeps none
+	p.toks, p.bad = lex(text, (*toks)[:0])
 	defer func() {
+		if cap(p.toks) <= maxUsedTokens {
+			*toks = p.toks
+			usedTokens.Put(toks)
+		}
 		if r := recover(); r != nil {
 			e, ok := r.(*Error)
 			if !ok {

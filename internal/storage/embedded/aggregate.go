@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"math/bits"
+	"slices"
 
 	"github.com/weir-db/weir/internal/storage"
 	"github.com/weir-db/weir/internal/storage/embedded/series"
@@ -181,6 +182,10 @@ func (a *aggregator) span(s *span, id series.ID, group uint32) error {
 // already, as the last one.
 func (a *aggregator) cutNew(n int, id series.ID) {
 	next := a.st.len()
+	if first, last := a.times[0]/a.p.bin, a.times[n-1]/a.p.bin; first <= last {
+		most := int(min(uint64(last)-uint64(first), uint64(n-1))) + 2 // bins of times around 0 may be one more
+		a.cuts, a.bins = slices.Grow(a.cuts, most), slices.Grow(a.bins, most)
+	}
 	for lo := 0; lo < n; {
 		bin := a.bin(a.times[lo])
 		lo = a.endOfBin(lo, n, bin)
