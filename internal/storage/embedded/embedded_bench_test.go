@@ -461,39 +461,51 @@ func BenchmarkPredicatesOfMany(b *testing.B) {
 	}
 }
 
-// BenchmarkLastOfMany asks for the last values of many series that have a few rows in each of some segments.
-func BenchmarkLastOfMany(b *testing.B) {
-	const devices, segments = 100_000, 5
-	s, t := benchStore(b, Options{})
-	var all []*storage.Rows
-	for d := 0; d < devices; d += 1000 {
-		all = append(all, sensorRows(d, d+1000, benchStart, 3))
-	}
-	for m := range segments {
-		for k := range 4 {
-			at := benchStart.Add(time.Duration(4*(m-segments)+k) * time.Minute)
-			for _, rows := range all {
-				for i := range rows.Rows {
-					rows.Rows[i].TimeNs = at.UnixNano() + int64(i)
-				}
-				if r, err := t.Write(context.Background(), rows); err != nil || len(r.Rejections) > 0 {
-					b.Fatalf("%+v %v", r, err)
+// BenchmarkFewOfMany asks for the last values and the sums of many series that have a few rows in each of some segments. Those of 360 rows
+// share blocks, which are decoded; those of 600 have blocks of their own, which statistics answer for.
+func BenchmarkFewOfMany(b *testing.B) {
+	for _, shape := range []struct{ devices, segments, rows int }{{100_000, 5, 4}, {2000, 1, 360}, {2000, 1, 600}} {
+		s, t := benchStore(b, Options{})
+		var all []*storage.Rows
+		for d := 0; d < shape.devices; d += 1000 {
+			all = append(all, sensorRows(d, d+1000, benchStart, 3))
+		}
+		for m := range shape.segments {
+			for k := range shape.rows {
+				at := benchStart.Add(time.Duration(shape.rows*(m-shape.segments)+k) * time.Minute)
+				for _, rows := range all {
+					for i := range rows.Rows {
+						rows.Rows[i].TimeNs = at.UnixNano() + int64(i)
+						rows.Rows[i].Values[0].Bits = math.Float64bits(float64((k*7+i)%1000) / 10)
+					}
+					if r, err := t.Write(context.Background(), rows); err != nil || len(r.Rejections) > 0 {
+						b.Fatalf("%+v %v", r, err)
+					}
 				}
 			}
+			if err := s.flush(context.Background(), t.(*table)); err != nil {
+				b.Fatal(err)
+			}
 		}
-		if err := s.flush(context.Background(), t.(*table)); err != nil {
-			b.Fatal(err)
+		for _, c := range []struct {
+			name string
+			aggs []storage.Agg
+		}{
+			{"last", []storage.Agg{{Func: storage.Last, Column: "measure_0"}, {Func: storage.Max, Column: storage.TimeColumnName}}},
+			{"sum", []storage.Agg{{Func: storage.Sum, Column: "measure_0"}, {Func: storage.Count, Column: "measure_0"}}},
+		} {
+			spec := storage.ScanSpec{From: storage.AllTime.From, To: storage.AllTime.To, Aggregation: &storage.Aggregation{Keys: []storage.GroupKey{{Column: "device_id"}}, Aggs: c.aggs}}
+			drainScan(b, t, spec)
+			b.Run(fmt.Sprintf("%s/series=%d/segments=%d/rows=%d", c.name, shape.devices, shape.segments, shape.rows), func(b *testing.B) {
+				used := cpuTime(b)
+				for b.Loop() {
+					if n := drainScan(b, t, spec); n != shape.devices {
+						b.Fatalf("%d groups", n)
+					}
+				}
+				b.ReportMetric(float64(cpuTime(b)-used)/float64(shape.devices*b.N), "cpu-ns/series")
+				b.ReportMetric(float64(t.Stats().MagneticBytes)/float64(3*shape.devices*shape.segments*shape.rows), "B/value")
+			})
 		}
 	}
-	last := storage.ScanSpec{From: storage.AllTime.From, To: storage.AllTime.To, Aggregation: &storage.Aggregation{
-		Keys: []storage.GroupKey{{Column: "device_id"}}, Aggs: []storage.Agg{{Func: storage.Last, Column: "measure_0"}, {Func: storage.Max, Column: storage.TimeColumnName}}}}
-	drainScan(b, t, last)
-	b.ResetTimer()
-	used := cpuTime(b)
-	for b.Loop() {
-		if n := drainScan(b, t, last); n != devices {
-			b.Fatalf("%d groups", n)
-		}
-	}
-	b.ReportMetric(float64(cpuTime(b)-used)/float64(devices*b.N), "cpu-ns/series")
 }
