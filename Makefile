@@ -28,9 +28,9 @@ e2e: build ## real clients in other languages against the real binary; the SQL e
 e2e-java: build ## the AWS SDKs for Java through Maven; not a part of CI
 	$(GO) test -tags e2e,e2ejava -count 1 -v -run TestJava ./test/compat/
 
-torture: build ## kill -9 loops: ROUNDS rounds; crashes, failures and full disks at every operation of the simulated one; SOAK=1h lets it live instead
-	$(GO) run ./test/torture $(if $(SOAK),-soak $(SOAK),-rounds $(or $(ROUNDS),1000)) -bin ./weir
-	$(if $(SOAK),,$(GO) test ./internal/storage/embedded -run 'Crash|Fails|Full|Flipped|Jumps|Random' -crash.every -count 1 -timeout 2h)
+torture: build ## kill -9 loops: ROUNDS rounds; crashes, failures and full disks at every operation of the simulated one; SOAK=1h lets it live instead, STALL=2m times writes beside flushes and merges
+	$(GO) run ./test/torture $(if $(STALL),-stall $(STALL) -writers 2,$(if $(SOAK),-soak $(SOAK),-rounds $(or $(ROUNDS),1000))) -bin ./weir
+	$(if $(SOAK)$(STALL),,$(GO) test ./internal/storage/embedded -run 'Crash|Fails|Full|Flipped|Jumps|Random' -crash.every -count 1 -timeout 2h)
 
 bench: build ## the measurements of docs/benchmarks.md; PEERS=victoriametrics,duckdb measures those too
 	cd bench && $(GO) run . -bin ../weir $(if $(PEERS),-peers $(PEERS)) $(BENCHFLAGS)

@@ -39,3 +39,27 @@ func TestWhatGrowsIsFound(t *testing.T) {
 		}
 	}
 }
+
+func TestStalledWritesAreFound(t *testing.T) {
+	t.Parallel()
+	quiet := make([]time.Duration, 2000)
+	for i := range quiet {
+		quiet[i] = time.Millisecond
+	}
+	check := func(slow int, by time.Duration, found bool) {
+		t.Helper()
+		busy := append([]time.Duration(nil), quiet...)
+		for i := range slow {
+			busy[i] += by
+		}
+		if err := stalled(quiet, busy); (err != nil) != found {
+			t.Errorf("%d of %d slower by %v: %v", slow, len(busy), by, err)
+		}
+	}
+	check(0, 0, false)
+	check(1200, 9*time.Millisecond, false)
+	check(1200, 11*time.Millisecond, true)
+	check(2, time.Second, false)
+	check(3, 99*time.Millisecond, false)
+	check(3, 101*time.Millisecond, true)
+}
