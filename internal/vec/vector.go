@@ -236,6 +236,56 @@ func gather[T any](from []T, rows []int32) []T {
 	return out
 }
 
+// askRows is how many rows are gathered between two questions: a millisecond or two, where each is a cache miss.
+const askRows = 1 << 14
+
+// GatherAsking is Gather of rows that may be many millions: it calls ask now and then, and ends with its error.
+func (v *Vector) GatherAsking(rows []int32, ask func() error) (*Vector, error) {
+	if len(rows) <= askRows || v.Form != Flat || v.Type.Kind.Storage() == StoreNested {
+		if err := ask(); err != nil {
+			return nil, err
+		}
+		return v.Gather(rows), nil
+	}
+	u := &Vector{Type: v.Type, n: len(rows)}
+	if v.Nulls != nil {
+		u.Nulls = make([]bool, len(rows))
+	}
+	switch v.Type.Kind.Storage() {
+	case StoreInts:
+		u.Ints = make([]int64, len(rows))
+	case StoreFloats:
+		u.Floats = make([]float64, len(rows))
+	case StoreBools:
+		u.Bools = make([]bool, len(rows))
+	case StoreStrs:
+		u.Strs = make([]string, len(rows))
+	}
+	for at := 0; at < len(rows); at += askRows {
+		if err := ask(); err != nil {
+			return nil, err
+		}
+		some := rows[at:min(at+askRows, len(rows))]
+		gatherTo(u.Nulls, at, v.Nulls, some)
+		gatherTo(u.Ints, at, v.Ints, some)
+		gatherTo(u.Floats, at, v.Floats, some)
+		gatherTo(u.Bools, at, v.Bools, some)
+		gatherTo(u.Strs, at, v.Strs, some)
+	}
+	return u, nil
+}
+
+// gatherTo writes what from has in rows to out, which may be nil, from place at on.
+func gatherTo[T any](out []T, at int, from []T, rows []int32) {
+	if out == nil {
+		return
+	}
+	out = out[at:]
+	for k, r := range rows {
+		out[k] = from[r]
+	}
+}
+
 // Slice returns rows from <= i < to, sharing memory with v.
 func (v *Vector) Slice(from, to int) *Vector {
 	u := *v

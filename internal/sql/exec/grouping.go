@@ -356,7 +356,7 @@ func (s *groups) result(ctx context.Context) (*vec.Batch, error) {
 		if err := a.finish(ctx, &s.g.aggs[i]); err != nil {
 			return nil, err
 		}
-		v, err := a.acc.Result()
+		v, err := fn.Result(a.acc, ctx.Err)
 		if err != nil {
 			return nil, err
 		}

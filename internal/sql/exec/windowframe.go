@@ -2,11 +2,13 @@ package exec
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"sort"
 
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/fn"
 	"github.com/weir-db/weir/internal/sql/plan"
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -249,7 +251,7 @@ func (w *windowRows) perFrame(c *windowCall, args []*vec.Vector, keep []bool, st
 			}
 			groupOf = append(groupOf, group)
 		}
-		v, err := accumulate(c, args, groups, rows, int(group)+1)
+		v, err := accumulate(w.ctx, c, args, groups, rows, int(group)+1)
 		if err != nil {
 			return nil, err
 		}
@@ -259,7 +261,7 @@ func (w *windowRows) perFrame(c *windowCall, args []*vec.Vector, keep []bool, st
 	return out.vector(), nil
 }
 
-func accumulate(c *windowCall, args []*vec.Vector, groups, rows []int32, n int) (*vec.Vector, error) {
+func accumulate(ctx context.Context, c *windowCall, args []*vec.Vector, groups, rows []int32, n int) (*vec.Vector, error) {
 	acc := c.Agg.Func.New(c.Agg.Args, c.Agg.Return)
 	acc.Resize(n)
 	if len(rows) > 0 {
@@ -271,7 +273,7 @@ func accumulate(c *windowCall, args []*vec.Vector, groups, rows []int32, n int) 
 			return nil, err
 		}
 	}
-	return acc.Result()
+	return fn.Result(acc, ctx.Err)
 }
 
 // sliding computes count, sum, avg, min and max over frames that only move forwards, at

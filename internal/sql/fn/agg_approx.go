@@ -268,10 +268,16 @@ func fractionsOf(v *vec.Vector, i int) ([]float64, error) {
 	return out, nil
 }
 
-func (a *percentileAcc) Result() (*vec.Vector, error) {
+func (a *percentileAcc) Result() (*vec.Vector, error) { return a.resultAsking(nil) }
+
+func (a *percentileAcc) resultAsking(ask func() error) (*vec.Vector, error) {
+	p := &pace{c: &Context{Interrupted: ask}}
 	b := vec.NewBuilder(a.ret, len(a.digests))
 	for g := range a.digests {
 		d := &a.digests[g]
+		if err := p.stepBy(1 + len(d.items) + len(d.buffer)); err != nil {
+			return nil, err
+		}
 		if len(d.items) == 0 {
 			b.AppendNull()
 			continue
@@ -490,9 +496,15 @@ func (a *distinctAcc) precision(v *vec.Vector) error {
 	return nil
 }
 
-func (a *distinctAcc) Result() (*vec.Vector, error) {
+func (a *distinctAcc) Result() (*vec.Vector, error) { return a.resultAsking(nil) }
+
+func (a *distinctAcc) resultAsking(ask func() error) (*vec.Vector, error) {
+	p := &pace{c: &Context{Interrupted: ask}}
 	out := make([]int64, len(a.groups))
 	for g := range out {
+		if err := p.stepBy(1 + len(a.groups[g].registers)); err != nil {
+			return nil, err
+		}
 		out[g] = a.groups[g].count()
 	}
 	return vec.OfInts(vec.BigintType, out, nil), nil

@@ -181,11 +181,17 @@ func (t *topGroup) cut(sign int) {
 	t.rows = t.rows[:min(t.n, len(t.rows))]
 }
 
-func (a *topAcc) Result() (*vec.Vector, error) {
+func (a *topAcc) Result() (*vec.Vector, error) { return a.resultAsking(nil) }
+
+func (a *topAcc) resultAsking(ask func() error) (*vec.Vector, error) {
+	p := &pace{c: &Context{Interrupted: ask}}
 	t := vec.ArrayOf(a.elem)
 	b := vec.NewBuilder(t, len(a.groups))
 	for i := range a.groups {
 		top := &a.groups[i]
+		if err := p.stepBy(1 + len(top.rows)); err != nil {
+			return nil, err
+		}
 		if len(top.rows) == 0 {
 			b.AppendNull()
 			continue

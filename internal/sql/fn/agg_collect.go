@@ -56,19 +56,32 @@ func (a *arrayAgg) append(g int32, v *vec.Vector, i int) {
 	a.all.AppendFrom(f, j)
 }
 
-func (a *arrayAgg) Result() (*vec.Vector, error) {
-	rows, offsets, nulls := groupedRows(a.groups)
-	return vec.OfNested(a.t, offsets, nulls, a.all.Vector().Gather(rows)), nil
+func (a *arrayAgg) Result() (*vec.Vector, error) { return a.resultAsking(nil) }
+
+func (a *arrayAgg) resultAsking(ask func() error) (*vec.Vector, error) {
+	p := &pace{c: &Context{Interrupted: ask}}
+	rows, offsets, nulls, err := groupedRows(p, a.groups)
+	if err != nil {
+		return nil, err
+	}
+	values, err := a.all.Vector().GatherAsking(rows, p.c.interrupted)
+	if err != nil {
+		return nil, err
+	}
+	return vec.OfNested(a.t, offsets, nulls, values), nil
 }
 
 // groupedRows lays the rows of the groups end to end; a group without rows is null.
-func groupedRows(groups [][]int32) (rows, offsets []int32, nulls []bool) {
+func groupedRows(p *pace, groups [][]int32) (rows, offsets []int32, nulls []bool, err error) {
 	offsets = make([]int32, 1, len(groups)+1)
 	for _, g := range groups {
+		if err := p.step(); err != nil {
+			return nil, nil, nil, err
+		}
 		rows = append(rows, g...)
 		offsets = append(offsets, int32(len(rows)))
 	}
-	return rows, offsets, nullsUnless(len(groups), func(g int) bool { return len(groups[g]) > 0 })
+	return rows, offsets, nullsUnless(len(groups), func(g int) bool { return len(groups[g]) > 0 }), nil
 }
 
 func (a *arrayAgg) SizeBytes() int64 {
@@ -109,16 +122,35 @@ func (a *seriesAcc) Add(groups []int32, args []*vec.Vector) error {
 	return a.values.Add(groups, args[1:])
 }
 
-func (a *seriesAcc) Result() (*vec.Vector, error) {
+func (a *seriesAcc) Result() (*vec.Vector, error) { return a.resultAsking(nil) }
+
+func (a *seriesAcc) resultAsking(ask func() error) (*vec.Vector, error) {
+	p := &pace{c: &Context{Interrupted: ask}}
 	byTime := func(i, j int32) int { return compareOrdered(a.times[i], a.times[j]) }
 	for _, rows := range a.values.groups {
-		if !slices.IsSortedFunc(rows, byTime) {
-			slices.SortStableFunc(rows, byTime)
+		if err := p.step(); err != nil {
+			return nil, err
+		}
+		if slices.IsSortedFunc(rows, byTime) {
+			continue
+		}
+		if err := p.sort(rows, byTime); err != nil {
+			return nil, err
 		}
 	}
-	rows, offsets, nulls := groupedRows(a.values.groups)
-	times := vec.OfInts(vec.TimestampType, a.times, nil)
-	return vec.OfNested(a.values.t, offsets, nulls, times.Gather(rows), a.values.all.Vector().Gather(rows)), nil
+	rows, offsets, nulls, err := groupedRows(p, a.values.groups)
+	if err != nil {
+		return nil, err
+	}
+	times, err := vec.OfInts(vec.TimestampType, a.times, nil).GatherAsking(rows, p.c.interrupted)
+	if err != nil {
+		return nil, err
+	}
+	values, err := a.values.all.Vector().GatherAsking(rows, p.c.interrupted)
+	if err != nil {
+		return nil, err
+	}
+	return vec.OfNested(a.values.t, offsets, nulls, times, values), nil
 }
 
 func (a *seriesAcc) SizeBytes() int64 { return a.values.SizeBytes() + int64(len(a.times))*wordBytes }

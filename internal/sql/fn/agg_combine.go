@@ -1,6 +1,10 @@
 package fn
 
-import "github.com/weir-db/weir/internal/vec"
+import (
+	"slices"
+
+	"github.com/weir-db/weir/internal/vec"
+)
 
 // Combine for every accumulator: partial aggregates that several workers made, or that were made of
 // several parts of the input, become one. Group from[i] of other, an accumulator of the same call, is added
@@ -229,6 +233,15 @@ func (a *percentileAcc) Combine(other Accumulator, from, into []int32) error {
 
 // merge adds the values of o.
 func (d *digest) merge(o *digest) {
+	// Centroids are no values, however few they are: what takes them on is no longer exact.
+	if o.merged && !d.merged {
+		if len(d.items) == 0 {
+			*d = digest{items: slices.Clone(o.items), buffer: slices.Clone(o.buffer), merged: true, least: o.least, most: o.most}
+			return
+		}
+		d.sort()
+		d.compress()
+	}
 	for _, w := range o.items {
 		d.add(w)
 	}

@@ -124,6 +124,19 @@ type Accumulator interface {
 	SizeBytes() int64
 }
 
+// longResult is an [Accumulator] whose Result may take long. It asks ask now and then, and ends with its error.
+type longResult interface {
+	resultAsking(ask func() error) (*vec.Vector, error)
+}
+
+// Result is acc.Result, which ends with the error of interrupted soon after that returns one.
+func Result(acc Accumulator, interrupted func() error) (*vec.Vector, error) {
+	if long, ok := acc.(longResult); ok {
+		return long.resultAsking(interrupted)
+	}
+	return acc.Result()
+}
+
 // Merger is an [Accumulator] that can take on partial states that storage computed
 // (storage.Aggregation). State columns by function:
 //

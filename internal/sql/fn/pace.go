@@ -13,10 +13,14 @@ type pace struct {
 const paceSteps = 1 << 14
 
 // step is called for each element; its error ends the walk.
-func (p *pace) step() error {
-	if p.steps++; p.steps%paceSteps != 0 {
+func (p *pace) step() error { return p.stepBy(1) }
+
+// stepBy is called for so many elements.
+func (p *pace) stepBy(n int) error {
+	if p.steps += n; p.steps < paceSteps {
 		return nil
 	}
+	p.steps = 0
 	return p.c.interrupted()
 }
 

@@ -16,27 +16,37 @@ func poison(o *outputs) {
 	for i := range o.strs {
 		o.strs[i] = "a batch was read after its end"
 	}
-	for i := range o.bools {
-		o.bools[i] = !o.bools[i]
-	}
-	for i := range o.nulls {
-		o.nulls[i] = !o.nulls[i]
-	}
+	invert(o.bools)
+	invert(o.nulls)
 }
 
 // poisonBlock does the same with a block that a worker decoded.
 func poisonBlock(d *blockData) {
 	overwrite(d.times)
 	overwrite(d.versions)
-	for i := range d.columns[:cap(d.columns)] {
-		overwrite(d.columns[:cap(d.columns)][i].Ints)
-		clear(d.columns[:cap(d.columns)][i].Floats)
-		clear(d.columns[:cap(d.columns)][i].Strs)
+	columns := d.columns[:cap(d.columns)]
+	for i := range columns {
+		c := &columns[i]
+		overwrite(c.Ints)
+		for k := range c.Floats {
+			c.Floats[k] = -666e66
+		}
+		for k := range c.Strs {
+			c.Strs[k] = "a block was read after its end"
+		}
+		invert(c.Bools)
+		invert(c.Nulls)
 	}
 }
 
 func overwrite(ints []int64) {
 	for i := range ints {
 		ints[i] = math.MinInt64 + 666
+	}
+}
+
+func invert(bools []bool) {
+	for i := range bools {
+		bools[i] = !bools[i]
 	}
 }
