@@ -332,6 +332,15 @@ func (b *bench) wide(ctx context.Context, part string, devices, steps int) error
 			timed("last value of one", 1, max(b.rounds, 5), func() string {
 				return "SELECT max_by(temperature, time) FROM bench.wide WHERE device_id = '" + w.series[r.IntN(len(w.series))][0] + "'"
 			}),
+			timed("SHOW MEASURES", 0, 5, func() string { return "SHOW MEASURES FROM bench.wide" }),
+			timed("DESCRIBE", 0, 5, func() string { return "DESCRIBE bench.wide" }),
+			timed("locations", 0, 5, func() string { return "SELECT DISTINCT location FROM bench.wide" }),
+			timed("devices, counted", 0, 5, func() string { return "SELECT count(DISTINCT device_id) FROM bench.wide" }),
+			timed("rows of devices LIKE", 0, 5, func() string { return "SELECT count(*) FROM bench.wide WHERE device_id LIKE '%77'" }),
+			timed("rows of another location", 0, 5, func() string { return "SELECT count(*) FROM bench.wide WHERE location <> '" + w.series[0][1] + "'" }),
+			timed("rows of one location OR one device", 0, 5, func() string {
+				return "SELECT count(*) FROM bench.wide WHERE location = '" + w.series[0][1] + "' OR device_id = '" + w.series[1][0] + "'"
+			}),
 		)
 	})
 }

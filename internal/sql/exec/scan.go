@@ -163,7 +163,7 @@ func (s *scanOp) predicates() []storage.Predicate {
 	for i, f := range s.n.Filters {
 		where[i] = f.Pred
 		if f.Pred.Op == storage.Match && f.Pred.Matches == nil {
-			where[i].Matches = s.matcher(i)
+			where[i].Matches, where[i].MatchesAll = s.matcher(i), s.matcherOfAll(i)
 		}
 	}
 	return where
@@ -183,6 +183,26 @@ func (s *scanOp) matcher(i int) func(string, bool) bool {
 			return true
 		}
 		return !out.IsNull(0) && out.Bool(0)
+	}
+}
+
+// matcherOfAll is matcher for many values, which are evaluated as batches.
+func (s *scanOp) matcherOfAll(i int) func([]string, []bool) {
+	column := slices.Index(s.n.Spec.Columns, s.n.Filters[i].Pred.Column)
+	const batch = 1024
+	return func(values []string, match []bool) {
+		for from := 0; from < len(values); from += batch {
+			piece, into := values[from:min(from+batch, len(values))], match[from:]
+			in := &vec.Batch{Len: len(piece), Columns: make([]*vec.Vector, len(s.n.Spec.Columns))}
+			in.Columns[column] = vec.OfStrs(piece, nil)
+			out, err := s.conds[i].eval(context.Background(), s.f, in)
+			if err != nil {
+				s.failed[i].Store(true)
+			}
+			for k := range piece {
+				into[k] = err != nil || !out.IsNull(k) && out.Bool(k)
+			}
+		}
 	}
 }
 

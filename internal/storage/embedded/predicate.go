@@ -146,8 +146,12 @@ func filterSeries(v *series.View, ids []series.ID, p *storage.Predicate) []serie
 	ok := func(code uint32) bool { return holds(values[code]) }
 	if len(ids) > fewSeries {
 		table := make([]bool, len(values))
-		for i := range values {
-			table[i] = holds(values[i])
+		if p.Op == storage.Match && p.MatchesAll != nil {
+			p.MatchesAll(values, table)
+		} else {
+			for i := range values {
+				table[i] = holds(values[i])
+			}
 		}
 		ok = func(code uint32) bool { return table[code] }
 	}
