@@ -57,10 +57,8 @@ func (v *Verifier) VerifyHead(r *http.Request, s *Signature, secret string) (*Ch
 	if err != nil {
 		return nil, mismatch()
 	}
-	headers := canonicalHeaders(r, s.SignedHeaders)
-	query := canonicalQuery(r.URL.RawQuery)
 	for _, path := range objectPaths(r) {
-		if subtle.ConstantTimeCompare(given, sign(key, s, canonicalRequest(r.Method, path, query, headers, s.SignedHeaders, declared))) == 1 {
+		if signs(given, key, r, s, path, declared) {
 			preamble := s.Time.UTC().Format(timeFormat) + "\n" + s.Date + "/" + s.Region + "/" + s.Service + "/aws4_request\n"
 			return &Chain{key: key, preamble: preamble, previous: s.signature}, nil
 		}

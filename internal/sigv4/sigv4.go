@@ -188,13 +188,10 @@ func (v *Verifier) Verify(r *http.Request, body []byte, s *Signature, secret str
 	if err != nil {
 		return mismatch()
 	}
-	headers := canonicalHeaders(r, s.SignedHeaders)
-	query := canonicalQuery(r.URL.RawQuery)
+	payload := payloadHash(r, body)
 	for _, path := range canonicalPaths(r) {
-		for _, payload := range payloadHashes(r, body, s) {
-			if subtle.ConstantTimeCompare(given, sign(key, s, canonicalRequest(r.Method, path, query, headers, s.SignedHeaders, payload))) == 1 {
-				return nil
-			}
+		if signs(given, key, r, s, path, payload) || s.Presigned && signs(given, key, r, s, path, unsigned) {
+			return nil
 		}
 	}
 	return mismatch()
@@ -228,9 +225,9 @@ func (v *Verifier) checkTime(s *Signature) error {
 // checkCoverage refuses a signature that leaves out what decides the meaning
 // of the request: someone could change it in transit.
 func checkCoverage(r *http.Request, s *Signature) error {
-	for _, name := range []string{"X-Amz-Target", "X-Amz-Date", "X-Amz-Tagging"} {
-		if r.Header.Get(name) != "" && !slices.Contains(s.SignedHeaders, strings.ToLower(name)) {
-			return refuse(Uncovered, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
+	for _, name := range [...]struct{ canonical, lower string }{{"X-Amz-Target", "x-amz-target"}, {"X-Amz-Date", "x-amz-date"}, {"X-Amz-Tagging", "x-amz-tagging"}} {
+		if r.Header.Get(name.canonical) != "" && !slices.Contains(s.SignedHeaders, name.lower) {
+			return refuse(Uncovered, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name.canonical)
 		}
 	}
 	return nil
@@ -275,28 +272,43 @@ func hmacSHA256(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-func sign(key []byte, s *Signature, canonical string) []byte {
-	hash := sha256.Sum256([]byte(canonical))
-	return hmacSHA256(key, algorithm+"\n"+s.Time.UTC().Format(timeFormat)+"\n"+
-		s.Date+"/"+s.Region+"/"+s.Service+"/aws4_request\n"+hex.EncodeToString(hash[:]))
+// signs reports whether given is the signature with key over r, whose path and body count as path and payload.
+func signs(given, key []byte, r *http.Request, s *Signature, path, payload string) bool {
+	canonical := sha256.Sum256(appendCanonicalRequest(make([]byte, 0, 1024), r, s, path, payload))
+	text := append(make([]byte, 0, 256), algorithm+"\n"...)
+	text = s.Time.UTC().AppendFormat(text, timeFormat)
+	for _, part := range [...]string{"\n", s.Date, "/", s.Region, "/", s.Service, "/aws4_request\n"} {
+		text = append(text, part...)
+	}
+	h := hmac.New(sha256.New, key)
+	h.Write(hex.AppendEncode(text, canonical[:]))
+	return subtle.ConstantTimeCompare(given, h.Sum(text[:0])) == 1
 }
 
-func canonicalRequest(method, path, query, headers string, signed []string, payload string) string {
-	return method + "\n" + path + "\n" + query + "\n" + headers + "\n" + strings.Join(signed, ";") + "\n" + payload
+func appendCanonicalRequest(b []byte, r *http.Request, s *Signature, path, payload string) []byte {
+	for _, part := range [...]string{r.Method, "\n", path, "\n", canonicalQuery(r.URL.RawQuery), "\n"} {
+		b = append(b, part...)
+	}
+	b = append(appendCanonicalHeaders(b, r, s.SignedHeaders), '\n')
+	for i, name := range s.SignedHeaders {
+		if i > 0 {
+			b = append(b, ';')
+		}
+		b = append(b, name...)
+	}
+	b = append(b, '\n')
+	return append(b, payload...)
 }
 
-// payloadHashes returns what may stand for the body. A hash that the client
+// payloadHash returns what stands for the body. A hash that the client
 // declares is not believed; if it is not the body's, the signature will not match.
-func payloadHashes(r *http.Request, body []byte, s *Signature) []string {
+// For the body of a presigned request UNSIGNED-PAYLOAD may stand too.
+func payloadHash(r *http.Request, body []byte) string {
 	if r.Header.Get("X-Amz-Content-Sha256") == unsigned {
-		return []string{unsigned}
+		return unsigned
 	}
 	hash := sha256.Sum256(body)
-	hashes := []string{hex.EncodeToString(hash[:])}
-	if s.Presigned {
-		hashes = append(hashes, unsigned)
-	}
-	return hashes
+	return hex.EncodeToString(hash[:])
 }
 
 // canonicalPaths returns the forms of the path that SDKs sign: as it is on the
@@ -376,6 +388,7 @@ const upperHex = "0123456789ABCDEF"
 // slashes if path is set.
 func encode(s string, path bool) string {
 	var b strings.Builder
+	b.Grow(len(s))
 	for i := range len(s) {
 		c := s[i]
 		switch {
@@ -390,40 +403,39 @@ func encode(s string, path bool) string {
 	return b.String()
 }
 
-func canonicalHeaders(r *http.Request, signed []string) string {
-	var b strings.Builder
+func appendCanonicalHeaders(b []byte, r *http.Request, signed []string) []byte {
 	for _, name := range signed {
-		b.WriteString(name)
-		b.WriteByte(':')
+		b = append(append(b, name...), ':')
 		switch name {
 		// net/http takes these out of the header.
 		case "host":
-			b.WriteString(r.Host)
+			b = append(b, r.Host...)
 		case "content-length":
 			if r.ContentLength >= 0 {
-				b.WriteString(strconv.FormatInt(r.ContentLength, 10))
+				b = strconv.AppendInt(b, r.ContentLength, 10)
 			}
 		case "transfer-encoding":
-			b.WriteString(strings.Join(r.TransferEncoding, ","))
+			b = append(b, strings.Join(r.TransferEncoding, ",")...)
 		default:
 			for i, v := range r.Header[http.CanonicalHeaderKey(name)] {
 				if i > 0 {
-					b.WriteByte(',')
+					b = append(b, ',')
 				}
-				appendTrimmed(&b, v)
+				b = appendTrimmed(b, v)
 			}
 		}
-		b.WriteByte('\n')
+		b = append(b, '\n')
 	}
-	return b.String()
+	return b
 }
 
-// appendTrimmed writes v without spaces at its ends and with runs of spaces as one.
-func appendTrimmed(b *strings.Builder, v string) {
+// appendTrimmed appends v without spaces at its ends and with runs of spaces as one.
+func appendTrimmed(b []byte, v string) []byte {
 	v = strings.Trim(v, " ")
 	for i := range len(v) {
 		if v[i] != ' ' || v[i-1] != ' ' {
-			b.WriteByte(v[i])
+			b = append(b, v[i])
 		}
 	}
+	return b
 }
