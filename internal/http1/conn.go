@@ -53,8 +53,11 @@ type conn struct {
 	names      []name    // of the latest request's headers
 	idleSince  time.Time // when the read deadline was set to the idle timeout; zero: it is something else
 	lookAt     *time.Timer
-	endMu      sync.Mutex
+	endMu      sync.Mutex         // guards the fields below
 	endRequest context.CancelFunc // of the request in work, or nil
+	requests   uint64             // begun so far
+	seen       uint64             // of these, when the socket was last thought of
+	looking    bool               // lookAt runs
 }
 
 func newConn(s *Server, tcp *net.TCPConn) *conn {
@@ -243,30 +246,39 @@ func (c *conn) answer(f *fields) (keep bool) {
 	return w.finish()
 }
 
-// begin makes end what a client's end calls; nil: no request is in work.
+// begin makes end what a client's end calls; nil: no request is in work. The timer is not stopped with each request and started
+// with the next: to start one wakes a thread.
 func (c *conn) begin(end context.CancelFunc) {
 	c.endMu.Lock()
+	defer c.endMu.Unlock()
 	c.endRequest = end
-	c.endMu.Unlock()
-	if end != nil {
+	if end == nil {
+		return
+	}
+	c.requests++
+	if !c.looking {
+		c.looking, c.seen = true, c.requests
 		c.lookAt.Reset(LookEvery)
-	} else {
-		c.lookAt.Stop()
 	}
 }
 
-// look ends the context of the request in work if the client has gone.
+// look ends the context of the request in work if the client has gone. A request that is newer than the last look can wait for the
+// next one.
 func (c *conn) look() {
 	c.endMu.Lock()
 	defer c.endMu.Unlock()
-	if c.endRequest == nil {
+	if c.looking = c.endRequest != nil; !c.looking {
 		return
 	}
-	gone := false
-	if err := c.raw.Control(func(fd uintptr) { gone = hasEnded(fd) }); err != nil || gone {
-		c.endRequest()
-		return
+	if c.requests == c.seen {
+		gone := false
+		if err := c.raw.Control(func(fd uintptr) { gone = hasEnded(fd) }); err != nil || gone {
+			c.endRequest()
+			c.looking = false
+			return
+		}
 	}
+	c.seen = c.requests
 	c.lookAt.Reset(LookEvery)
 }
 

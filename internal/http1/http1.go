@@ -4,7 +4,7 @@
 // net/http starts a goroutine for each body that it has read, to see the client go, and takes it back when the
 // handler ends; on two processors these hand-overs cost as much as all else that a small durable write does
 // (docs/decisions/045). Here one goroutine reads, calls the handler and answers. A timer looks at the socket of a
-// request that lasts, so that its context still ends within [LookEvery] of the client's end.
+// request that lasts, so that its context still ends within two [LookEvery] of the client's end.
 //
 // The loop judges nothing. Bytes that are not the plain request, to the letter, go to net/http unread, with the rest of their
 // connection: other methods, paths and versions, chunked bodies, Expect, Upgrade, Connection other than keep-alive,
@@ -22,7 +22,8 @@ import (
 	"time"
 )
 
-// LookEvery is how often the socket of a request in work is looked at for the client's end.
+// LookEvery is how often the socket of a request in work is looked at for the client's end, from when it has lasted as long, or twice
+// as long after other requests of the connection.
 const LookEvery = 20 * time.Millisecond
 
 // Server serves plain requests itself and others by an [http.Server]. See [New].

@@ -256,16 +256,28 @@ func TestGoClientsOfManyKindsAreServed(t *testing.T) {
 }
 
 func TestTheContextEndsWithTheClient(t *testing.T) {
-	for _, how := range []string{"ends", "resets"} {
+	for _, how := range []string{"ends", "resets", "ends after other requests"} {
 		t.Run(how, func(t *testing.T) {
 			working, ended := make(chan bool), make(chan time.Time, 1)
 			_, addr := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
+				if r.Header.Get("X-Short") != "" {
+					return
+				}
 				working <- true
 				<-r.Context().Done()
 				ended <- time.Now()
 			}))
 			c := dial(t, addr)
+			if how == "ends after other requests" {
+				in := bufio.NewReader(c)
+				for range 10 {
+					fmt.Fprint(c, post("hello", "X-Short: 1"))
+					if _, err := http.ReadResponse(in, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
 			fmt.Fprint(c, post("hello"))
 			<-working
 			if how == "resets" {
