@@ -110,7 +110,6 @@ type Registry struct {
 	hashes []uint32          // of each series' key
 	before []uint32          // beside v.codes: the series before with the same value, plus one
 	shapes map[string]uint32 // by shapeKey
-	byName []*dictionary     // by id of the dimension's name
 	v      View
 
 	shapeKey []byte // scratch: a measure's code and the ids of dimensions' names, u32 each
@@ -133,6 +132,7 @@ type View struct {
 	names    []string // of dimensions, by name id
 	measures *dictionary
 	dims     map[string]*dictionary // replaced, not modified, when a name is added
+	byName   []*dictionary          // the same by name id, for those who ask once per value
 }
 
 // shape is a measure and the dimensions that come with it, sorted by name.
@@ -279,7 +279,7 @@ func (r *Registry) has(id ID, key []byte) bool {
 			key, ok = cut(key, r.v.names[name])
 		}
 		if ok {
-			key, ok = cut(key, r.byName[name].values[codes[k]])
+			key, ok = cut(key, r.v.byName[name].values[codes[k]])
 		}
 	}
 	return ok && len(key) == 0
@@ -388,7 +388,7 @@ func (r *Registry) dimensionLocked(text []byte) *dictionary {
 	dims[name] = dict
 	r.v.dims = dims
 	r.v.names = append(r.v.names, name)
-	r.byName = append(r.byName, dict)
+	r.v.byName = append(r.v.byName, dict)
 	return dict
 }
 
@@ -461,8 +461,10 @@ func (r *Registry) View() *View {
 	// The dictionaries grow in place: freeze their lengths too.
 	v.measures = v.measures.freeze()
 	dims := make(map[string]*dictionary, len(v.dims))
+	v.byName = make([]*dictionary, len(v.names))
 	for name, d := range v.dims {
-		dims[name] = d.freeze()
+		frozen := d.freeze()
+		dims[name], v.byName[d.name] = frozen, frozen
 	}
 	v.dims = dims
 	return &v
@@ -484,7 +486,7 @@ func (v *View) Coded(id ID, dst []storage.Dim) (measure string, dims []storage.D
 	codes = v.codes[v.at[id]:][:len(s.dims):len(s.dims)]
 	dims = slices.Grow(dst, len(s.dims))
 	for k, name := range s.dims {
-		dims = append(dims, storage.Dim{Name: v.names[name], Value: v.dims[v.names[name]].values[codes[k]]})
+		dims = append(dims, storage.Dim{Name: v.names[name], Value: v.byName[name].values[codes[k]]})
 	}
 	return v.measures.values[s.measure], dims, codes
 }
@@ -501,7 +503,7 @@ func (v *View) Compare(a, b ID) int {
 			return compareKeys(v.names[s.dims[k]], v.names[t.dims[k]])
 		}
 		if x[k] != y[k] {
-			values := v.dims[v.names[s.dims[k]]].values
+			values := v.byName[s.dims[k]].values
 			return compareKeys(values[x[k]], values[y[k]])
 		}
 	}
