@@ -270,7 +270,7 @@ func aggregate(ctx context.Context, p *plan, g *grouping, take func() (int, int)
 			if err := a.series(p.ids[i], g.of[i]); err != nil {
 				return err
 			}
-			if g.oneEach && a.st.len() >= aggregateBatchRows {
+			if a.st.full() {
 				if err := emit(a.st.batch()); err != nil {
 					return err
 				}

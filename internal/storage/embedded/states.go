@@ -25,6 +25,7 @@ type slotTable struct {
 	width  int64 // of bins; 0: there is one per group
 	groups []binSlots
 	far    map[slotKey]int32
+	room   int // of the arrays of all groups, in slots
 }
 
 // binSlots is the slots of bins from, from+width, …; each plus one, 0 for none.
@@ -52,6 +53,7 @@ func (t *slotTable) at(group uint32, bin int64) *int32 {
 		if t.width > 0 {
 			g.slots = make([]int32, 32)
 		}
+		t.room += len(g.slots)
 	}
 	if t.width == 0 {
 		return &g.slots[0]
@@ -77,6 +79,7 @@ func (t *slotTable) at(group uint32, bin int64) *int32 {
 		default:
 			copy(grown, g.slots)
 		}
+		t.room += len(grown) - len(g.slots)
 		g.slots = grown
 	}
 }
@@ -105,6 +108,23 @@ func newStates(p *plan, g *grouping) *states {
 }
 
 func (s *states) len() int { return len(s.ids) }
+
+// What one worker holds of groups that several series share. Memory of the query does not count it, so it is
+// bounded: the slots take some tens of MB, and the arrays, which are mostly empty where a group has rows in few of many
+// bins, 16 MB.
+const (
+	maxSharedSlots = 1 << 18
+	maxSlotRoom    = 1 << 22
+)
+
+// full reports whether the slots should be handed on before the end. The series of a group that come later give it others then,
+// which is as good unless the groups are final.
+func (s *states) full() bool {
+	if s.slots == nil {
+		return len(s.ids) >= aggregateBatchRows
+	}
+	return !s.g.final && (len(s.ids) >= maxSharedSlots || s.slots.room >= maxSlotRoom)
+}
 
 // slot returns where to add rows of a group and bin.
 func (s *states) slot(id series.ID, group uint32, bin int64) int {
