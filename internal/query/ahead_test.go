@@ -61,6 +61,30 @@ func TestAPageAheadIsCutAnewForAnotherNumberOfRows(t *testing.T) {
 	}
 }
 
+func TestRowsLeftOfAPageThatIsCutAnewAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnv(t, 10, 100, query.Options{})
+		req := query.Request{SQL: "SELECT i FROM d.t"}
+		for _, n := range []int{400, 400, 1} { // 200 rows are ahead when one is asked for
+			req.MaxRows = n
+			req.NextToken = e.page(req).NextToken
+		}
+		synctest.Wait()
+		before := e.KeptBytes()
+		if before < 1024+198*10 {
+			t.Errorf("%d bytes are counted with 198 rows left", before)
+		}
+		req.MaxRows = 400
+		if p := e.page(req); p.NextToken != "" || len(rows(p)) != 199 {
+			t.Errorf("the last page has %d rows and token %q", len(rows(p)), p.NextToken)
+		}
+		if after := e.KeptBytes(); after < 0 || after >= 3*1024+20*199 {
+			t.Errorf("%d bytes are counted at the end", after)
+		}
+	})
+}
+
 func TestAnErrorAheadIsToldToWhoAsksForItsPage(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, 2, 10, query.Options{PageBytes: 1000})

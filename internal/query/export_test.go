@@ -11,3 +11,10 @@ func (s *Service) Ahead() int {
 	defer s.mu.Unlock()
 	return s.ahead
 }
+
+// KeptBytes returns what is counted of pages that are kept and of rows behind them.
+func (s *Service) KeptBytes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keptBytes
+}

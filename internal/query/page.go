@@ -100,9 +100,9 @@ func (p *piece) compact() {
 	t.release()
 }
 
-// memory is what the rows take while they are kept.
+// memory is what the rows take while they are kept. p may be nil.
 func (p *piece) memory() int64 {
-	if p.text == nil {
+	if p == nil || p.text == nil {
 		return 0
 	}
 	return int64(cap(p.text.bytes) + 8*cap(p.text.ends))
@@ -127,10 +127,11 @@ func (p *piece) add(render Render, b *vec.Batch, n int, size int64) {
 // no less than the rows are: a page that goes on with them is not to become too large.
 func (p *piece) split(n int) *piece {
 	t, at := p.text, p.text.ends[n-1]
-	rest := &piece{text: newText(), rows: p.rows - n}
-	rest.text.bytes = append(rest.text.bytes, t.bytes[at:]...)
-	for _, end := range t.ends[n:] {
-		rest.text.ends = append(rest.text.ends, end-at)
+	// They may wait for long, so they get no more room than they need.
+	rest := &piece{text: &text{bytes: bytes.Clone(t.bytes[at:]), ends: make([]int, p.rows-n), exact: true}, rows: p.rows - n}
+	rest.text.users.Store(1)
+	for i, end := range t.ends[n:] {
+		rest.text.ends[i] = end - at
 	}
 	t.bytes, t.ends = t.bytes[:at], t.ends[:n]
 	share := p.bytes * int64(rest.rows) / int64(p.rows)

@@ -62,6 +62,7 @@ type result struct {
 	idle     *time.Timer
 	place    *list.Element // in Service.kept, or nil
 	size     int64         // of page, counted in Service.keptBytes
+	aside    int64         // of the rows behind the latest page made, counted there, too
 	used     time.Time     // last time, while in Service.kept
 }
 
@@ -270,6 +271,7 @@ func (s *Service) madePage(r *result, p *piece, err error, lastKept bool, began 
 		p.compact()
 	}
 
+	aside := r.cut.back.memory()
 	s.mu.Lock()
 	close(r.making)
 	r.making = nil
@@ -284,12 +286,14 @@ func (s *Service) madePage(r *result, p *piece, err error, lastKept bool, began 
 		p.drop()
 	case err != nil && r.ahead: // the page before may be asked for again
 		r.cut.close()
+		s.asideLocked(r, 0)
 		r.made = &piece{failed: err}
 	case err != nil:
 		ended := s.endLocked(r, err)
 		o = &ended
 	default:
 		r.made = p
+		s.asideLocked(r, aside)
 		if r.waiting == 0 {
 			r.idle.Reset(s.opts.RetainFor)
 		}
@@ -298,6 +302,12 @@ func (s *Service) madePage(r *result, p *piece, err error, lastKept bool, began 
 	if o != nil {
 		s.observe(&r.account, *o)
 	}
+}
+
+// asideLocked counts the rows that r has behind the latest page made: what is left of a page that was cut anew.
+func (s *Service) asideLocked(r *result, bytes int64) {
+	s.keptBytes += bytes - r.aside
+	r.aside = bytes
 }
 
 // cutPage waits for a slot and cuts a page from the source.
@@ -384,6 +394,7 @@ func (s *Service) endLocked(r *result, err error) Observation {
 	r.made.drop()
 	r.ended, r.failed, r.made = true, err, nil
 	s.wantedLocked(r)
+	s.asideLocked(r, 0)
 	s.open--
 	r.cancel(err) // also wakes those who wait
 	r.limit.Stop()

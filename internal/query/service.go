@@ -113,7 +113,7 @@ type Service struct {
 	clients   map[clientKey]*result // whose first page may be asked for again
 	open      int                   // results that have not ended
 	kept      *list.List            // of *result that hold a page or an ending, least recently used first
-	keptBytes int64                 // of their pages
+	keptBytes int64                 // of their pages, and of rows left of pages that were cut anew
 	ahead     int                   // pages made, or in the making, that nobody has asked for yet
 	closed    bool
 
