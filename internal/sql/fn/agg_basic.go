@@ -143,7 +143,7 @@ func (a *sumInt) Result() (*vec.Vector, error) {
 
 func (a *sumInt) SizeBytes() int64 { return int64(len(a.sums)) * 2 * wordBytes }
 
-// avgSpan divides the sum of spans by their number, rounding to the nearest.
+// avgSpan divides the sum of spans by their number, rounding to the nearest, and a half upwards, also of negative ones.
 type avgSpan struct{ sum sumInt }
 
 func newAvgSpan(_ []vec.Type, ret vec.Type) Accumulator { return &avgSpan{sumInt{t: ret}} }
@@ -155,7 +155,7 @@ func (a *avgSpan) Add(groups []int32, args []*vec.Vector) error { return a.sum.A
 func (a *avgSpan) Result() (*vec.Vector, error) {
 	for g, n := range a.sum.n {
 		if n > 0 {
-			a.sum.sums[g] = (a.sum.sums[g] + n/2) / n
+			a.sum.sums[g] = vec.FloorDiv(a.sum.sums[g]+n/2, n)
 		}
 	}
 	return a.sum.Result()

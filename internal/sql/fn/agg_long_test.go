@@ -111,3 +111,22 @@ func TestLongResultsAskWhetherTheyAreWanted(t *testing.T) {
 		}
 	}
 }
+
+func TestAveragesOfSpansAreRoundedToTheNearest(t *testing.T) {
+	check := func(want int64, spans ...int64) {
+		t.Helper()
+		acc := newAvgSpan(nil, vec.Type{Kind: vec.IntervalYear})
+		acc.Resize(1)
+		if err := acc.Add(make([]int32, len(spans)), []*vec.Vector{vec.OfInts(vec.Type{Kind: vec.IntervalYear}, spans, nil)}); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := acc.Result(); err != nil || v.Int(0) != want {
+			t.Errorf("the average of %v is %d (%v), want %d", spans, v.Int(0), err, want)
+		}
+	}
+	check(2, 1, 2, 2)
+	check(-2, -1, -2, -2)
+	check(-1, -1, -1, -2)
+	check(-1, -1, -2)
+	check(0, 1, -1)
+}
