@@ -74,8 +74,13 @@ func (a *arrayAgg) resultAsking(ask func() error) (*vec.Vector, error) {
 // groupedRows lays the rows of the groups end to end; a group without rows is null.
 func groupedRows(p *pace, groups [][]int32) (rows, offsets []int32, nulls []bool, err error) {
 	offsets = make([]int32, 1, len(groups)+1)
+	total := 0
 	for _, g := range groups {
-		if err := p.step(); err != nil {
+		total += len(g)
+	}
+	rows = make([]int32, 0, total)
+	for _, g := range groups {
+		if err := p.stepBy(1 + len(g)); err != nil {
 			return nil, nil, nil, err
 		}
 		rows = append(rows, g...)
