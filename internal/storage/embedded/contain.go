@@ -112,17 +112,24 @@ func (t *table) end(h *halt, err error, message string) {
 	t.store.opts.Log.Error(message, "db", t.id.Database, "table", t.id.Table, "err", err)
 }
 
-// jammed is how many bytes of memory are in tables that are stuck, which no flush frees.
-func (s *Store) jammed() (bytes int64) {
+// jammed is how many bytes of memory are in tables that are stuck, and values in their active stores: no flush frees them.
+func (s *Store) jammed() (bytes, values int64) {
 	if s.stuck.Load() == 0 {
-		return 0
+		return 0, 0
 	}
 	for _, t := range s.all() {
 		if t.stuck.err() != nil {
 			bytes += t.Stats().MemoryBytes
+			values += weigh(t.view.Load().active)
 		}
 	}
-	return bytes
+	return bytes, values
+}
+
+// inMemory is how many bytes of memory are in tables that are not stuck, and values in their active stores.
+func (s *Store) inMemory() (bytes, values int64) {
+	bytes, values = s.jammed()
+	return s.memory.Load() - bytes, s.active.Load() - values
 }
 
 // Trouble is what works no more until somebody acts, a sentence each; empty while all is well.

@@ -218,7 +218,8 @@ func (s *Store) flushDue(ctx context.Context) error {
 		return s.flushAll(ctx)
 	}
 	over := func(part int64) bool {
-		return s.memory.Load()-s.jammed() > s.opts.MemoryLimitBytes/part || s.active.Load() > 2*s.opts.ReplayLimitValues/part
+		bytes, values := s.inMemory()
+		return bytes > s.opts.MemoryLimitBytes/part || values > 2*s.opts.ReplayLimitValues/part
 	}
 	if !over(2) {
 		return nil

@@ -22,8 +22,8 @@ func (s *Store) start(ctx context.Context) {
 
 // written is called after each write with the bytes that memory grew by.
 func (s *Store) written(grown int64) {
-	memory := s.memory.Add(grown) - s.jammed()
-	if memory > s.opts.MemoryLimitBytes/2 || s.active.Load() > s.opts.ReplayLimitValues || s.longLog() {
+	s.memory.Add(grown)
+	if bytes, values := s.inMemory(); bytes > s.opts.MemoryLimitBytes/2 || values > s.opts.ReplayLimitValues || s.longLog() {
 		signal(s.flushWanted)
 	}
 }
@@ -47,9 +47,15 @@ func (s *Store) wake() {
 	s.roomMu.Unlock()
 }
 
+// hasRoom reports whether memory is below its limit.
+func (s *Store) hasRoom() bool {
+	bytes, _ := s.inMemory()
+	return bytes <= s.opts.MemoryLimitBytes
+}
+
 // admit lets a write in once memory, that of tables that are stuck aside, is below its limit.
 func (s *Store) admit(ctx context.Context) error {
-	if s.memory.Load()-s.jammed() <= s.opts.MemoryLimitBytes {
+	if s.hasRoom() {
 		return nil
 	}
 	timeout := time.NewTimer(s.opts.admitTimeout)
@@ -58,7 +64,7 @@ func (s *Store) admit(ctx context.Context) error {
 		s.roomMu.Lock()
 		room := s.room
 		s.roomMu.Unlock()
-		if s.memory.Load()-s.jammed() <= s.opts.MemoryLimitBytes {
+		if s.hasRoom() {
 			return nil
 		}
 		signal(s.flushWanted)
@@ -178,7 +184,7 @@ func (s *Store) maintain(ctx context.Context) error {
 
 // replayed keeps memory bounded while the log is replayed.
 func (s *Store) replayed(ctx context.Context) error {
-	if s.memory.Load()-s.jammed() <= s.opts.MemoryLimitBytes {
+	if s.hasRoom() {
 		return nil
 	}
 	for _, t := range s.all() {

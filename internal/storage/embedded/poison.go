@@ -33,6 +33,8 @@ import (
 // needs it no more. A copy that is not renamed goes when its record is no poison any more: it could be applied, or its
 // table was dropped.
 //
+// Of a table, at most mostCopies records have copies; those after them have theirs once these are passed over.
+//
 // A record that no table can be told for, or of a kind that this program does not know, ends the start; it is copied too, and
 // passed over in the same way.
 const (
@@ -76,6 +78,10 @@ func (p *poisoned) remedy() string {
 func asideName(at wal.Position, suffix string) string {
 	return path.Join(walDir, fmt.Sprintf("%016x%s", uint64(at), suffix))
 }
+
+// mostCopies is how many records of a table are copied at one start. What is wrong with one may be wrong with a million after it, whose
+// copies would take as much of the disk as the log again.
+const mostCopies = 100
 
 // heldBack is what the log keeps for a table that got stuck while the store was opened.
 type heldBack struct {
@@ -222,6 +228,9 @@ func (r *replay) poison(item *replayed, err error) {
 	t := item.table
 	t.jam(&poisoned{item.at, err})
 	t.held.keep(item.request.epoch)
+	if len(t.held.copies) == mostCopies {
+		return // the start that passes over those finds it
+	}
 	if name := r.setAside(item, t, err); name != "" {
 		t.held.copies = append(t.held.copies, name)
 	}

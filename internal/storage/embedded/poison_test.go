@@ -481,3 +481,82 @@ func TestTheLogKeepsWhatATableThatIsStuckNeeds(t *testing.T) {
 	}
 	s.Close()
 }
+
+// TestTheValuesOfATableThatIsStuckDoNotFlushOthers: they stay in memory whatever is flushed.
+func TestTheValuesOfATableThatIsStuckDoNotFlushOthers(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	s := open(t, poisonOptions(mem))
+	for _, id := range []storage.TableID{benchID, otherID} {
+		if err := s.CreateTable(t.Context(), id, benchPolicy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 30 {
+		writeSome(t, s, benchID, i)
+	}
+	if _, err := s.log.Append(recordNumbered, garbage(s.lookup(benchID).uid)); err != nil {
+		t.Fatal(err)
+	}
+	mem = mem.Crash(nil)
+	s.Close()
+	o := poisonOptions(mem)
+	o.ReplayLimitValues = 500 // less than the table that is stuck has
+	s = open(t, o)
+	defer s.Close()
+	wantTrouble(t, s, "the table db.t takes no records")
+	for i := range 10 {
+		writeSome(t, s, otherID, i)
+		if err := s.flushDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := s.lookup(otherID).Stats().MagneticBytes; n > 0 {
+		t.Errorf("%d bytes of the other table were flushed", n)
+	}
+	for i := range 30 {
+		writeSome(t, s, otherID, 10+i)
+	}
+	if err := s.flushDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s.lookup(otherID).Stats().MagneticBytes == 0 {
+		t.Error("nothing was flushed at the other table's own limit")
+	}
+}
+
+// TestNotEveryRecordThatCannotBeAppliedHasACopy: what is lost may be the numbers of a million later records, and their copies would take
+// as much of the disk as the log again, and a sync each.
+func TestNotEveryRecordThatCannotBeAppliedHasACopy(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	s := open(t, poisonOptions(mem))
+	if err := s.CreateTable(t.Context(), benchID, benchPolicy); err != nil {
+		t.Fatal(err)
+	}
+	uid := s.lookup(benchID).uid
+	for range 3 * mostCopies {
+		if _, err := s.log.Append(recordNumbered, garbage(uid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mem = mem.Crash(nil)
+	s.Close()
+	for round := range 4 {
+		s = open(t, poisonOptions(mem))
+		held := s.lookup(benchID).held
+		if want := min(round, 3) * mostCopies; held.records != int64(3*mostCopies-want) || len(held.copies) != min(mostCopies, 3*mostCopies-want) {
+			t.Fatalf("start %d: %d records held back, %d copies", round, held.records, len(held.copies))
+		}
+		s.Close()
+		for _, name := range held.copies {
+			if err := mem.Rename(name, strings.TrimSuffix(name, poisonSuffix)+passedSuffix); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s = open(t, poisonOptions(mem))
+	defer s.Close()
+	wantTrouble(t, s)
+	writeSome(t, s, benchID, 0)
+}

@@ -107,7 +107,7 @@ type Store struct {
 	cache       *segment.Cache
 
 	memory atomic.Int64 // bytes in all tables' memory stores
-	active atomic.Int64 // values in all tables' active stores, as weighed by table.countLocked
+	active atomic.Int64 // values in all tables' active stores, as weigh counts them
 
 	panics atomic.Int64 // see contain.go
 	stuck  atomic.Int64 // tables that are

@@ -60,7 +60,7 @@ type table struct {
 	first     wal.Position    // from which on the log is needed for the records applied since the last freeze, if unflushed
 	unflushed bool
 	bytes     int64          // of active, as far as the store has counted them
-	values    int64          // likewise, as weighed by countLocked
+	values    int64          // likewise, as weigh counts them
 	uncounted bool           // the store counts nothing of the table any more: it was dropped
 	cols      []memstore.Col // scratch
 	lookups   lookups        // blocks read to judge versions
@@ -404,14 +404,20 @@ func (t *table) countLocked() int64 {
 		return 0
 	}
 	active := t.view.Load().active
-	bytes, values := active.Bytes(), active.Values()
-	if active.Sparse() {
-		values /= 2
-	}
+	bytes, values := active.Bytes(), weigh(active)
 	grown := bytes - t.bytes
 	t.store.active.Add(values - t.values)
 	t.bytes, t.values = bytes, values
 	return grown
+}
+
+// weigh counts the values of a store. Those of series that have few rows yet count half: their flush and each merge cost by the series more than
+// by the row, and twice the rows halve the work (BenchmarkManySeries: 3.8 µs of CPU a row with 2 rows a series in a flush, 2.4 with 4) and take no more memory.
+func weigh(m *memstore.Store) int64 {
+	if m.Sparse() {
+		return m.Values() / 2
+	}
+	return m.Values()
 }
 
 // applyLocked judges the rows of a durable request and stores those accepted.
