@@ -2,6 +2,7 @@ package timestream
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -63,6 +64,22 @@ func TestRowsCopiedFromTheRowBeforeReadTheSame(t *testing.T) {
 		got, ends := AppendRows([]byte("before"), b, nil)
 		if string(got) != "before"+want || !slices.Equal(ends, lengths) {
 			t.Fatalf("got\n%s\nwant\n%s, rows end at %d, want %d", got, want, ends, lengths)
+		}
+	}
+}
+
+// TestDoublesReadTheSameByEveryWay compares the texts of whole numbers, kept, with those of any double.
+func TestDoublesReadTheSameByEveryWay(t *testing.T) {
+	t.Parallel()
+	doubles := []float64{math.Copysign(0, -1), math.NaN(), math.Inf(1), math.Inf(-1), 0.5, 1e18, -1e300, 5e-324, math.MaxInt64}
+	for n := -2000; n <= 2000; n++ {
+		f := float64(n)
+		doubles = append(doubles, f, math.Nextafter(f, 1e9), math.Nextafter(f, -1e9))
+	}
+	for _, f := range doubles {
+		want := string(appendDatum(nil, vec.OfFloats([]float64{f}, nil), 0)) + ","
+		if got := string(appendDouble([]byte("before"), f)); got != "before"+want {
+			t.Errorf("the datum of %v is %s, want before%s", f, got, want)
 		}
 	}
 }
