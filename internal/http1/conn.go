@@ -52,6 +52,7 @@ type conn struct {
 	served     bool      // a request was answered
 	names      []name    // of the latest request's headers
 	idleSince  time.Time // when the read deadline was set to the idle timeout; zero: it is something else
+	headEnds   bool      // the read deadline is one of waiting for a head, not of the handler's
 	lookAt     *time.Timer
 	endMu      sync.Mutex         // guards the fields below
 	endRequest context.CancelFunc // of the request in work, or nil
@@ -153,6 +154,7 @@ var endOfHead = []byte("\r\n\r\n")
 // readHead reads up to the empty line after the next head and returns the head with it. It returns errNotPlain as soon as
 // the bytes cannot be those of a plain request.
 func (c *conn) readHead() ([]byte, error) {
+	c.headEnds = true
 	if c.r == c.w {
 		c.r, c.w = 0, 0
 		if err := c.awaitRequest(); err != nil {
@@ -304,6 +306,10 @@ func (b *body) Read(p []byte) (int, error) {
 	if n > 0 {
 		c.r += n
 	} else {
+		if c.headEnds {
+			c.headEnds, c.idleSince = false, time.Time{}
+			_ = c.tcp.SetReadDeadline(time.Time{})
+		}
 		n, err = c.tcp.Read(p)
 	}
 	b.left -= int64(n)

@@ -140,6 +140,7 @@ func (s *Server) handOver(c net.Conn) {
 // what net/http serves. It returns ctx.Err() if ctx ends first.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.close(func(c *conn) { c.closeIdle() })
+	s.http.SetKeepAlivesEnabled(false) // its connections take no more requests while plain ones are waited for
 	for {
 		s.mu.Lock()
 		left, changed := len(s.conns), s.changed

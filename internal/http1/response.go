@@ -284,7 +284,7 @@ func (w *response) FlushError() error {
 
 // SetReadDeadline bounds the reading of the body; see [http.ResponseController].
 func (w *response) SetReadDeadline(t time.Time) error {
-	w.c.idleSince = time.Time{}
+	w.c.headEnds, w.c.idleSince = false, time.Time{}
 	return w.c.tcp.SetReadDeadline(t)
 }
 
