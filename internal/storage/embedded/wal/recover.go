@@ -182,7 +182,11 @@ func (l *Log) replayFile(f onDisk, stop Position, last bool, replay func(Positio
 		}
 		if err != nil {
 			if last {
-				why, ferr := whole(in, f.salt, off, l.number+1)
+				next := uint64(0)
+				if l.number != 0 {
+					next = l.number + 1
+				}
+				why, ferr := whole(in, f.salt, off, next)
 				if ferr != nil {
 					return 0, ferr
 				}
@@ -209,7 +213,8 @@ func (l *Log) replayFile(f onDisk, stop Position, last bool, replay func(Positio
 	return position(), nil
 }
 
-// whole says how it shows that a bad frame, with number next, was written to its end, and so is damaged. It is empty where nothing shows it.
+// whole says how it shows that a bad frame, with number next, was written to its end, and so is damaged. It is empty where nothing shows it. The
+// number is 0 where no frame before it tells: of a log that begins with this one.
 func whole(in vfs.File, salt uint32, off int64, next uint64) (string, error) {
 	behind, err := findFrame(in, salt, off, next)
 	if err != nil {
@@ -293,17 +298,18 @@ func readFrame(in vfs.File, salt uint32, off int64) (number uint64, body []byte,
 }
 
 // findFrame returns the offset of the first good frame behind the place from, where a frame
-// with number next should be, or -1.
+// with number next, if that is known, should be, or -1.
 func findFrame(in vfs.File, salt uint32, from int64, next uint64) (int64, error) {
 	magic := binary.LittleEndian.AppendUint32(nil, frameMagic)
 	buf := make([]byte, 1<<20) // whole frame alignments
+	budget := int64(mostUnknown)
 	for off := from + 8; ; off += int64(len(buf)) {
 		n, err := in.ReadAt(buf, off)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return -1, err
 		}
 		for at := bytes.Index(buf[:n], magic); at >= 0; {
-			if ok, err := goodFrame(in, salt, off+int64(at), from, next); ok || err != nil {
+			if ok, err := goodFrame(in, salt, off+int64(at), from, next, &budget); ok || err != nil {
 				return off + int64(at), err
 			}
 			more := bytes.Index(buf[at+1:n], magic)
@@ -318,15 +324,23 @@ func findFrame(in vfs.File, salt uint32, from int64, next uint64) (int64, error)
 	}
 }
 
+// mostUnknown is how many bytes are checksummed at most to find a frame of any number.
+const mostUnknown = 256 << 20
+
 // goodFrame reports whether there is a frame at off that can come after one with number
 // next at the place from. Its number is looked at first: a record may hold any number of
-// bytes that look like frames, and not each is worth a checksum.
-func goodFrame(in vfs.File, salt uint32, off, from int64, next uint64) (bool, error) {
+// bytes that look like frames, and not each is worth a checksum. If next is 0 they are worth those in budget.
+func goodFrame(in vfs.File, salt uint32, off, from int64, next uint64, budget *int64) (bool, error) {
 	if off%8 != 0 {
 		return false, nil
 	}
 	head, err := readHead(in, off)
-	if err == nil && head.number-next <= uint64(off-from)/(frameHeader+4) {
+	worth := head.number-next <= uint64(off-from)/(frameHeader+4)
+	if err == nil && next == 0 {
+		*budget -= frameHeader + head.length
+		worth = *budget >= 0
+	}
+	if err == nil && worth {
 		if _, err = readBody(in, salt, off, head); err == nil {
 			return true, nil
 		}
@@ -371,7 +385,7 @@ func Dump(w io.Writer, fsys vfs.FS, name string) error {
 	defer in.Close()
 	fmt.Fprintf(w, "log file, base position %d, frames before end at %d\n", f.base, f.previous)
 	off := int64(headerBytes)
-	next := uint64(0) // number of the next frame, once one was seen
+	next := uint64(0) // number of the next frame; 0 before the first
 	for {
 		number, body, err := readFrame(in, f.salt, off)
 		if err == nil && next > 0 && number != next {
@@ -399,16 +413,14 @@ func (f *onDisk) dumpEnd(w io.Writer, in vfs.File, off int64, next uint64, cause
 	if !errors.As(cause, new(*badFrame)) {
 		return cause
 	}
-	if next > 0 { // else the file alone does not say what number to look for
-		why, err := whole(in, f.salt, off, next)
-		if err != nil {
-			return err
-		}
-		if why != "" {
-			return &CorruptError{f.name, off, fmt.Errorf("%w, and %s", cause, why)}
-		}
+	why, err := whole(in, f.salt, off, next)
+	if err != nil {
+		return err
 	}
-	_, err := fmt.Fprintf(w, "%10d  end: %v\n", off, cause)
+	if why != "" {
+		return &CorruptError{f.name, off, fmt.Errorf("%w, and %s", cause, why)}
+	}
+	_, err = fmt.Fprintf(w, "%10d  end: %v\n", off, cause)
 	return err
 }
 

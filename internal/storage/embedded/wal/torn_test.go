@@ -2,8 +2,10 @@ package wal
 
 import (
 	"errors"
+	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/weir-db/weir/internal/vfs"
@@ -103,5 +105,37 @@ func TestAWriteThatWasCutShortIsNoDamage(t *testing.T) {
 			}
 			check("sectors of round", round, torn)
 		}
+	}
+}
+
+// TestDamageToTheFirstFrameOfATruncatedLogIsFound: nothing before it says what number it has, and good frames follow it.
+func TestDamageToTheFirstFrameOfATruncatedLogIsFound(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	l, _ := open(t, mem, 4<<10)
+	record := strings.Repeat("x", 200) + "\x00" // ends as a write that was cut short does
+	var last rec
+	for range 40 {
+		last = add(t, l, record)
+	}
+	if err := l.TruncateBefore(last.p); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(l.DurableFiles()); n != 1 {
+		t.Fatalf("%d files", n)
+	}
+	f := newest(t, mem)
+	f.WriteAt([]byte{'y'}, headerBytes+frameHeader+50)
+	var got []rec
+	err := Read(mem, "log", func(p Position, kind byte, payload []byte) error {
+		got = append(got, rec{p, kind, string(payload)})
+		return nil
+	})
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) || corrupt.Offset != headerBytes {
+		t.Fatalf("%d records, %v; want damage at byte %d", len(got), err, headerBytes)
+	}
+	if err := Dump(io.Discard, mem, corrupt.Path); !errors.As(err, new(*CorruptError)) {
+		t.Errorf("dump: %v", err)
 	}
 }
