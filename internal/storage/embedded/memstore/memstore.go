@@ -264,7 +264,8 @@ type Series struct {
 	rows   int        // in chunks and tail
 	tail   *tail      // follows the chunks; nil while there are few rows
 
-	own [1]Chunk // room for chunks while there is but one: most of a million series never have another
+	own   [1]Chunk // room for chunks while there is but one: most of a million series never have another
+	piece bool     // the slab of the first chunk is of a piece of memory that others are in too, and stays there once the chunk is replaced
 }
 
 // Table is the series of a store by id; entries are nil where there is no row.
@@ -490,8 +491,8 @@ func (s *Series) ready(st *Store, vals []storage.Val, cols []Col) *Chunk {
 		l := st.layoutWith(base, vals, cols)
 		if c.N < ChunkRows {
 			before := c.bytes()
-			if c.room == firstChunkRows && n == 1 {
-				before -= int64(8 * len(c.slab)) // stays in its piece of memory
+			if n == 1 {
+				before -= s.left()
 			}
 			*c = c.regrow(l, room)
 			st.bytes.Add(c.bytes() - before)
@@ -502,7 +503,8 @@ func (s *Series) ready(st *Store, vals []storage.Val, cols []Col) *Chunk {
 		base = st.layoutWith(&Layout{}, vals, cols)
 	}
 	if len(s.chunks) == 0 {
-		s.chunks = append(s.own[:0], st.firstChunk(base))
+		s.own[0], s.piece = st.firstChunk(base)
+		s.chunks = s.own[:]
 	} else {
 		s.chunks = append(s.chunks, newChunk(base, room))
 		s.own[0] = Chunk{} // it was copied, and must not keep the rows when the copy is replaced
@@ -512,21 +514,30 @@ func (s *Series) ready(st *Store, vals []storage.Val, cols []Col) *Chunk {
 	return c
 }
 
-// firstChunk returns the first chunk of a series.
-func (s *Store) firstChunk(l *Layout) Chunk {
+// left is how many bytes stay in their piece of memory when the first chunk is replaced.
+func (s *Series) left() int64 {
+	if !s.piece {
+		return 0
+	}
+	s.piece = false
+	return int64(8 * len(s.chunks[0].slab))
+}
+
+// firstChunk returns the first chunk of a series, and whether its slab is of a piece of memory that others are in too.
+func (s *Store) firstChunk(l *Layout) (c Chunk, piece bool) {
 	n := l.bits * firstChunkRows
 	if n > slabWords/8 {
-		return newChunk(l, firstChunkRows)
+		return newChunk(l, firstChunkRows), false
 	}
 	if len(s.slabs) < n {
 		s.slabs = make([]uint64, min(slabWords, n<<min(s.begun, 16)))
 	}
-	c := Chunk{Layout: l, room: firstChunkRows, slab: s.slabs[:n:n]}
+	c = Chunk{Layout: l, room: firstChunkRows, slab: s.slabs[:n:n]}
 	s.slabs = s.slabs[n:]
 	if l.strs > 0 {
 		c.strs = make([]string, l.strs*firstChunkRows)
 	}
-	return c
+	return c, true
 }
 
 // has reports whether l has all columns of vals.
@@ -666,9 +677,12 @@ func (s *Series) mergeLocked(st *Store) {
 		keep--
 	}
 	old := s.chunks[keep:]
+	freed := int64(0)
+	if keep == 0 && len(old) > 0 {
+		freed = -s.left()
+	}
 	// Chunks before keep are full or will not be grown: a new one follows.
 	s.chunks = slices.Clone(s.chunks[:keep])
-	freed := int64(0)
 	for k := range side {
 		freed += side[k].sideBytes()
 	}

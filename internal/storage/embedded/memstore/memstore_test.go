@@ -180,3 +180,44 @@ func TestStoresAreSparseUntilTheFirstChunksAreFull(t *testing.T) {
 		t.Errorf("with %d rows of 10 series: sparse", s.Rows())
 	}
 }
+
+// TestFirstChunksThatAreReplacedAreCountedOnce has chunks of a piece of memory that many series share be replaced: their part of it
+// stays, and is counted as long as they are, and what takes their place is counted while it is there.
+func TestFirstChunksThatAreReplacedAreCountedOnce(t *testing.T) {
+	vals := func(cols ...int32) (out []storage.Val) {
+		for _, c := range cols {
+			out = append(out, storage.Val{Column: c})
+		}
+		return out
+	}
+	const late, early, first = 100, 50, 8 * firstChunkRows // bytes of a column of the first chunk
+	for _, c := range []struct {
+		what   string
+		change func(s *Store)
+		bytes  int64
+	}{
+		{"merged with an earlier row", func(s *Store) { put(s, 0, early, 1, vals(0)); s.Series(0).Snapshot(s, nil) }, 2 * first},
+		{"merged thrice", func(s *Store) {
+			for v := range int64(3) {
+				put(s, 0, early, 1+v, vals(0))
+				s.Series(0).Snapshot(s, nil)
+			}
+		}, 3 * first}, // versions are a column too
+		{"with a column more", func(s *Store) { put(s, 0, late+1, 1, vals(0, 2)) }, 3*first + 2*firstChunkRows},
+		{"with a column more after it was merged", func(s *Store) {
+			put(s, 0, early, 1, vals(0))
+			s.Series(0).Snapshot(s, nil)
+			put(s, 0, late+1, 1, vals(0, 2))
+		}, 3*first + 2*firstChunkRows},
+	} {
+		s := New()
+		put(s, 0, late, 1, vals(0))
+		s.Publish()
+		before := s.Bytes()
+		c.change(s)
+		s.Publish()
+		if got := s.Bytes() - before; got != c.bytes {
+			t.Errorf("%s: %d bytes more, want %d", c.what, got, c.bytes)
+		}
+	}
+}
