@@ -89,6 +89,9 @@ func AppendDouble(dst []byte, f float64) []byte {
 		if out, ok := appendShortDecimal(dst, f); ok {
 			return out
 		}
+		if out, ok := appendFullDecimal(dst, f); ok {
+			return out
+		}
 		start := len(dst)
 		dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
 		for _, c := range dst[start:] {
