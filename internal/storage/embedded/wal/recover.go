@@ -60,7 +60,7 @@ func (l *Log) recover(replay func(Position, byte, []byte) error) (Position, erro
 			return 0, err
 		}
 		next = max(next, end)
-		if end == f.base && last {
+		if next == f.base && last {
 			break // empty: the new file takes its name
 		}
 		l.files = append(l.files, file{path.Base(f.name), f.base, end})

@@ -214,6 +214,26 @@ func TestALastFileWithoutHeaderStillCarriesThePosition(t *testing.T) {
 	}
 }
 
+// TestAnEmptyFileBeforeOneWithoutHeaderIsNoHole: the first write to the one failed, and a crash came while the other was made.
+func TestAnEmptyFileBeforeOneWithoutHeaderIsNoHole(t *testing.T) {
+	mem := vfs.NewMem()
+	open(t, mem, 4096)
+	f, err := mem.Create("log/" + fileName(4096))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	l, _ := open(t, mem, 4096)
+	want := []rec{add(t, l, "a")}
+	for range 3 {
+		l, got := open(t, mem, 4096)
+		if !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+		want = append(want, add(t, l, "b"))
+	}
+}
+
 func TestBytesInARecordThatLookLikeAFrameAreNotOne(t *testing.T) {
 	fsys := vfs.NewMem()
 	l, _ := open(t, fsys, 1<<16)
