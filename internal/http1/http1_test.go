@@ -385,6 +385,26 @@ func TestAnAnswerThatIsShorterThanDeclaredIsSeenToBe(t *testing.T) {
 	}
 }
 
+func TestTheFramingOfAnAnswerIsNotTheHandlersToBreak(t *testing.T) {
+	_, addr := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Transfer-Encoding", "gzip")
+		w.Header().Set("Content-Length", r.Header.Get("X-Length"))
+		w.Header().Set("X-Lines", "one\r\nX-More: two")
+		fmt.Fprint(w, "hello")
+	}))
+	for _, length := range []string{"5", "+5", "five"} {
+		c := dial(t, addr)
+		fmt.Fprint(c, post("", "X-Length: "+length, "X-Close: 1"))
+		r, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.TransferEncoding != nil || r.ContentLength != 5 || r.Header.Get("X-More") != "" || !strings.HasSuffix(answer(r), "hello") {
+			t.Errorf("with a length of %s: %v", length, r)
+		}
+	}
+}
+
 func TestARefusedBodyDoesNotCostTheAnswer(t *testing.T) {
 	_, addr := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)

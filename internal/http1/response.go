@@ -103,7 +103,8 @@ func (w *response) Write(p []byte) (int, error) {
 
 // declare notes what the headers say of the body, which begins with p.
 func (w *response) declare(p []byte) {
-	if n, err := strconv.ParseInt(w.header.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
+	w.header.Del("Transfer-Encoding") // is for the loop to say
+	if n, ok := length(w.header.Get("Content-Length")); ok {
 		w.declared = n
 	} else {
 		w.header.Del("Content-Length")
