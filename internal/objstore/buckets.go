@@ -210,7 +210,7 @@ func (b *Buckets) Bucket(name string) (BucketInfo, error) {
 		return BucketInfo{}, noBucket(name)
 	}
 	out := BucketInfo{Created: info.ModTime().UTC()}
-	if doc, err := b.readFile(path.Join(name, bucketFile)); err == nil {
+	if doc, err := vfs.ReadFile(b.fs, path.Join(name, bucketFile)); err == nil {
 		_ = json.Unmarshal(doc, &out) // a folder made by hand is a bucket too
 	}
 	out.Name = name
@@ -471,7 +471,7 @@ func (b *Buckets) stored(p place) (info ObjectInfo, ok bool) {
 // describe finds the attributes that belong to a file's content.
 func (b *Buckets) describe(p place, stat fs.FileInfo) ObjectInfo {
 	var versions []ObjectInfo
-	if doc, err := b.readFile(p.meta()); err == nil {
+	if doc, err := vfs.ReadFile(b.fs, p.meta()); err == nil {
 		_ = json.Unmarshal(doc, &versions) // what cannot be read describes nothing
 	}
 	at := stat.ModTime().UnixNano()
@@ -621,17 +621,4 @@ func (b *Buckets) writeFile(name string, content []byte) error {
 		err = b.fs.SyncDir(path.Dir(name))
 	}
 	return err
-}
-
-func (b *Buckets) readFile(name string) ([]byte, error) {
-	f, err := b.fs.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.NewSectionReader(f, 0, size))
 }

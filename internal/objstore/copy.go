@@ -119,7 +119,7 @@ func (b *Buckets) openToCopy(bucket, key string) (*toCopy, error) {
 		return nil, err
 	}
 	c := &toCopy{name: name, attributesName: p.meta(), info: info}
-	if c.attributes, err = b.readFile(p.meta()); err != nil && !notThere(err) {
+	if c.attributes, err = vfs.ReadFile(b.fs, p.meta()); err != nil && !notThere(err) {
 		return nil, err
 	}
 	c.content, err = b.fs.Open(name)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/vfs"
 )
 
 // Upload is a multipart upload: an object that arrives in parts, which may come in any
@@ -90,7 +91,7 @@ func (b *Buckets) upload(id string) (Upload, error) {
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 {
 		return Upload{}, noUpload()
 	}
-	doc, err := b.readFile(path.Join(uploadsDir, id, uploadFile))
+	doc, err := vfs.ReadFile(b.fs, path.Join(uploadsDir, id, uploadFile))
 	if notThere(err) {
 		return Upload{}, noUpload()
 	}

@@ -9,6 +9,7 @@
 package vfs
 
 import (
+	"io"
 	"io/fs"
 	"path"
 )
@@ -73,6 +74,20 @@ func MakeDir(fsys FS, dir string) error {
 		}
 	}
 	return nil
+}
+
+// ReadFile returns all of a file, which is small.
+func ReadFile(fsys FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.NewSectionReader(f, 0, size))
 }
 
 // ErrLocked says that another process uses the folder.

@@ -138,7 +138,7 @@ func readCopies(fsys vfs.FS) (found map[wal.Position]*copied, damaged, err error
 }
 
 func readCopy(fsys vfs.FS, name string) (*copied, []byte, error) {
-	data, err := readAll(fsys, name)
+	data, err := vfs.ReadFile(fsys, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -153,19 +153,6 @@ func readCopy(fsys vfs.FS, name string) (*copied, []byte, error) {
 		return nil, nil, fault.New(fault.Corrupt, "The file %s does not parse as the copy of a record of the log.", name)
 	}
 	return c, payload, nil
-}
-
-func readAll(fsys vfs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.NewSectionReader(f, 0, size))
 }
 
 // writeCopy makes the copy of a record durable and returns its name.
