@@ -167,7 +167,6 @@ func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt,
 		return storage.Receipt{}, err
 	}
 	r := requests.Get().(*request)
-	defer requests.Put(r)
 	r.reset(rows)
 	t.admitRows(r)
 	if len(r.pick) > 0 {
@@ -179,12 +178,15 @@ func (t *table) Write(ctx context.Context, rows *storage.Rows) (storage.Receipt,
 		if err := t.ask(ctx, r); err != nil {
 			return storage.Receipt{}, err
 		}
+		// A request that failed is not used again: a table that is stuck keeps those it could not apply
+		// in its queue, where the first tells what of the log is needed.
 		if err := t.log(r); err != nil {
 			return storage.Receipt{}, err
 		}
 	}
 	receipt := r.receipt
 	r.receipt, r.rows = storage.Receipt{}, nil
+	requests.Put(r)
 	return receipt, nil
 }
 
