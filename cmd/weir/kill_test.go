@@ -42,12 +42,13 @@ type killed struct {
 	t    *testing.T
 	dir  string
 	addr string
+	mqtt string // empty: no broker
 	cmd  *exec.Cmd
 }
 
 func (k *killed) start() {
 	k.t.Helper()
-	k.cmd = weirCommand("serve", "--data", k.dir, "--listen", k.addr, "--mqtt-listen", "", "--log-format", "json")
+	k.cmd = weirCommand("serve", "--data", k.dir, "--listen", k.addr, "--mqtt-listen", k.mqtt, "--log-format", "json")
 	log, err := k.cmd.StderrPipe()
 	if err == nil {
 		err = k.cmd.Start()

@@ -39,6 +39,7 @@ type Limits struct {
 	ClientIDBytes       int           // 128
 	TopicAliases        int           // per connection; 8
 	MessageExpiryMax    time.Duration // 7 days
+	StoredBytes         int           // of retained messages, sessions and queued messages on disk; 256 MiB
 }
 
 func (l Limits) withDefaults() Limits {
@@ -61,6 +62,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Connections, 10_000)
 	set(&l.ClientIDBytes, 128)
 	set(&l.TopicAliases, 8)
+	set(&l.StoredBytes, 256<<20)
 	setTime(&l.SessionExpiry, time.Hour)
 	setTime(&l.KeepAliveMin, 30*time.Second)
 	setTime(&l.KeepAliveMax, 1200*time.Second)
@@ -82,6 +84,10 @@ type Options struct {
 	// IoT policies: iot:Connect on client/ID, iot:Publish, iot:RetainPublish and
 	// iot:Receive on topic/T, iot:Subscribe on topicfilter/F. nil allows everything.
 	Authorize func(by Peer, action, resource string) bool
+
+	// Documents keeps retained messages, persistent sessions and their messages; with
+	// nil they end with the broker.
+	Documents Documents
 
 	Limits    Limits
 	Telemetry *telemetry.Registry // nil: counts go nowhere
@@ -109,6 +115,7 @@ type Broker struct {
 	opt    Options
 	server *mochi.Server
 	inline *mochi.Client // publishes what does not come from a client
+	keeper *keeper       // nil without Options.Documents
 	meters meters
 	log    *rateLimited
 
@@ -162,6 +169,12 @@ func New(opt Options) (*Broker, error) {
 	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {
 		return nil, fmt.Errorf("start the MQTT broker: %w", err)
 	}
+	if opt.Documents != nil {
+		b.keeper = newKeeper(b, opt.Documents)
+		if err := b.server.AddHook(b.keeper, nil); err != nil {
+			return nil, fmt.Errorf("start the MQTT broker: %w", err)
+		}
+	}
 	b.inline = b.server.NewClient(nil, mochi.LocalListener, "weir", true)
 	b.inline.Properties.ProtocolVersion = 5
 	if err := b.server.Serve(); err != nil {
@@ -169,6 +182,12 @@ func New(opt Options) (*Broker, error) {
 	}
 	for topic := range b.server.Topics.Retained.GetAll() { // the $SYS topics of its start
 		b.server.Topics.RetainMessage(packets.Packet{TopicName: topic})
+	}
+	if b.keeper != nil {
+		if err := b.keeper.restore(); err != nil {
+			_ = b.server.Close()
+			return nil, err
+		}
 	}
 	return b, nil
 }
@@ -269,6 +288,9 @@ func (b *Broker) forget(c *conn) {
 		cl.ClearInflights()
 		b.server.UnsubscribeClient(cl)
 		b.server.Clients.Delete(c.id)
+		if b.keeper != nil {
+			b.keeper.drop(c.id)
+		}
 	}
 }
 
@@ -291,7 +313,8 @@ func (b *Broker) Publish(ctx context.Context, m *iotrule.Message) error {
 	return b.Deliver(ctx, m)
 }
 
-// Deliver gives m to subscribers, and keeps it if it is retained.
+// Deliver gives m to subscribers, and keeps it if it is retained. With QoS 1 it
+// returns when what has to be on disk is there; fault.Unavailable if that failed.
 func (b *Broker) Deliver(_ context.Context, m *iotrule.Message) error {
 	pk := packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: m.QoS, Retain: m.Retain},
@@ -302,6 +325,11 @@ func (b *Broker) Deliver(_ context.Context, m *iotrule.Message) error {
 	setProperties(&pk, m)
 	if err := b.server.InjectPacket(b.inline, pk); err != nil {
 		return fmt.Errorf("deliver a message on %s: %w", m.Topic, err)
+	}
+	if b.keeper.concerns(&pk) && m.QoS > 0 {
+		if err := b.keeper.settleInline(); err != nil {
+			return fault.Wrap(fault.Unavailable, err, "The message on %s was delivered, and could not be stored.", m.Topic)
+		}
 	}
 	return nil
 }
@@ -431,6 +459,9 @@ func (b *Broker) Close(ctx context.Context) error {
 			stop()
 		} else {
 			go stop()
+		}
+		if b.keeper != nil {
+			err = errors.Join(err, b.keeper.journal.close())
 		}
 	}
 	return err

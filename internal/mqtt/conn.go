@@ -1,10 +1,13 @@
 package mqtt
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	mochi "github.com/mochi-mqtt/server/v2"
 )
 
 const (
@@ -31,6 +34,11 @@ type conn struct {
 	err   error // of the first failed write; all later ones fail too
 	timer *time.Timer
 
+	overTLS bool // read-only
+	// publisher delivers what the client publishes, where that may have to be stored; only
+	// the reader uses it.
+	publisher *mochi.Client
+
 	client // what the broker knows about who is at the other end
 }
 
@@ -56,7 +64,8 @@ type verdict struct {
 func newConn(c net.Conn) *conn {
 	// The library sets no deadline before CONNECT.
 	_ = c.SetReadDeadline(time.Now().Add(connectTimeout))
-	return &conn{Conn: c}
+	_, overTLS := c.(*tls.Conn)
+	return &conn{Conn: c, overTLS: overTLS}
 }
 
 // Read sends what was gathered, then reads.

@@ -12,6 +12,7 @@
 // goroutine that survives a panic in the library, a deadline for its first
 // packet, for its silence (1.5 × keep alive) and for every write.
 //
-// Sessions, queued messages and retained messages are held in memory: a restart
-// forgets them. All methods may be called concurrently.
+// Retained messages, persistent sessions and the messages that wait for them are kept in
+// Options.Documents, so that a restart finds them; a PUBACK means that they are durable,
+// too. All methods may be called concurrently.
 package mqtt

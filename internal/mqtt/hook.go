@@ -139,8 +139,7 @@ func (h *hook) allowed(c *conn, action, resource string) bool {
 	if h.b.opt.Authorize == nil {
 		return true
 	}
-	_, secure := c.Conn.(*tls.Conn)
-	return h.b.opt.Authorize(Peer{c.principal, c.id, c.RemoteAddr(), secure}, action, resource)
+	return h.b.opt.Authorize(Peer{c.principal, c.id, c.RemoteAddr(), c.overTLS}, action, resource)
 }
 
 // OnConnectAuthenticate agrees: OnConnect has decided, with better reason codes.
@@ -261,7 +260,14 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	if isBasicIngest(pk.TopicName) {
 		return pk, packets.CodeSuccessIgnore
 	}
-	return pk, nil
+	if !h.b.keeper.concerns(&pk) {
+		return pk, nil
+	}
+	if err := h.b.keeper.publish(cl, c, pk); err != nil {
+		h.b.meters.publishInServerError.Observe(1)
+		return pk, h.refusePublish(cl, &pk, packets.ErrUnspecifiedError, err.Error())
+	}
+	return pk, packets.CodeSuccessIgnore // it is delivered
 }
 
 // refusePublish answers PUBACK with the code where that exists, else it ends the

@@ -254,7 +254,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.broker, err = mqtt.New(mqtt.Options{
 		// Its error means that the server could not store, and keeps the message from being
 		// acknowledged; a rule's own trouble is no error there.
-		OnMessage: rules.Publish, Authenticate: mqttAuth(signed, principals), Authorize: asked.device, Telemetry: reg, Log: o.Log.With("part", "mqtt"),
+		OnMessage: rules.Publish, Documents: s.meta.Bucket("mqtt"), Authenticate: mqttAuth(signed, principals), Authorize: asked.device, Telemetry: reg, Log: o.Log.With("part", "mqtt"),
 	})
 	if err != nil {
 		return nil, err
