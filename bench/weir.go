@@ -41,7 +41,7 @@ func (s *weir) child() *process { return s.proc }
 func (s *weir) stop() error     { return s.proc.stop() }
 
 func (s *weir) start(_ context.Context, dir string) error {
-	cmd := exec.Command(s.bin, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--mqtt-listen", "", "--auth", "iam", "--log-format", "json")
+	cmd := exec.Command(s.bin, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--mqtt-listen", "", "--pg-listen", "", "--auth", "iam", "--log-format", "json")
 	cmd.Env = append(os.Environ(), "WEIR_ROOT_ACCESS_KEY_ID="+rootKey, "WEIR_ROOT_SECRET_ACCESS_KEY="+rootSecret, "WEIR_PG_LISTEN=")
 	out, err := cmd.StderrPipe()
 	if err != nil {

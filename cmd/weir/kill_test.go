@@ -48,7 +48,7 @@ type killed struct {
 
 func (k *killed) start() {
 	k.t.Helper()
-	k.cmd = weirCommand("serve", "--data", k.dir, "--listen", k.addr, "--mqtt-listen", k.mqtt, "--log-format", "json")
+	k.cmd = weirCommand("serve", "--data", k.dir, "--listen", k.addr, "--mqtt-listen", k.mqtt, "--pg-listen", "", "--log-format", "json")
 	log, err := k.cmd.StderrPipe()
 	if err == nil {
 		err = k.cmd.Start()

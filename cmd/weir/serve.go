@@ -19,13 +19,13 @@ const serveSummary = `
 weir serve [flags]
 
 Runs the server until SIGTERM or Ctrl-C, which drains and writes out what is in memory. Without flags
-it keeps its data in ./weir-data and serves the AWS API on http://127.0.0.1:8470 and MQTT on
-127.0.0.1:1883. An empty address ('') turns a door off, port 0 picks one; the log line "listening" says
+it keeps its data in ./weir-data and serves the AWS API on http://127.0.0.1:8470, MQTT on
+127.0.0.1:1883 and psql and its like on 127.0.0.1:8471. An empty address ('') turns a door off, port 0 picks one; the log line "listening" says
 which. GET /health answers 200 once requests are answered, /metrics is for Prometheus.
 
 While all doors listen on loopback addresses, any credentials are taken. Elsewhere every request is
 verified with the root keys in WEIR_ROOT_ACCESS_KEY_ID and WEIR_ROOT_SECRET_ACCESS_KEY and the keys that
-IAM gave out; MQTT clients then send an access key and its secret as user name and password.`
+IAM gave out; MQTT and Postgres clients then send an access key and its secret as user name and password.`
 
 // serveFlags are the flags that make server.Options.
 type serveFlags struct {
@@ -42,7 +42,6 @@ type serveFlags struct {
 	clock         string
 	limits        string
 	logFormat     string
-	pgListen      string
 }
 
 func newServeFlags(name, summary string) *serveFlags {
@@ -51,7 +50,8 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.StringVar(&o.DataDir, "data", "./weir-data", "`folder` for everything the server keeps")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8470", "`address` of the AWS API")
 	f.StringVar(&o.MQTTListen, "mqtt-listen", "127.0.0.1:1883", "`address` of the MQTT broker")
-	f.StringVar(&f.pgListen, "pg-listen", "", "`address` of the Postgres door, which this version does not have")
+	f.StringVar(&o.PGListen, "pg-listen", "127.0.0.1:8471", "`address` of the Postgres door, for queries by psql and its like")
+	f.IntVar(&o.PGMaxConnections, "pg-max-connections", 200, "`clients` that it serves at once")
 	f.StringVar(&f.auth, "auth", "auto", "whose requests are taken: auto (anybody's while all doors are on loopback), iam (verified) or off (anybody's)")
 	f.StringVar(&o.RootAccessKeyID, "root-access-key-id", "", "the account's root `key`; better given as WEIR_ROOT_ACCESS_KEY_ID")
 	f.StringVar(&o.RootSecretAccessKey, "root-secret-access-key", "", "its `secret`; better given as WEIR_ROOT_SECRET_ACCESS_KEY")
@@ -88,8 +88,8 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 	switch {
 	case f.NArg() > 0:
 		return o, usagef("%s takes no arguments, got %q", f.Name(), f.Arg(0))
-	case f.pgListen != "":
-		return o, usagef("--pg-listen: the Postgres door is not part of this version; docs/roadmap.md says what comes when")
+	case o.PGMaxConnections < 1:
+		return o, usagef("--pg-max-connections %d: want at least 1", o.PGMaxConnections)
 	case o.Listen == "" && o.MQTTListen == "":
 		return o, usagef("--listen and --mqtt-listen are both empty: nobody could reach the server")
 	}

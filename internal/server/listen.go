@@ -10,7 +10,9 @@ import (
 	"github.com/weir-db/weir/internal/awsapi"
 	"github.com/weir-db/weir/internal/iam"
 	"github.com/weir-db/weir/internal/mqtt"
+	"github.com/weir-db/weir/internal/pgwire"
 	"github.com/weir-db/weir/internal/sigv4"
+	"github.com/weir-db/weir/internal/telemetry"
 )
 
 // listen opens the addresses of all doors that are on.
@@ -19,7 +21,7 @@ func (s *Server) listen() error {
 	if err != nil {
 		return err
 	}
-	for _, door := range []struct{ name, addr string }{{"aws", s.opts.Listen}, {"mqtt", s.opts.MQTTListen}} {
+	for _, door := range []struct{ name, addr string }{{"aws", s.opts.Listen}, {"mqtt", s.opts.MQTTListen}, {"pg", s.opts.PGListen}} {
 		if door.addr == "" {
 			continue
 		}
@@ -27,7 +29,7 @@ func (s *Server) listen() error {
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w", door.name, err)
 		}
-		if config != nil {
+		if config != nil && door.name != "pg" { // whose clients ask for TLS in their own protocol
 			ln = tls.NewListener(ln, config)
 		}
 		s.doors[door.name] = ln
@@ -92,6 +94,22 @@ func authenticator(signed bool, accountID string, principals *iam.Directory) aws
 		return awsapi.Signed{Keys: principals, Verifier: &sigv4.Verifier{}}
 	}
 	return awsapi.Anyone{AccountID: accountID, Known: principals}
+}
+
+// openPostgres makes the Postgres door, which serves nothing yet.
+func (s *Server) openPostgres(signed bool, principals *iam.Directory, reg *telemetry.Registry) (*pgwire.Server, error) {
+	config, err := s.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	o := pgwire.Options{
+		Queries: s.queries, Anyone: awsapi.Root(s.opts.AccountID).ARN, Region: s.opts.Region, TLS: config,
+		MaxConnections: s.opts.PGMaxConnections, Telemetry: reg, Log: s.opts.Log.With("part", "pg"),
+	}
+	if signed {
+		o.Credential = func(key string) (iam.Identity, error) { return principals.Credential(key, "") }
+	}
+	return pgwire.New(o), nil
 }
 
 // mqttAuth takes everybody, or those whose user name and password are an access key and

@@ -39,6 +39,7 @@ import (
 	"github.com/weir-db/weir/internal/meta"
 	"github.com/weir-db/weir/internal/mqtt"
 	"github.com/weir-db/weir/internal/objstore"
+	"github.com/weir-db/weir/internal/pgwire"
 	"github.com/weir-db/weir/internal/query"
 	"github.com/weir-db/weir/internal/schedule"
 	"github.com/weir-db/weir/internal/sql/exec/spill"
@@ -67,13 +68,16 @@ type Options struct {
 	DataDir    string
 	Listen     string // of the AWS API, host:port; ":0" picks a port
 	MQTTListen string
+	PGListen   string // of the Postgres door
+
+	PGMaxConnections int // logged in; default 200
 
 	Auth                                 AuthMode // default AuthAuto
 	RootAccessKeyID, RootSecretAccessKey string
 	Region                               string // default "us-east-1"
 	AccountID                            string // default "000000000000"
 
-	TLSCertFile, TLSKeyFile string // PEM; of both doors; both or none
+	TLSCertFile, TLSKeyFile string // PEM; of all doors; both or none
 
 	MemoryLimitBytes      int64 // of rows in memory; default 1 GiB
 	CacheBytes            int64 // of blocks of segments that were read; default an eighth of MemoryLimitBytes
@@ -139,12 +143,13 @@ func set[T comparable](field *T, value T) {
 // Server is a running server. See [Start].
 type Server struct {
 	opts    Options
-	doors   map[string]net.Listener // by name: "aws", "mqtt"
+	doors   map[string]net.Listener // by name: "aws", "mqtt", "pg"
 	store   *embedded.Store
 	meta    *meta.Store
 	spill   *spill.Space // nil: no temporary files
 	queries *query.Service
 	broker  *mqtt.Broker
+	pg      *pgwire.Server
 	loads   *batchload.Service
 	late    *lateReports
 	backups *backups
@@ -244,6 +249,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		Authorize: asked.tables, AuthorizeObject: asked.object, AllowDelete: o.AllowDelete,
 		MemoryLimitBytes: o.QueryMemoryLimitBytes, TotalMemoryBytes: o.QueriesMemoryBytes, Spill: s.spill, Log: o.Log.With("part", "query"),
 	})
+	if s.pg, err = s.openPostgres(signed, principals, reg); err != nil {
+		return nil, err
+	}
 	rules, err := iotrule.Open(iotrule.Options{
 		Writer: records, Documents: s.meta.Bucket("iot.rule"), Clock: o.Clock,
 		Region: o.Region, AccountID: o.AccountID, Authorize: asked.rule, Telemetry: reg, Log: o.Log.With("part", "rules"),
@@ -380,14 +388,21 @@ func (s *Server) serve(h http.Handler) {
 			}
 		})
 	}
-	for _, name := range []string{"aws", "mqtt"} {
+	if ln := s.doors["pg"]; ln != nil {
+		s.serving.Go(func() {
+			if err := s.pg.Serve(ln); err != nil {
+				s.opts.Log.Error("the Postgres door closed", "err", err)
+			}
+		})
+	}
+	for _, name := range []string{"aws", "mqtt", "pg"} {
 		if ln := s.doors[name]; ln != nil {
 			s.opts.Log.Info("listening", "door", name, "addr", ln.Addr().String(), "tls", s.opts.TLSCertFile != "")
 		}
 	}
 }
 
-// Addr returns the address of a door ("aws" or "mqtt") as host:port, or "" if it is off.
+// Addr returns the address of a door ("aws", "mqtt" or "pg") as host:port, or "" if it is off.
 func (s *Server) Addr(door string) string {
 	if ln := s.doors[door]; ln != nil {
 		return ln.Addr().String()
@@ -430,6 +445,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.messages.Stop()   // long polls end
 	s.scheduled.Close() // before the topics that its runs tell
 	drain("mqtt", s.broker.Close)
+	drain("pg", s.pg.Close)
 	if s.http != nil {
 		drain("aws", s.http.Shutdown)
 		s.http.Close() // whoever is left after the deadline
@@ -456,6 +472,11 @@ func (s *Server) abandon() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		s.broker.Close(ctx)
+	}
+	if s.pg != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		s.pg.Close(ctx)
 	}
 	if s.scheduled != nil {
 		s.scheduled.Close()

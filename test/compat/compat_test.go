@@ -38,7 +38,7 @@ type server struct {
 // start runs the binary on free ports and a folder of its own until the test ends.
 func start(t *testing.T, dir string, more ...string) *server {
 	t.Helper()
-	args := append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"}, more...)
+	args := append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--pg-listen", "127.0.0.1:0", "--log-format", "json"}, more...)
 	cmd := exec.Command(binary(t), args...)
 	out, err := cmd.StderrPipe()
 	if err != nil {

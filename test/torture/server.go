@@ -28,7 +28,7 @@ type server struct {
 
 // start runs the server; of a flag given twice, in more too, the latter counts.
 func start(bin, dir string, more ...string) (*server, error) {
-	cmd := exec.Command(bin, append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0",
+	cmd := exec.Command(bin, append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--pg-listen", "",
 		"--log-format", "json", "--memory-limit", "64MiB", "--allow-delete", "--clock", "controlled"}, more...)...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
