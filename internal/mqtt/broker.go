@@ -114,6 +114,7 @@ type ConnectInfo struct {
 type Broker struct {
 	opt    Options
 	server *mochi.Server
+	hook   *hook
 	inline *mochi.Client // publishes what does not come from a client
 	keeper *keeper       // nil without Options.Documents
 	meters meters
@@ -166,7 +167,8 @@ func New(opt Options) (*Broker, error) {
 		// The library logs whole packets, values included; what matters is logged here.
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {
+	b.hook = &hook{b: b}
+	if err := b.server.AddHook(b.hook, nil); err != nil {
 		return nil, fmt.Errorf("start the MQTT broker: %w", err)
 	}
 	if opt.Documents != nil {
@@ -235,7 +237,7 @@ func (b *Broker) accept(nc net.Conn) {
 		_ = nc.Close()
 		return
 	}
-	c := newConn(nc)
+	c := newConn(nc, b.hook)
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
@@ -260,6 +262,7 @@ func (b *Broker) handle(c *conn) {
 			b.forget(c)
 		}
 		_ = c.Close()
+		c.ahead.tasks.Wait()
 		b.mu.Lock()
 		delete(b.conns, c)
 		b.mu.Unlock()

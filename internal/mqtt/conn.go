@@ -38,6 +38,7 @@ type conn struct {
 	// publisher delivers what the client publishes, where that may have to be stored; only
 	// the reader uses it.
 	publisher *mochi.Client
+	ahead     *ahead
 
 	client // what the broker knows about who is at the other end
 }
@@ -61,11 +62,11 @@ type verdict struct {
 	code   byte
 }
 
-func newConn(c net.Conn) *conn {
+func newConn(c net.Conn, h *hook) *conn {
 	// The library sets no deadline before CONNECT.
 	_ = c.SetReadDeadline(time.Now().Add(connectTimeout))
 	_, overTLS := c.(*tls.Conn)
-	return &conn{Conn: c, overTLS: overTLS}
+	return &conn{Conn: c, overTLS: overTLS, ahead: &ahead{hook: h}}
 }
 
 // Read sends what was gathered, then reads.
@@ -80,6 +81,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.reading.Store(false)
+	c.ahead.see(c, p[:n])
 	return n, err
 }
 

@@ -165,10 +165,11 @@ func (h *hook) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packet
 	code, why := packets.CodeSuccess, ""
 	switch pk.FixedHeader.Type {
 	case packets.Publish:
-		code, why = h.checkPublish(&pk)
-		if max := uint32(h.b.opt.Limits.MessageExpiryMax / time.Second); pk.Properties.MessageExpiryInterval > max {
-			pk.Properties.MessageExpiryInterval = max
+		if c := connOf(cl); c != nil && c.ahead != nil {
+			c.ahead.next()
 		}
+		code, why = h.checkPublish(&pk)
+		h.clampExpiry(&pk)
 		if code != packets.CodeSuccess {
 			h.b.meters.publishInClientError.Observe(1)
 		}
@@ -189,6 +190,21 @@ func (h *hook) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packet
 	}
 	h.refuse(cl, code, why)
 	return pk, packets.ErrRejectPacket
+}
+
+func (h *hook) clampExpiry(pk *packets.Packet) {
+	pk.Properties.MessageExpiryInterval = min(pk.Properties.MessageExpiryInterval, uint32(h.b.opt.Limits.MessageExpiryMax/time.Second))
+}
+
+func (h *hook) mayPublish(c *conn, pk *packets.Packet) bool {
+	return h.allowed(c, "iot:Publish", "topic/"+pk.TopicName) && (!pk.FixedHeader.Retain || h.allowed(c, "iot:RetainPublish", "topic/"+pk.TopicName))
+}
+
+// store runs the rules on what a client publishes.
+func (h *hook) store(c *conn, pk *packets.Packet) error {
+	m := messageOf(pk)
+	m.ClientID, m.Principal = c.id, c.principal
+	return h.b.opt.OnMessage(h.b.ctx, m)
 }
 
 // checkPublish looks at what needs no resolved topic alias.
@@ -242,13 +258,11 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 		h.refuse(cl, code, why)
 		return pk, packets.ErrRejectPacket
 	}
-	if !h.allowed(c, "iot:Publish", "topic/"+pk.TopicName) || pk.FixedHeader.Retain && !h.allowed(c, "iot:RetainPublish", "topic/"+pk.TopicName) {
+	if !h.mayPublish(c, &pk) {
 		h.b.meters.publishInAuthError.Observe(1)
 		return pk, h.refusePublish(cl, &pk, packets.ErrNotAuthorized, "not allowed to publish on "+pk.TopicName)
 	}
-	m := messageOf(&pk)
-	m.ClientID, m.Principal = c.id, c.principal
-	if err := h.b.opt.OnMessage(h.b.ctx, m); err != nil {
+	if err := c.ahead.stored(c, &pk); err != nil {
 		h.b.meters.publishInServerError.Observe(1)
 		h.b.log.warn("MQTT message not taken", "client", c.id, "topic", pk.TopicName, "err", err)
 		if pk.FixedHeader.Qos == 0 {
