@@ -171,10 +171,14 @@ func writeCopy(fsys vfs.FS, head asideHead, payload []byte) (string, error) {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = fsys.Rename(name+".new", name)
+	}
+	if err != nil {
+		_ = fsys.Remove(name + ".new") // nothing else looks for it, and the disk may be full
 		return "", err
 	}
-	return name, errors.Join(fsys.Rename(name+".new", name), fsys.SyncDir(walDir))
+	return name, fsys.SyncDir(walDir)
 }
 
 // inspectCopy prints the copy of a record.

@@ -560,3 +560,24 @@ func TestNotEveryRecordThatCannotBeAppliedHasACopy(t *testing.T) {
 	wantTrouble(t, s)
 	writeSome(t, s, benchID, 0)
 }
+
+func TestACopyThatCannotBeWrittenLeavesNoFileBehind(t *testing.T) {
+	t.Parallel()
+	for _, fails := range []vfs.Op{vfs.OpWrite, vfs.OpSync, vfs.OpRename} {
+		fsys := vfs.Inject(vfs.NewMem(), func(op vfs.Op, _ string) error {
+			if op == fails {
+				return vfs.DiskFull
+			}
+			return nil
+		})
+		if err := fsys.MkdirAll(walDir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writeCopy(fsys, asideHead{Position: 7}, []byte("payload")); !errors.Is(err, vfs.DiskFull) {
+			t.Fatalf("operation %v: error %v, want a full disk", fails, err)
+		}
+		if names, err := fsys.List(walDir); err != nil || len(names) > 0 {
+			t.Errorf("operation %v: the folder has %v (%v), want nothing", fails, names, err)
+		}
+	}
+}
