@@ -18,7 +18,7 @@ import (
 // it cost follows.
 func (s *Service) prepareExplain(ctx context.Context, r *result, stmt *syntax.Explain) error {
 	now := s.opts.Clock.Now()
-	q, err := s.build(stmt.Query, now, nil, s.seenBy(ctx, r.caller))
+	q, err := s.build(stmt.Query, now, session{}, s.seenBy(ctx, r.caller))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/sql/exec"
 	"github.com/weir-db/weir/internal/sql/plan"
-	"github.com/weir-db/weir/internal/vec"
 )
 
 // result is one execution, from its start until it is forgotten.
@@ -32,7 +31,7 @@ type result struct {
 	paged    bool      // rows are rendered as they are read; else they stay valid, for a stream
 	unload   bool      // it works on although nobody asks
 	insights bool
-	params   map[string]vec.Value // of a stream
+	session  session // of a stream
 	columns  []plan.OutputColumn
 	costs                // as they will be in account.ready
 	spans    []tableSpan // time ranges that the plan reads
@@ -77,7 +76,7 @@ func (s *Service) admit(r *result, req *Request) (*result, error) {
 	case s.closed:
 		err = errClosed
 	case s.open >= s.opts.MaxOpen:
-		err = fault.New(fault.Throttled, "%d results are open, the most that this server keeps; read them to the end or cancel them.", s.open)
+		err = s.tooManyLocked()
 	default:
 		s.open++
 		s.results[r.id] = r
@@ -93,6 +92,11 @@ func (s *Service) admit(r *result, req *Request) (*result, error) {
 	r.cut.close()
 	s.history.forget(&r.account)
 	return first, err
+}
+
+// tooManyLocked is the error of a result beyond the bound.
+func (s *Service) tooManyLocked() error {
+	return fault.New(fault.Throttled, "%d results are open, the most that this server keeps; read them to the end or cancel them.", s.open)
 }
 
 // answer returns page number of r, and makes it if it is the next one.

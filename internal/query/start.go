@@ -2,7 +2,9 @@ package query
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-db/weir/internal/fault"
@@ -61,7 +63,7 @@ func (s *Service) refused(r *result, err error) {
 
 // prepare fills in all of r that the statement decides.
 func (s *Service) prepare(ctx context.Context, r *result) error {
-	stmt, err := parse(r.sql)
+	stmt, err := parse(r.sql, r.session.dialect)
 	if err != nil {
 		return err
 	}
@@ -87,16 +89,19 @@ func (s *Service) prepare(ctx context.Context, r *result) error {
 	return nil
 }
 
-func parse(sql string) (syntax.Statement, error) {
+func parse(sql string, d syntax.Dialect) (syntax.Statement, error) {
 	if len(sql) > MaxQueryBytes {
 		return nil, fault.New(fault.Invalid, "The query text has %d bytes; at most %d are allowed.", len(sql), MaxQueryBytes)
 	}
-	return syntax.Parse(sql)
+	return syntax.ParseDialect(sql, d)
 }
 
 // build plans a query; seen says whose queries the system tables show.
-func (s *Service) build(q *syntax.Query, now time.Time, params map[string]vec.Value, seen func() string) (*plan.Query, error) {
-	return plan.Build(q, plan.Env{Catalog: tables{s, seen}, Functions: s.opts.Functions, Now: now, Params: params, Disabled: s.disabled})
+func (s *Service) build(q *syntax.Query, now time.Time, in session, seen func() string) (*plan.Query, error) {
+	return plan.Build(q, plan.Env{
+		Catalog: tables{s, seen}, Functions: s.opts.Functions, Now: now, Params: in.params, Disabled: s.disabled,
+		Database: in.database, Dialect: in.dialect,
+	})
 }
 
 func (s *Service) authorize(ctx context.Context, caller, action string, refs []plan.TableRef) error {
@@ -108,7 +113,7 @@ func (s *Service) authorize(ctx context.Context, caller, action string, refs []p
 
 func (s *Service) prepareQuery(ctx context.Context, r *result, stmt *syntax.Query) error {
 	now := s.opts.Clock.Now()
-	q, err := s.build(stmt, now, r.params, s.seenBy(ctx, r.caller))
+	q, err := s.build(stmt, now, r.session, s.seenBy(ctx, r.caller))
 	if err != nil {
 		return err
 	}
@@ -165,7 +170,14 @@ type cursorSource struct{ *exec.Cursor }
 // Prepare validates a query and tells its columns and parameters (PrepareQuery). Errors
 // are those of [Service.Query].
 func (s *Service) Prepare(ctx context.Context, caller, sql string) (*Prepared, error) {
-	stmt, err := parse(sql)
+	return s.Describe(ctx, StreamRequest{Caller: caller, SQL: sql})
+}
+
+// Describe validates a SELECT and tells its columns and parameters; nothing runs. Values that the request
+// gives count; parameters without one have the type that their place asks for, or Unknown. They
+// are in the order of their first use. Errors are those of [Service.Query].
+func (s *Service) Describe(ctx context.Context, req StreamRequest) (*Prepared, error) {
+	stmt, err := parse(req.SQL, req.Dialect)
 	if err != nil {
 		return nil, err
 	}
@@ -173,16 +185,25 @@ func (s *Service) Prepare(ctx context.Context, caller, sql string) (*Prepared, e
 	if !ok {
 		return nil, fault.New(fault.Invalid, "Only SELECT can be prepared.")
 	}
-	parameters := parametersOf(q)
-	values := map[string]vec.Value{}
-	for _, p := range parameters {
-		values[p.Name] = vec.Null(p.Type)
+	in := req.session()
+	given := in.params
+	in.params = maps.Clone(given)
+	if in.params == nil {
+		in.params = map[string]vec.Value{}
 	}
-	built, err := s.build(q, s.opts.Clock.Now(), values, s.seenBy(ctx, caller))
+	parameters := parametersOf(q)
+	for i, p := range parameters {
+		v, ok := given[p.Name]
+		if !ok {
+			v = vec.Null(p.Type)
+		}
+		in.params[p.Name], parameters[i].Type = v, v.Type
+	}
+	built, err := s.build(q, s.opts.Clock.Now(), in, s.seenBy(ctx, req.Caller))
 	if err != nil {
 		return nil, err
 	}
-	if err := s.authorize(ctx, caller, "PrepareQuery", built.Tables); err != nil {
+	if err := s.authorize(ctx, req.Caller, "PrepareQuery", built.Tables); err != nil {
 		return nil, err
 	}
 	for i, p := range parameters {
@@ -190,7 +211,7 @@ func (s *Service) Prepare(ctx context.Context, caller, sql string) (*Prepared, e
 			parameters[i].Type = t
 		}
 	}
-	return &Prepared{SQL: sql, Columns: built.Columns, Parameters: parameters}, nil
+	return &Prepared{SQL: req.SQL, Columns: built.Columns, Parameters: parameters}, nil
 }
 
 // parametersOf lists the parameters of a query in the order of their first use. The one
@@ -199,7 +220,7 @@ func parametersOf(q *syntax.Query) []Parameter {
 	var list []Parameter
 	syntax.Walk(q, func(n syntax.Node) bool {
 		param, ok := n.(*syntax.Param)
-		if !ok || slices.ContainsFunc(list, func(p Parameter) bool { return p.Name == param.Name }) {
+		if !ok || strings.HasPrefix(param.Name, syntax.SessionParam) || slices.ContainsFunc(list, func(p Parameter) bool { return p.Name == param.Name }) {
 			return true
 		}
 		t := vec.UnknownType

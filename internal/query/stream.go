@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/weir-db/weir/internal/fault"
@@ -15,17 +16,49 @@ import (
 type StreamRequest struct {
 	Caller   string
 	SQL      string
-	Params   map[string]vec.Value // of @name, by name without the @
+	Params   map[string]vec.Value // of @name, by name without the @; of $n, by the number's digits
 	Insights bool
+
+	Dialect  syntax.Dialect // of SQL
+	Database string         // of tables without a database in front; "": they have to have one
+	Version  string         // what version() answers in the dialect that has it
+
+	// Bounded streams count among the results that may be open at once (Options.MaxOpen), and are refused with
+	// fault.Throttled beyond it. Those of a client are; those of the server's own work are not.
+	Bounded bool
+}
+
+// session is what the names and forms of a text mean.
+type session struct {
+	dialect  syntax.Dialect
+	database string
+	params   map[string]vec.Value
+}
+
+// session returns the request's, with what its parameters of the session stand for.
+func (req *StreamRequest) session() session {
+	in := session{req.Dialect, req.Database, req.Params}
+	if req.Dialect == syntax.Timestream {
+		return in
+	}
+	in.params = maps.Clone(req.Params)
+	if in.params == nil {
+		in.params = map[string]vec.Value{}
+	}
+	in.params[syntax.SessionParam+"version"] = vec.Str(req.Version)
+	in.params[syntax.SessionParam+"current_database"] = textOrNull(req.Database)
+	in.params[syntax.SessionParam+"current_schema"] = textOrNull(req.Database)
+	return in
 }
 
 // Stream is a running SELECT for other services: scheduled queries and exports. It
-// is not among the results that pages are cut from, takes none of their slots, and is used
-// by one goroutine. Whoever opens streams closes them before the Service.
+// is not among the results that pages are cut from, takes one of their slots only if it is
+// Bounded, and is used by one goroutine. Whoever opens streams closes them before the Service.
 type Stream struct {
 	Columns []plan.OutputColumn
 
 	service *Service
+	bounded bool
 	r       *result
 	ctx     context.Context // of the execution: the opener's, with the time limit
 	failed  error
@@ -34,7 +67,7 @@ type Stream struct {
 // Stream parses, plans, authorises and opens a SELECT; no row is read yet. The execution
 // ends with ctx, at its time limit, or at Close. Errors are those of [Service.Query].
 func (s *Service) Stream(ctx context.Context, req StreamRequest) (*Stream, error) {
-	stmt, err := parse(req.SQL)
+	stmt, err := parse(req.SQL, req.Dialect)
 	if err != nil {
 		return nil, err
 	}
@@ -47,17 +80,51 @@ func (s *Service) Stream(ctx context.Context, req StreamRequest) (*Stream, error
 
 func (s *Service) stream(ctx context.Context, q *syntax.Query, req StreamRequest) (*Stream, error) {
 	r := s.newResult(req.Caller, req.SQL)
-	r.params, r.insights, r.kind = req.Params, req.Insights, kindOf(q)
+	r.session, r.insights, r.kind = req.session(), req.Insights, kindOf(q)
 	limit := fault.New(fault.Execution, "Query exceeded the time limit of %v.", s.opts.TimeLimit)
 	timed, stop := context.WithTimeoutCause(ctx, s.opts.TimeLimit, limit)
 	r.ctx, r.cancel = timed, func(error) { stop() }
-	if err := s.prepareQuery(ctx, r, q); err != nil {
+	if err := s.prepareStream(ctx, r, q, req.Bounded); err != nil {
 		stop()
 		s.refused(r, err)
 		return nil, err
 	}
 	r.planned()
-	return &Stream{Columns: r.columns, service: s, r: r, ctx: timed}, nil
+	return &Stream{Columns: r.columns, service: s, bounded: req.Bounded, r: r, ctx: timed}, nil
+}
+
+// prepareStream prepares a query, within the bound on open results if it counts there.
+func (s *Service) prepareStream(ctx context.Context, r *result, q *syntax.Query, bounded bool) error {
+	if !bounded {
+		return s.prepareQuery(ctx, r, q)
+	}
+	if err := s.takeSlot(); err != nil {
+		return err
+	}
+	err := s.prepareQuery(ctx, r, q)
+	if err != nil {
+		s.freeSlot()
+	}
+	return err
+}
+
+func (s *Service) takeSlot() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return errClosed
+	case s.open >= s.opts.MaxOpen:
+		return s.tooManyLocked()
+	}
+	s.open++
+	return nil
+}
+
+func (s *Service) freeSlot() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
 }
 
 // Next returns the next batch, which is not empty and stays valid, or nil at the end.
@@ -96,7 +163,7 @@ func (r Range) Bounded() bool { return r.From > storage.AllTime.From && r.To < s
 // Ranges returns what a SELECT with these parameters would read now, one range for each
 // mention of a table. Nothing is authorised, read or counted.
 func (s *Service) Ranges(sql string, params map[string]vec.Value) ([]Range, error) {
-	stmt, err := parse(sql)
+	stmt, err := parse(sql, syntax.Timestream)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +171,7 @@ func (s *Service) Ranges(sql string, params map[string]vec.Value) ([]Range, erro
 	if !ok {
 		return nil, fault.New(fault.Invalid, "Only SELECT can be used here.")
 	}
-	built, err := s.build(q, s.opts.Clock.Now(), params, func() string { return "" })
+	built, err := s.build(q, s.opts.Clock.Now(), session{params: params}, func() string { return "" })
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +203,9 @@ func (s *Stream) Stats() StreamStats {
 func (s *Stream) Close() {
 	s.r.cancel(nil)
 	s.r.cut.close()
+	if s.bounded {
+		s.service.freeSlot()
+	}
 	o := s.r.observation()
 	o.Rows, o.OutputBytes, o.Duration, o.Err = s.r.rows, s.r.bytes, s.r.busy, s.failed
 	s.service.observe(&s.r.account, o)

@@ -23,7 +23,7 @@ func (s *Service) prepareUnload(ctx context.Context, r *result, stmt *syntax.Unl
 		return err
 	}
 	now := s.opts.Clock.Now()
-	q, err := s.build(stmt.Query, now, r.params, s.seenBy(ctx, r.caller))
+	q, err := s.build(stmt.Query, now, r.session, s.seenBy(ctx, r.caller))
 	if err != nil {
 		return err
 	}

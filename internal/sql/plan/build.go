@@ -17,6 +17,8 @@ type Env struct {
 	Functions *fn.Registry
 	Now       time.Time            // the start of the query: now(), ago() and their like
 	Params    map[string]vec.Value // of @name, by name without the @
+	Database  string               // of tables without a database in front; "": they have to have one
+	Dialect   syntax.Dialect       // of the text: which forms of times a constant text may have
 
 	// Disabled switches optimizer rules off by name (see [Rules]).
 	Disabled map[string]bool

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/weir-db/weir/internal/fault"
@@ -137,9 +138,11 @@ func (b *builder) table(r *syntax.TableRef, fr *frame, w *with) (*relation, erro
 			}
 			return renamed(&relation{node: c.shared, fields: c.fields}, r.Name.Table.Name, nil), nil
 		}
-		return nil, errorAt(r.At, "Schema must be specified when session schema is not set")
+		if b.env.Database == "" {
+			return nil, errorAt(r.At, "Schema must be specified when session schema is not set")
+		}
 	}
-	ref := TableRef{r.Name.Database.Name, r.Name.Table.Name}
+	ref := TableRef{cmp.Or(r.Name.Database.Name, b.env.Database), r.Name.Table.Name}
 	t, err := b.resolveTable(ref, r.At)
 	if err != nil {
 		return nil, err

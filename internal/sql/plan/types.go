@@ -99,7 +99,11 @@ func (b *builder) coerce(e Expr, to vec.Type, at syntax.Pos) (Expr, error) {
 		return e, nil
 	}
 	if k, ok := e.(*Const); ok && from.Kind == vec.Varchar && to.Kind != vec.Varchar && !k.Value.Null {
-		v, ok := b.castConst(k.Value, to)
+		text := k.Value
+		if b.env.Dialect == syntax.Postgres && to.Kind == vec.Timestamp {
+			text.Str = syntax.PostgresTimestamp(text.Str)
+		}
+		v, ok := b.castConst(text, to)
 		if !ok {
 			return nil, errorAt(at, "'%s' is not a valid %s literal", k.Value.Str, to)
 		}

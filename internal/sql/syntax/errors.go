@@ -13,6 +13,9 @@ type Error struct {
 	Msg    string // the client's text
 	Found  string // what stands at the place, as a person would name it
 	Wanted string // what could have stood there; may be empty
+
+	// Unsupported says that the text is right in its dialect and has no meaning here.
+	Unsupported bool
 }
 
 // Error returns Msg.

@@ -19,12 +19,14 @@ type lexer struct {
 
 	open []int32 // indexes of the "(" not closed yet
 	bad  string  // why the tokBad is one
+
+	postgres bool // the text is of that dialect
 }
 
 // lex returns the tokens of src, which must be valid UTF-8. The last one is a tokEOF or a
 // tokBad, for which the second result says what is wrong. They are appended to toks, which is empty.
-func lex(src string, toks []token) ([]token, string) {
-	l := lexer{src: src, line: 1, toks: slices.Grow(toks, len(src)/4+8)}
+func lex(src string, d Dialect, toks []token) ([]token, string) {
+	l := lexer{src: src, line: 1, postgres: d == Postgres, toks: slices.Grow(toks, len(src)/4+8)}
 	for l.next() {
 	}
 	return l.toks, l.bad
@@ -39,6 +41,11 @@ func (l *lexer) next() bool {
 	if l.off == len(l.src) {
 		l.push(t, tokEOF, l.off)
 		return false
+	}
+	if l.postgres {
+		if more, taken := l.postgresToken(t); taken {
+			return more
+		}
 	}
 	switch c := l.src[l.off]; {
 	case isLetter(c):

@@ -24,21 +24,11 @@ const (
 
 // Parse parses one statement, with an optional semicolon behind it. The error is an [*Error].
 // The caller bounds the length of sql (256 KiB in the service); depth is bounded here.
-func Parse(sql string) (stmt Statement, err error) {
-	err = parse(sql, func(p *parser) Node {
-		stmt = p.statement()
-		p.accept(tokSemicolon)
-		return stmt
-	})
-	if err != nil {
-		return nil, err
-	}
-	return stmt, nil
-}
+func Parse(sql string) (Statement, error) { return ParseDialect(sql, Timestream) }
 
 // ParseExpr parses a single expression, as a rule or a tool holds it.
 func ParseExpr(text string) (e Expr, err error) {
-	err = parse(text, func(p *parser) Node {
+	err = parse(text, Timestream, func(p *parser) Node {
 		e = p.expr()
 		return e
 	})
@@ -55,13 +45,13 @@ var usedTokens = sync.Pool{New: func() any { return new([]token) }}
 const maxUsedTokens = 4096
 
 // parse runs read over the tokens of text and checks that it took all of them.
-func parse(text string, read func(*parser) Node) (err error) {
+func parse(text string, d Dialect, read func(*parser) Node) (err error) {
 	if err := checkText(text); err != nil {
 		return err
 	}
-	p := &parser{src: text}
+	p := &parser{src: text, postgres: d == Postgres}
 	toks := usedTokens.Get().(*[]token) // the tree keeps none
-	p.toks, p.bad = lex(text, (*toks)[:0])
+	p.toks, p.bad = lex(text, d, (*toks)[:0])
 	defer func() {
 		if cap(p.toks) <= maxUsedTokens {
 			*toks = p.toks
@@ -131,6 +121,8 @@ type parser struct {
 	i     int     // of the current token
 	depth int     // of the recursion, in the terms of MaxDepth
 	bad   string  // what is wrong with the tokBad
+
+	postgres bool // the text is of that dialect
 }
 
 // ---- the current token
@@ -288,6 +280,8 @@ func (p *parser) stringLit(wanted string) *StringLit {
 		return &StringLit{At: t.pos(), Value: unquote(p.text(t), "'")}
 	case tokUnicode:
 		return p.unicodeLit()
+	case tokEscaped:
+		return p.escapedLit()
 	}
 	p.fail(wanted)
 	return nil

@@ -66,6 +66,11 @@ func (p *parser) not() Expr {
 // predicate reads a value and at most one comparison or predicate behind it: they do not chain.
 func (p *parser) predicate() Expr {
 	x := p.value()
+	if p.postgres {
+		if e := p.postgresPredicate(x); e != nil {
+			return e
+		}
+	}
 	at := p.pos()
 	if op, ok := comparison(p.tok().kind); ok {
 		p.advance()
@@ -217,6 +222,7 @@ func (p *parser) postfix(x Expr) Expr {
 			x = s
 		case p.accept(tokDot):
 			x = &FieldAccess{At: x.Pos(), X: x, Field: p.ident("the name of a field")}
+		case p.postgres && p.postgresSuffix(&x):
 		default:
 			return x
 		}
@@ -234,7 +240,7 @@ func (p *parser) primary() Expr {
 		return p.doubleLit()
 	case tokDuration:
 		return p.durationLit()
-	case tokString, tokUnicode:
+	case tokString, tokUnicode, tokEscaped:
 		return p.stringLit("a string")
 	case tokParam:
 		p.advance()
@@ -329,6 +335,9 @@ func (p *parser) wordPrimary(t token) Expr {
 // name reads a function call or a dotted name.
 func (p *parser) name() Expr {
 	first := p.ident("a name")
+	if p.postgres && p.catalogCall(&first) {
+		return p.call(first)
+	}
 	if p.is(tokLParen) {
 		return p.call(first)
 	}
@@ -346,6 +355,9 @@ func (p *parser) name() Expr {
 
 // typedLit reads a type of the given number of words and a string.
 func (p *parser) typedLit(words int) Expr {
+	if p.postgres {
+		return p.postgresTypedLit()
+	}
 	first := p.tok()
 	p.i += words
 	text := p.expect(tokString, "a string")
@@ -377,6 +389,9 @@ func (p *parser) intervalLit() Expr {
 		e.Text = unquote(p.text(p.expect(tokString, "a string")), "'")
 	}
 	e.From = intervalUnit(p.text(p.tok()))
+	if e.From == NoUnit && p.postgres {
+		return p.postgresInterval(e.At, e.Text)
+	}
 	if e.From == NoUnit {
 		p.fail("a unit of time")
 	}
@@ -452,6 +467,9 @@ func (p *parser) cast() Expr {
 	p.expectWord(kwAs)
 	e.Type = p.typeName()
 	p.expect(tokRParen, ")")
+	if p.postgres {
+		return p.postgresCast(e)
+	}
 	return e
 }
 
@@ -462,6 +480,9 @@ func (p *parser) extract() Expr {
 	p.expectWord(kwFrom)
 	e.X = p.expr()
 	p.expect(tokRParen, ")")
+	if p.postgres {
+		return p.postgresExtract(e)
+	}
 	return e
 }
 
@@ -502,6 +523,9 @@ func (p *parser) call(name Ident) Expr {
 	}
 	p.expect(tokRParen, ")")
 	p.callSuffix(c)
+	if p.postgres {
+		return p.postgresCall(c)
+	}
 	return c
 }
 
@@ -639,6 +663,14 @@ func (p *parser) bound() Bound {
 
 // typeName reads a type. Names are not checked, so that the planner can say which type it does not know.
 func (p *parser) typeName() *TypeName {
+	if p.postgres {
+		return p.postgresType()
+	}
+	return p.ownType()
+}
+
+// ownType reads a type as the service's dialect spells it.
+func (p *parser) ownType() *TypeName {
 	p.enter()
 	t := p.tok()
 	if t.kind != tokWord || t.kw.reserved() {

@@ -241,6 +241,8 @@ func (p *parser) sortItems() []SortItem {
 			item.Nulls = NullsFirst
 		case p.acceptWords(kwNulls, kwLast):
 			item.Nulls = NullsLast
+		case p.postgres && item.Desc: // a null is above all values
+			item.Nulls = NullsFirst
 		}
 		list = append(list, item)
 		if !p.accept(tokComma) {
@@ -344,7 +346,7 @@ func (p *parser) distinct() bool {
 // startsExpr reports whether an item of a list can begin at token i.
 func (p *parser) startsExpr(i int) bool {
 	switch t := p.at(i); t.kind {
-	case tokQuoted, tokString, tokUnicode, tokInteger, tokDouble, tokDuration, tokParam, tokLParen, tokPlus, tokMinus, tokStar:
+	case tokQuoted, tokString, tokUnicode, tokEscaped, tokInteger, tokDouble, tokDuration, tokParam, tokLParen, tokPlus, tokMinus, tokStar:
 		return true
 	case tokWord:
 		switch t.kw {
@@ -374,6 +376,9 @@ func (p *parser) selectItem() SelectItem {
 	}
 	item.Expr = p.expr()
 	item.Alias = p.alias()
+	if p.postgres && item.Alias.Name == "" {
+		item.Alias = columnName(item)
+	}
 	return item
 }
 

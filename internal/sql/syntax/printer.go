@@ -397,7 +397,7 @@ func (w *printer) ident(i Ident) {
 
 // isBareName reports whether s is a name without quotes.
 func isBareName(s string) bool {
-	toks, _ := lex(s, nil)
+	toks, _ := lex(s, Timestream, nil)
 	return len(toks) == 2 && toks[0].kind == tokWord && isName(toks[0]) && int(toks[0].end) == len(s) && toks[0].start == 0
 }
 

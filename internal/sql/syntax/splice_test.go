@@ -59,7 +59,7 @@ func TestSplicedStatementsParseBack(t *testing.T) {
 
 // splice replaces one name or literal of sql by a fragment, mostly in parentheses.
 func splice(rng *rand.Rand, sql string) string {
-	toks, _ := lex(sql, nil)
+	toks, _ := lex(sql, Timestream, nil)
 	var at []token
 	for _, tok := range toks {
 		if isName(tok) || tok.kind == tokInteger || tok.kind == tokString {

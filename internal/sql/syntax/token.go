@@ -34,6 +34,11 @@ const (
 	tokLe
 	tokGt
 	tokGe
+
+	// Of Postgres only.
+	tokCast    // ::
+	tokMatch   // ~ ~* !~ !~*
+	tokEscaped // E'…'
 )
 
 // token is a piece of the text: bytes start to end, beginning at line and col.
