@@ -1,6 +1,7 @@
 package pgwire
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/weir-db/weir/internal/fault"
+	"github.com/weir-db/weir/internal/sql/syntax"
 )
 
 // SQLSTATEs that this door gives (Postgres manual, appendix A).
@@ -23,6 +25,7 @@ const (
 	stateNoTransaction   = "25P01"
 	stateAborted         = "25P02"
 	stateReadOnly        = "25006"
+	stateNoParameter     = "42P02"
 	stateNoStatement     = "26000"
 	stateBadAuth         = "28P01"
 	stateNoPortal        = "34000"
@@ -88,6 +91,10 @@ func response(err error, text string, base int) *pgproto3.ErrorResponse {
 	if kind == fault.Invalid && !strings.HasPrefix(m.Message, "The query syntax") {
 		m.Code = stateOfMeaning(m.Message)
 	}
+	var refused *syntax.Error
+	if errors.As(err, &refused) && refused.Unsupported {
+		m.Code = stateUnsupported
+	}
 	if at := place.FindStringSubmatch(m.Message); at != nil {
 		line, _ := strconv.Atoi(at[1])
 		col, _ := strconv.Atoi(at[2])
@@ -108,6 +115,8 @@ func stateOfMeaning(message string) string {
 		return "42703"
 	case strings.Contains(low, "function") && (strings.Contains(low, "not registered") || strings.Contains(low, "unexpected parameters")):
 		return "42883"
+	case strings.Contains(low, "parameter @") && strings.Contains(low, "has no value"):
+		return stateNoParameter
 	}
 	return stateSyntax
 }

@@ -2,6 +2,7 @@ package pgwire
 
 import (
 	"github.com/jackc/pgx/v5/pgproto3"
+	"strconv"
 
 	"github.com/weir-db/weir/internal/vec"
 )
@@ -86,7 +87,7 @@ func (c *session) bind(m *pgproto3.Bind) error {
 		if err != nil {
 			return err
 		}
-		p.params[paramName(i+1)] = v
+		p.params[strconv.Itoa(i+1)] = v
 	}
 	if err := c.addPortal(m.DestinationPortal, p); err != nil {
 		return err

@@ -11,8 +11,6 @@ import (
 	"github.com/weir-db/weir/internal/vec"
 )
 
-func paramName(n int) string { return paramPrefix + strconv.Itoa(n) }
-
 // value reads the value of a parameter, nil for NULL, in text (format 0) or binary form (1).
 func (p *parameter) value(b []byte, format int16) (vec.Value, error) {
 	t := p.typ

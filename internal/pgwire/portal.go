@@ -60,7 +60,7 @@ func (p *portal) open() error {
 		p.stop = func() { timer.Stop() }
 	}
 	err := c.work(cancel, func() (err error) {
-		p.stream, err = c.server.opts.Queries.Stream(ctx, query.StreamRequest{Caller: c.caller, SQL: st.sql, Params: p.params})
+		p.stream, err = c.server.opts.Queries.Stream(ctx, c.request(st.sql, p.params))
 		return err
 	})
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-db/weir/internal/query"
+	"github.com/weir-db/weir/internal/sql/syntax"
 	"github.com/weir-db/weir/internal/vec"
 )
 
@@ -72,6 +74,9 @@ func tokenAt(s string) int {
 	if n := spaceAt(s); n > 0 {
 		return n
 	}
+	if (s[0] == 'E' || s[0] == 'e') && len(s) > 1 && s[1] == '\'' {
+		return 1 + escapedAt(s[1:])
+	}
 	if s[0] == '\'' || s[0] == '"' {
 		for i := 1; i < len(s); i++ {
 			if s[i] != s[0] {
@@ -90,6 +95,21 @@ func tokenAt(s string) int {
 		n++
 	}
 	return max(n, 1)
+}
+
+// escapedAt returns the length of the quoted text that s begins with, in which a backslash takes the meaning of the character behind it.
+func escapedAt(s string) int {
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '\\':
+			i++
+		case s[i] == '\'' && i+1 < len(s) && s[i+1] == '\'':
+			i++
+		case s[i] == '\'':
+			return i + 1
+		}
+	}
+	return len(s)
 }
 
 // word is a token of a statement about the session.
@@ -161,36 +181,47 @@ func (c *session) newStatement(text string, oids []uint32, prepared bool) (*stat
 	if handled, err := c.sessionStatement(st, verb); handled || err != nil {
 		return st, err
 	}
-	sql, n, err := numbered(st.text)
-	if err != nil {
-		return nil, err
-	}
-	st.sql = sql
-	if !prepared && n == 0 {
+	st.sql = st.text
+	if !prepared {
 		return st, nil
 	}
 	if err := c.stillAllowed(); err != nil {
 		return nil, err
 	}
-	return st, c.describe(st, oids, n)
+	return st, c.describe(st, oids)
+}
+
+// request asks for what a statement says, in the dialect and the database of the session.
+func (c *session) request(sql string, params map[string]vec.Value) query.StreamRequest {
+	return query.StreamRequest{
+		Caller: c.caller, SQL: sql, Params: params, Bounded: true,
+		Dialect: syntax.Postgres, Database: c.database, Version: "PostgreSQL " + serverVersion + " (weir)",
+	}
 }
 
 // describe finds out the parameters and columns of a statement.
-func (c *session) describe(st *statement, oids []uint32, n int) error {
-	p, err := c.server.opts.Queries.Prepare(c.conditions(context.WithoutCancel(c.server.ctx)), c.caller, st.sql)
+func (c *session) describe(st *statement, oids []uint32) error {
+	p, err := c.server.opts.Queries.Describe(c.conditions(context.WithoutCancel(c.server.ctx)), c.request(st.sql, nil))
 	if err != nil {
 		return err
 	}
-	st.params = make([]parameter, max(n, len(oids)))
+	n := len(oids)
+	for _, q := range p.Parameters {
+		i, err := strconv.Atoi(q.Name)
+		switch {
+		case err != nil:
+			return errorf(stateSyntax, "parameters are written $1, not @%s", q.Name)
+		case i < 1 || i > maxParameters:
+			return errorf(stateNoParameter, "there is no parameter $%d", i)
+		}
+		n = max(n, i)
+	}
+	st.params = make([]parameter, n)
 	for i := range st.params {
 		st.params[i] = parameter{oidText, vec.UnknownType}
 	}
 	for _, q := range p.Parameters {
-		i, err := strconv.Atoi(strings.TrimPrefix(q.Name, paramPrefix))
-		if err != nil || i < 1 || i > n {
-			return errorf(stateSyntax, "parameters are written $1, not @%s", q.Name)
-		}
-		if q.Type.Kind != vec.Unknown {
+		if i, _ := strconv.Atoi(q.Name); q.Type.Kind != vec.Unknown {
 			st.params[i-1] = parameter{typeOf(q.Type).oid, q.Type}
 		}
 	}
@@ -215,31 +246,4 @@ func columnName(name string) string {
 		return "?column?"
 	}
 	return name
-}
-
-const paramPrefix = "p"
-
-// numbered writes the parameters $n of a text as @pn, and returns the greatest n.
-func numbered(text string) (sql string, n int, err error) {
-	if strings.IndexByte(text, '$') < 0 {
-		return text, 0, nil
-	}
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		length := tokenAt(text[i:])
-		if text[i] != '$' || i+1 == len(text) || text[i+1] < '0' || text[i+1] > '9' {
-			b.WriteString(text[i : i+length])
-			i += length
-			continue
-		}
-		digits := tokenAt(text[i+1:])
-		number, err := strconv.Atoi(text[i+1 : i+1+digits])
-		if err != nil || number < 1 || number > maxParameters {
-			return "", 0, errorf("42P02", "there is no parameter $%s", text[i+1:i+1+digits])
-		}
-		n = max(n, number)
-		b.WriteString("@" + paramPrefix + strconv.Itoa(number))
-		i += 1 + digits
-	}
-	return b.String(), n, nil
 }
