@@ -18,7 +18,7 @@ const module = "github.com/weir-db/weir/"
 var floors = map[string]int{
 	"vec": 0, "fault": 0, "arn": 0, "sigv4": 0, "telemetry": 0, "vfs": 0, "objstore": 0, "meta": 0, "clock": 0, "constraint": 0, "archive": 0, "unloadfiles": 0, "http1": 0,
 	"catalog": 1, "iam": 1, "sql": 1, "storage": 1,
-	"ingest": 2, "query": 2, "unload": 2, "schedule": 2, "batchload": 2, "iotrule": 2, "messaging": 2,
+	"ingest": 2, "query": 2, "unload": 2, "schedule": 2, "batchload": 2, "iotrule": 2, "messaging": 2, "registry": 2,
 	"importer": 2, "exporter": 2, // clients of the public API
 	"awsapi": 3, "mqtt": 3, "pgwire": 3, "console": 3,
 	"server": 4,

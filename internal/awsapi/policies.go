@@ -40,6 +40,9 @@ const (
 	scheduled = "{ScheduledQueryArn}"
 	tagged    = "{ResourceARN}"
 	rule      = "arn:aws:iot:{}:rule/{/ruleName}"
+	thing     = "arn:aws:iot:{}:thing/{/thingName}"
+	cert      = "arn:aws:iot:{}:cert/{/certificateId}"
+	iotPolicy = "arn:aws:iot:{}:policy/{/policyName}"
 	topic     = "{TopicArn}"
 	queue     = "arn:aws:sqs:{}:{QueueUrl}"
 	role      = "role:{RoleName}" // by name: the directory knows its path
@@ -75,6 +78,12 @@ var accesses = map[string]map[string]access{
 		"GetTopicRule": on(rule), "DeleteTopicRule": on(rule), "EnableTopicRule": on(rule), "DisableTopicRule": on(rule),
 		"ListTopicRules": everything, "DescribeEndpoint": everything,
 		"TagResource": {own: true}, "UntagResource": {own: true}, "ListTagsForResource": {own: true},
+		"CreateThing": on(thing), "DescribeThing": on(thing), "UpdateThing": on(thing), "DeleteThing": on(thing), "ListThings": everything,
+		"AttachThingPrincipal": on(thing), "DetachThingPrincipal": on(thing), "ListThingPrincipals": on(thing), "ListPrincipalThings": everything,
+		"CreateKeysAndCertificate": everything, "CreateCertificateFromCsr": everything, "RegisterCertificateWithoutCA": everything, "ListCertificates": everything,
+		"DescribeCertificate": on(cert), "UpdateCertificate": on(cert), "DeleteCertificate": on(cert),
+		"CreatePolicy": on(iotPolicy), "GetPolicy": on(iotPolicy), "DeletePolicy": on(iotPolicy), "ListPolicies": everything, "ListTargetsForPolicy": on(iotPolicy),
+		"AttachPolicy": {own: true}, "DetachPolicy": {own: true}, "ListAttachedPolicies": {own: true},
 	},
 	"iotdata": {
 		"Publish":              {action: "iot:Publish", resource: "arn:aws:iot:{}:topic/{/topic}"},

@@ -122,14 +122,23 @@ func (d *Directory) judge(e *Entity, r *Request) verdict {
 	if e == nil {
 		return silent
 	}
-	x := &evaluation{d: d, r: r, e: e}
+	return d.weigh(&evaluation{d: d, r: r, e: e}, d.documents(e))
+}
+
+// AllowedBy decides a request by these policy documents alone, such as those of a device's
+// certificate. They must have passed [ParsePolicy].
+func (d *Directory) AllowedBy(documents []string, r Request) bool {
+	return d.weigh(&evaluation{d: d, r: &r}, documents) == allowed
+}
+
+func (d *Directory) weigh(x *evaluation, documents []string) verdict {
 	v := silent
-	for _, text := range d.documents(e) {
+	for _, text := range documents {
 		doc := d.compiled.of(text)
 		for i := range doc.Statements {
 			s := &doc.Statements[i]
 			x.allows = s.Effect == "Allow"
-			if !s.covers(r.Action) || !x.about(s) || !x.conditions(s) {
+			if !s.covers(x.r.Action) || !x.about(s) || !x.conditions(s) {
 				continue
 			}
 			if s.Effect == "Deny" {

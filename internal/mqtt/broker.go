@@ -424,6 +424,16 @@ func (b *Broker) Disconnect(clientID string) (ok bool) {
 	return true
 }
 
+// DisconnectPrincipal closes the connections of a principal. What it may no longer do must
+// be refused by Options.Authorize first: one that connects meanwhile is asked again.
+func (b *Broker) DisconnectPrincipal(principal string) {
+	for _, cl := range b.server.Clients.GetAll() {
+		if c := connOf(cl); c != nil && c.principal == principal && !cl.Closed() {
+			_ = b.server.DisconnectClient(cl, packets.ErrAdministrativeAction)
+		}
+	}
+}
+
 // Close stops listening, tells the clients, and waits until what they had sent is
 // dealt with, or until ctx is done; then the connections are cut.
 func (b *Broker) Close(ctx context.Context) error {

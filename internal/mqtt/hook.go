@@ -155,6 +155,13 @@ func (h *hook) OnSessionEstablish(cl *mochi.Client, _ packets.Packet) {
 }
 
 func (h *hook) OnSessionEstablished(cl *mochi.Client, _ packets.Packet) {
+	// Whoever lost the right to connect before the client was among those that
+	// DisconnectPrincipal sees is found here.
+	if c := connOf(cl); c != nil && !h.allowed(c, "iot:Connect", "client/"+cl.ID) {
+		h.b.meters.connectAuthError.Observe(1)
+		h.refuse(cl, packets.ErrNotAuthorized, errNotAllowed.Error())
+		return
+	}
 	h.b.meters.connectSuccess.Observe(1)
 	h.b.opt.Log.Debug("MQTT client connected", "client", cl.ID, "remote", cl.Net.Remote)
 }

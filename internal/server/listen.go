@@ -11,6 +11,7 @@ import (
 	"github.com/weir-db/weir/internal/iam"
 	"github.com/weir-db/weir/internal/mqtt"
 	"github.com/weir-db/weir/internal/pgwire"
+	"github.com/weir-db/weir/internal/registry"
 	"github.com/weir-db/weir/internal/sigv4"
 	"github.com/weir-db/weir/internal/telemetry"
 )
@@ -30,7 +31,14 @@ func (s *Server) listen() error {
 			return fmt.Errorf("listen for %s: %w", door.name, err)
 		}
 		if config != nil && door.name != "pg" { // whose clients ask for TLS in their own protocol
-			ln = tls.NewListener(ln, config)
+			doorConfig := config
+			if door.name == "mqtt" {
+				// A certificate is no duty, and no chain is verified: the registry knows
+				// each certificate that counts. The handshake proves the key.
+				doorConfig = config.Clone()
+				doorConfig.ClientAuth = tls.RequestClientCert
+			}
+			ln = tls.NewListener(ln, doorConfig)
 		}
 		s.doors[door.name] = ln
 	}
@@ -112,13 +120,17 @@ func (s *Server) openPostgres(signed bool, principals *iam.Directory, reg *telem
 	return pgwire.New(o), nil
 }
 
-// mqttAuth takes everybody, or those whose user name and password are an access key and
-// its secret: the one kind of credential that this version has for devices.
-func mqttAuth(signed bool, principals *iam.Directory) func(*mqtt.ConnectInfo) (string, error) {
-	if !signed {
-		return nil
-	}
+// mqttAuth takes clients that show a certificate by what the registry says of it, whether
+// requests are verified or not. Of others it takes everybody, or those whose user name and
+// password are an access key and its secret.
+func mqttAuth(signed bool, principals *iam.Directory, devices *registry.Registry) func(*mqtt.ConnectInfo) (string, error) {
 	return func(c *mqtt.ConnectInfo) (string, error) {
+		if c.TLS != nil && len(c.TLS.PeerCertificates) > 0 {
+			return devices.Authenticate(c.TLS.PeerCertificates[0])
+		}
+		if !signed {
+			return "", nil
+		}
 		who, err := principals.Credential(c.Username, "")
 		if err != nil {
 			return "", err

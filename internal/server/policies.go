@@ -12,6 +12,7 @@ import (
 	"github.com/weir-db/weir/internal/catalog"
 	"github.com/weir-db/weir/internal/iam"
 	"github.com/weir-db/weir/internal/mqtt"
+	"github.com/weir-db/weir/internal/registry"
 	"github.com/weir-db/weir/internal/schedule"
 	"github.com/weir-db/weir/internal/sql/plan"
 )
@@ -103,12 +104,21 @@ func (p *policies) objects(ctx context.Context, caller wire.Caller, action, reso
 	return p.object(ctx, caller.ARN, action, resource)
 }
 
-// device says whether a principal may do action to a resource of IoT, such as topic/T.
-func (p *policies) device(by mqtt.Peer, action, resource string) bool {
-	if p == nil {
-		return true
+// devices returns what says whether an MQTT client may do action to a resource of IoT, such
+// as topic/T: the policies of its certificate, always, or those of its access key's user.
+func (p *policies) devices(known *registry.Registry, region, account string) func(by mqtt.Peer, action, resource string) bool {
+	return func(by mqtt.Peer, action, resource string) bool {
+		name := arn.New("iot", region, account, resource).String()
+		if registry.IsCertificateID(by.Principal) {
+			return known.Allow(by.Principal, by.ClientID, action, name, deviceKeys(&by, region))
+		}
+		return p.ask(iam.Request{Principal: by.Principal, Action: action, Resource: name, Context: deviceKeys(&by, region)}) == nil
 	}
-	keys := func(key string) []string {
+}
+
+// deviceKeys returns the condition keys of an MQTT client.
+func deviceKeys(by *mqtt.Peer, region string) func(key string) []string {
+	return func(key string) []string {
 		switch key {
 		case "aws:sourceip":
 			if host, _, err := net.SplitHostPort(by.Remote.String()); err == nil {
@@ -117,13 +127,12 @@ func (p *policies) device(by mqtt.Peer, action, resource string) bool {
 		case "aws:securetransport":
 			return []string{strconv.FormatBool(by.TLS)}
 		case "aws:requestedregion":
-			return []string{p.region}
+			return []string{region}
 		case "iot:clientid":
 			return []string{by.ClientID}
 		}
 		return nil
 	}
-	return p.directory.Allow(iam.Request{Principal: by.Principal, Action: action, Resource: arn.New("iot", p.region, p.account, resource).String(), Context: keys}) == nil
 }
 
 // rule says whether a role may be assumed for a topic rule and do action to a resource.

@@ -41,6 +41,7 @@ import (
 	"github.com/weir-db/weir/internal/objstore"
 	"github.com/weir-db/weir/internal/pgwire"
 	"github.com/weir-db/weir/internal/query"
+	"github.com/weir-db/weir/internal/registry"
 	"github.com/weir-db/weir/internal/schedule"
 	"github.com/weir-db/weir/internal/sql/exec/spill"
 	"github.com/weir-db/weir/internal/sql/fn"
@@ -259,15 +260,22 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	devices, err := registry.Open(registry.Options{
+		Documents: s.meta.Bucket("iot.registry"), Now: o.Clock.Now, Region: o.Region, AccountID: o.AccountID, Judge: principals.AllowedBy,
+	})
+	if err != nil {
+		return nil, err
+	}
 	s.broker, err = mqtt.New(mqtt.Options{
 		// Its error means that the server could not store, and keeps the message from being
 		// acknowledged; a rule's own trouble is no error there.
-		OnMessage: rules.Publish, Documents: s.meta.Bucket("mqtt"), Authenticate: mqttAuth(signed, principals), Authorize: asked.device, Telemetry: reg, Log: o.Log.With("part", "mqtt"),
+		OnMessage: rules.Publish, Documents: s.meta.Bucket("mqtt"), Authenticate: mqttAuth(signed, principals, devices), Authorize: asked.devices(devices, o.Region, o.AccountID), Telemetry: reg, Log: o.Log.With("part", "mqtt"),
 	})
 	if err != nil {
 		return nil, err
 	}
 	rules.SetDeliver(s.broker.Deliver)
+	devices.SetEnded(s.broker.DisconnectPrincipal)
 
 	// Batch load and scheduled queries write larger requests than a client may.
 	bulkLimits := o.Limits.Ingest
@@ -307,7 +315,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		iamsts.IAM(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
 		iamsts.STS(iamsts.Options{Directory: principals, AccountID: o.AccountID, AnyAccount: !signed}),
 	}
-	services = append(services, iot.New(iot.Options{Rules: rules, Broker: s.broker})...)
+	services = append(services, iot.New(iot.Options{Rules: rules, Broker: s.broker, Registry: devices, AccountID: o.AccountID})...)
 	objects := s3.Options{
 		Buckets: buckets, AccountID: o.AccountID, Region: o.Region, PublicHost: o.PublicHost, Authorize: asked.objects, Telemetry: reg, Log: o.Log.With("part", "s3"),
 	}

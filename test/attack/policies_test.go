@@ -117,6 +117,19 @@ func leastRequests() map[string]request {
 	rest("iot:UntagResource", "POST", "/untag", `{"resourceArn":"arn:aws:iot:us-east-1:000000000000:rule/r","tagKeys":[]}`)
 	rest("iot:ListTagsForResource", "GET", "/tags?resourceArn=arn%3Aaws%3Aiot%3Aus-east-1%3A000000000000%3Arule%2Fr", "")
 	rest("iot:DescribeEndpoint", "GET", "/endpoint", "")
+	const certificate = "arn:aws:iot:us-east-1:000000000000:cert/0000000000000000000000000000000000000000000000000000000000000000"
+	for name, paths := range map[string]string{
+		"POST":   "CreateThing /things/t CreateKeysAndCertificate /keys-and-certificate CreateCertificateFromCsr /certificates RegisterCertificateWithoutCA /certificate/register-no-ca CreatePolicy /policies/p DetachPolicy /target-policies/p ListTargetsForPolicy /policy-targets/p",
+		"GET":    "DescribeThing /things/t ListThings /things ListThingPrincipals /things/t/principals ListPrincipalThings /principals/things DescribeCertificate /certificates/c ListCertificates /certificates GetPolicy /policies/p ListPolicies /policies",
+		"PATCH":  "UpdateThing /things/t",
+		"PUT":    "AttachThingPrincipal /things/t/principals UpdateCertificate /certificates/c AttachPolicy /target-policies/p",
+		"DELETE": "DeleteThing /things/t DetachThingPrincipal /things/t/principals DeleteCertificate /certificates/c DeletePolicy /policies/p",
+	} {
+		for words := strings.Fields(paths); len(words) > 0; words = words[2:] {
+			rest("iot:"+words[0], name, words[1], `{"target":"`+certificate+`"}`)
+		}
+	}
+	rest("iot:ListAttachedPolicies", "POST", "/attached-policies/"+url.PathEscape(certificate), "")
 	rest("iotdata:Publish", "POST", "/topics/a/b", "{}")
 	rest("iotdata:GetRetainedMessage", "GET", "/retainedMessage/a", "")
 	rest("iotdata:ListRetainedMessages", "GET", "/retainedMessage", "")

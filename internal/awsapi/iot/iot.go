@@ -1,7 +1,7 @@
-// Package iot is the door for AWS IoT: the control plane of topic rules
-// (iot, 2015-05-28) and the data plane over HTTPS (iot-data), both REST-JSON.
+// Package iot is the door for AWS IoT: the control plane of topic rules, things,
+// certificates and policies (iot, 2015-05-28) and the data plane over HTTPS (iot-data), both REST-JSON.
 //
-// It turns requests into calls of iotrule and of a [Broker] and their errors into
+// It turns requests into calls of iotrule, registry and a [Broker] and their errors into
 // AWS IoT's exceptions; what a rule means is not decided here. Of the actions that a
 // rule can have, timestream and republish are taken; the others are refused by name
 // when the rule is created, never accepted and ignored.
@@ -18,6 +18,7 @@ import (
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/iotrule"
 	"github.com/weir-db/weir/internal/iotrule/iotsql"
+	"github.com/weir-db/weir/internal/registry"
 )
 
 // Broker is what the data plane publishes to; *mqtt.Broker is one.
@@ -32,6 +33,10 @@ type Broker interface {
 type Options struct {
 	Rules  *iotrule.Service
 	Broker Broker
+	// Registry has the things, certificates and policies; nil: the door has no
+	// operations on them.
+	Registry  *registry.Registry
+	AccountID string // the owner of certificates
 	// Endpoint is the host name that DescribeEndpoint tells; "" means the one by
 	// which the client called.
 	Endpoint string
@@ -60,7 +65,7 @@ func invalid(format string, args ...any) error { return wire.Newf(invalidRequest
 type control struct{ Options }
 
 func (s *control) service() *wire.Service {
-	return &wire.Service{
+	sv := &wire.Service{
 		Name: "iot",
 		// SDKs of 2022 and before sign for execute-api.
 		SigningNames: []string{"iot", "execute-api"},
@@ -103,6 +108,10 @@ func (s *control) service() *wire.Service {
 			fault.Unavailable: unavailable,
 		},
 	}
+	if s.Registry != nil {
+		s.registered(sv)
+	}
+	return sv
 }
 
 // refine words what the table of kinds cannot.

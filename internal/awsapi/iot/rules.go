@@ -132,16 +132,21 @@ func (s *control) listTopicRules(_ context.Context, c *wire.Call) (wire.Response
 
 // page reads maxResults and nextToken; after is the last name of the page before.
 func page(c *wire.Call, most int) (limit int, after string, err error) {
+	return pageNamed(c, "maxResults", "nextToken", most)
+}
+
+// pageNamed is page where the parameters have other names.
+func pageNamed(c *wire.Call, sizeName, tokenName string, most int) (limit int, after string, err error) {
 	limit = most
-	if text := c.Param("maxResults"); text != "" {
+	if text := c.Param(sizeName); text != "" {
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > most {
-			return 0, "", invalid("maxResults must be a number from 1 to %d, not %q.", most, text)
+			return 0, "", invalid("%s must be a number from 1 to %d, not %q.", sizeName, most, text)
 		}
 	}
-	if text := c.Param("nextToken"); text != "" {
+	if text := c.Param(tokenName); text != "" {
 		b, err := base64.RawURLEncoding.DecodeString(text)
 		if err != nil || len(b) == 0 {
-			return 0, "", invalid("The nextToken is invalid.")
+			return 0, "", invalid("The %s is invalid.", tokenName)
 		}
 		after = string(b)
 	}
