@@ -112,7 +112,8 @@ func TestADeviceIsWhatItsCertificateAndPoliciesSay(t *testing.T) {
 	if token.Wait(); token.Error() != nil || !bytes.Equal(<-got, []byte("hello")) {
 		t.Fatal("not delivered: ", token.Error())
 	}
-	if token = c.Subscribe("#", 1, nil); token.Wait() && token.Error() == nil {
+	refused := c.Subscribe("#", 1, nil).(*mqtt.SubscribeToken)
+	if refused.Wait(); refused.Result()["#"] != 0x80 {
 		t.Error("subscribed to what the policy does not have")
 	}
 	if status, out := s.iot("DELETE", "/certificates/"+id, ""); status != 406 {
