@@ -71,7 +71,7 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.Var(&f.maxBody, "max-body", "largest request body")
 	f.StringVar(&f.limits, "limits", "aws", "bounds of requests and results: aws (its quotas) or roomy, then `changes` such as aws,records=1000")
 	f.StringVar(&o.PublicHost, "public-host", "", "`host[:port]` that DescribeEndpoints tells clients, behind a proxy")
-	f.StringVar(&o.TLSCertFile, "tls-cert", "", "PEM `file` with the certificate for all doors")
+	f.StringVar(&o.TLSCertFile, "tls-cert", "", "PEM `file` with the certificate for all doors; MQTT then takes certificates of devices (aws iot create-keys-and-certificate)")
 	f.StringVar(&o.TLSKeyFile, "tls-key", "", "PEM `file` with its key")
 	f.StringVar(&f.clock, "clock", "machine", "machine; controlled: the machine's time, until PUT /admin/clock changes it; or a `time` such as 2031-02-03T04:05:06Z: frozen there, and controlled")
 	f.StringVar(&f.logFormat, "log-format", "text", "text or json, on standard error")

@@ -239,6 +239,9 @@ func (x *evaluation) expand(pattern string) (tokens []rune, ok bool) {
 		key, fallback, hasFallback := strings.Cut(name, ",")
 		values := x.key(strings.ToLower(strings.TrimSpace(key)))
 		switch {
+		case len(values) == 1 && strings.HasPrefix(strings.ToLower(strings.TrimSpace(key)), "iot:") && strings.ContainsAny(values[0], "*$+?#"):
+			x.lacks = true // a client id such as + would be a wildcard of MQTT in a topic filter
+			return nil, false
 		case len(values) == 1:
 			tokens = append(tokens, []rune(values[0])...)
 		case hasFallback:

@@ -429,6 +429,7 @@ func (b *Broker) Disconnect(clientID string) (ok bool) {
 func (b *Broker) DisconnectPrincipal(principal string) {
 	for _, cl := range b.server.Clients.GetAll() {
 		if c := connOf(cl); c != nil && c.principal == principal && !cl.Closed() {
+			atomic.StoreUint32(&cl.Properties.Will.Flag, 0) // nor has it a will
 			_ = b.server.DisconnectClient(cl, packets.ErrAdministrativeAction)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
@@ -416,6 +417,9 @@ func (h *hook) OnPacketEncode(cl *mochi.Client, pk packets.Packet) packets.Packe
 	if pk.FixedHeader.Type != packets.Connack {
 		return pk
 	}
+	if pk.ReasonCode == 0 && pk.SessionPresent {
+		h.disinherit(cl)
+	}
 	if cl.Properties.ProtocolVersion < 5 {
 		if pk.ReasonCode > packets.Err3NotAuthorized.Code {
 			pk.ReasonCode = packets.Err3ServerUnavailable.Code
@@ -434,11 +438,43 @@ func (h *hook) OnPacketEncode(cl *mochi.Client, pk packets.Packet) packets.Packe
 	return pk
 }
 
-// OnWillSent runs the rules on a will; its subscribers have it.
+// disinherit takes from a session, before anything of it is sent, what its client may not have:
+// the one before may have been another principal, or the policies have changed since.
+func (h *hook) disinherit(cl *mochi.Client) {
+	c := connOf(cl)
+	if c == nil || h.b.opt.Authorize == nil {
+		return
+	}
+	for filter := range cl.State.Subscriptions.GetAll() {
+		if !h.allowed(c, "iot:Subscribe", "topicfilter/"+filter) {
+			cl.State.Subscriptions.Delete(filter)
+			if h.b.server.Topics.Unsubscribe(filter, cl.ID) {
+				atomic.AddInt64(&h.b.server.Info.Subscriptions, -1)
+			}
+		}
+	}
+	for _, m := range cl.State.Inflight.GetAll(false) {
+		// One that had only an alias of the connection before has no topic to judge.
+		may := m.FixedHeader.Type != packets.Publish || m.TopicName != "" && h.allowed(c, "iot:Receive", "topic/"+m.TopicName)
+		if !may && cl.State.Inflight.Delete(m.PacketID) {
+			atomic.AddInt64(&h.b.server.Info.Inflight, -1)
+			h.b.meters.publishOutAuthError.Observe(1)
+			if h.b.keeper != nil {
+				h.b.keeper.acknowledged(cl.ID, m.PacketID)
+			}
+		}
+	}
+}
+
+// OnWillSent runs the rules on a will, if its client may still publish it; its subscribers have it.
 func (h *hook) OnWillSent(cl *mochi.Client, pk packets.Packet) {
 	m := messageOf(&pk)
 	m.ClientID = cl.ID
 	if c := connOf(cl); c != nil {
+		if !h.allowed(c, "iot:Publish", "topic/"+pk.TopicName) {
+			h.b.meters.publishInAuthError.Observe(1)
+			return
+		}
 		m.Principal = c.principal
 	}
 	if err := h.b.opt.OnMessage(h.b.ctx, m); err != nil {

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,6 +281,50 @@ func TestStoredSessionsKeepTheirTime(t *testing.T) {
 	defer mu.Unlock()
 	if len(asked) == 0 || asked[0].ClientID != "here" {
 		t.Errorf("policies were asked about %+v", asked)
+	}
+}
+
+func TestAnotherPrincipalGetsOfASessionWhatItMayHave(t *testing.T) {
+	t.Parallel()
+	disk := &documents{}
+	var who atomic.Value
+	who.Store("first")
+	opt := keeping(disk)
+	opt.Authenticate = func(*mqtt.ConnectInfo) (string, error) { return who.Load().(string), nil }
+	opt.Authorize = func(by mqtt.Peer, action, resource string) bool {
+		return by.Principal == "first" || !strings.Contains(resource, "secret") && resource != "topicfilter/all/#"
+	}
+	b, addr := start(t, opt)
+	for _, restart := range []bool{false, true} {
+		who.Store("first")
+		c := dial(t, addr)
+		c.send(connectPersistent("p"))
+		if _, _, err := c.next(); err != nil {
+			t.Fatal(err)
+		}
+		c.send(subscribe(4, 1, "all/#", "q/secret", "q/open"))
+		c.want("SUBACK", 0x90, 0, 9, 1, 1, 1)
+		c.send([]byte{0xe0, 0})
+		c.wantClosed("DISCONNECT")
+		for _, topic := range []string{"q/secret", "all/secret", "q/open"} {
+			if err := b.Publish(context.Background(), &iotrule.Message{Topic: topic, Payload: []byte(topic), QoS: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if disk.has("message/") != 3 {
+			t.Fatal("the messages are not queued")
+		}
+		if restart {
+			disk = disk.crash()
+			opt.Documents = disk
+			b, addr = start(t, opt)
+		}
+		who.Store("second")
+		back(t, addr, "p", "q/open")
+		if s := b.Sessions(); len(s) != 1 || !slices.Equal(s[0].Filters, []string{"q/open"}) || s[0].Principal != "second" {
+			t.Errorf("got %+v", s)
+		}
+		eventually(t, func() bool { return disk.has("message/") == 0 })
 	}
 }
 

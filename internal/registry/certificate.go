@@ -98,7 +98,7 @@ func encode(kind string, der []byte) string {
 }
 
 // maxPEM bounds what is parsed, in bytes.
-const maxPEM = 64 << 10
+const maxPEM = 16 << 10
 
 // parseCertificate reads the one certificate in a PEM text.
 func parseCertificate(text string) (*x509.Certificate, error) {

@@ -19,31 +19,36 @@ func IsCertificateID(principal string) bool { return certID.MatchString(principa
 func (r *Registry) Authenticate(shown *x509.Certificate) (id string, err error) {
 	id = idOf(shown)
 	c, err := r.Certificate(id)
-	switch now := r.opt.Now(); {
+	switch {
 	case err != nil:
 		return "", errors.New("the client's certificate is not registered")
 	case c.Status != Active:
 		return "", errors.New("the client's certificate is " + strings.ToLower(c.Status))
-	case now.Before(shown.NotBefore) || now.After(shown.NotAfter):
+	case !c.valid(r.opt.Now()):
 		return "", errors.New("the client's certificate is not valid at this time")
 	}
 	return id, nil
 }
 
 // Allow says whether the policies of a certificate let its client do action to a
-// resource, by ARN; those of one that is not active allow nothing. context gives the
+// resource, by ARN; those of one that is not active, or not valid now, allow nothing. context gives the
 // values of condition keys and policy variables by name, in lower case, beyond those
 // that the registry knows.
 func (r *Registry) Allow(certificateID, clientID, action, resource string, context func(key string) []string) bool {
 	r.mu.RLock()
 	c := r.certs[certificateID]
-	if c == nil || c.Status != Active {
+	if c == nil || c.Status != Active || !c.valid(r.opt.Now()) {
 		r.mu.RUnlock()
 		return false
 	}
 	documents := make([]string, 0, len(c.Policies))
 	for _, name := range c.Policies {
-		documents = append(documents, r.policies[name].Document)
+		p := r.policies[name]
+		if p == nil { // a damaged store; it may have denied this
+			r.mu.RUnlock()
+			return false
+		}
+		documents = append(documents, p.Document)
 	}
 	var thing *Thing // the variables want a client id that is the name of a thing that is attached
 	if slices.Contains(c.Things, clientID) {

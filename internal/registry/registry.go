@@ -17,6 +17,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -125,6 +126,10 @@ type Certificate struct {
 // Validity returns the certificate's own bounds.
 func (c *Certificate) Validity() (from, to time.Time) { return c.leaf.NotBefore, c.leaf.NotAfter }
 
+func (c *Certificate) valid(now time.Time) bool {
+	return !now.Before(c.leaf.NotBefore) && !now.After(c.leaf.NotAfter)
+}
+
 // Policy is an IoT policy.
 type Policy struct {
 	Name, Document    string
@@ -170,6 +175,9 @@ func (r *Registry) load(key string, doc []byte) (err error) {
 		c := new(Certificate)
 		if err = json.Unmarshal(doc, c); err == nil {
 			c.leaf, err = parseCertificate(c.PEM)
+		}
+		if err == nil && idOf(c.leaf) != c.ID {
+			err = errors.New("it holds another certificate")
 		}
 		r.certs[name], found = c, c.ID
 	case "policy":

@@ -70,6 +70,10 @@ func TestADeviceIsWhatItsCertificateAndPoliciesSay(t *testing.T) {
 		{"Effect":"Allow","Action":"iot:Connect","Resource":"arn:aws:iot:us-east-1:000000000000:client/${iot:Connection.Thing.ThingName}"},
 		{"Effect":"Allow","Action":["iot:Publish","iot:Receive"],"Resource":"arn:aws:iot:us-east-1:000000000000:topic/d/${iot:ClientId}"},
 		{"Effect":"Allow","Action":"iot:Subscribe","Resource":"arn:aws:iot:us-east-1:000000000000:topicfilter/d/${iot:ClientId}"}]}`)
+	wide, _ := json.Marshal(policy(statement("Allow", `"iot:Connect"`, `"*"`), statement("Allow", `"iot:Subscribe"`, `"arn:aws:iot:us-east-1:000000000000:topicfilter/d/${iot:ClientId}"`)))
+	role := s.role("device", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"iot.amazonaws.com"},"Action":"sts:AssumeRole"}]}`, policy(statement("Allow", `"timestream:WriteRecords"`, tableA)))
+	s.tables()
+	ok(s.iot("POST", "/rules/r", `{"sql":"SELECT value FROM 'd/+'","actions":[{"timestream":{"roleArn":"`+role+`","databaseName":"d","tableName":"a","dimensions":[{"name":"device","value":"${clientid()}"}]}}]}`))
 	ok(s.iot("POST", "/policies/p", `{"policyDocument":`+string(document)+`}`))
 	ok(s.iot("PUT", "/target-policies/p", `{"target":"`+arn+`"}`))
 
@@ -108,9 +112,26 @@ func TestADeviceIsWhatItsCertificateAndPoliciesSay(t *testing.T) {
 	if token.Wait(); token.Error() != nil {
 		t.Fatal(token.Error())
 	}
-	token = c.Publish("d/t1", 1, false, "hello")
-	if token.Wait(); token.Error() != nil || !bytes.Equal(<-got, []byte("hello")) {
+	token = c.Publish("d/t1", 1, false, `{"value":1}`)
+	if token.Wait(); token.Error() != nil || !bytes.Equal(<-got, []byte(`{"value":1}`)) {
 		t.Fatal("not delivered: ", token.Error())
+	}
+	if rows := s.count("SELECT count(*) FROM d.a WHERE device = 't1'"); rows != "1" {
+		t.Errorf("the rule stored %s rows of the device, want 1", rows)
+	}
+	ok(s.iot("POST", "/policies/wide", `{"policyDocument":`+string(wide)+`}`))
+	other := ok(s.iot("POST", "/keys-and-certificate?setAsActive=true", ""))
+	if _, err := connect(other, "+"); err == nil {
+		t.Error("connected without a policy")
+	}
+	ok(s.iot("PUT", "/target-policies/wide", `{"target":"`+other["certificateArn"].(string)+`"}`))
+	plus, err := connect(other, "+")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wild := plus.Subscribe("d/+", 1, nil).(*mqtt.SubscribeToken)
+	if wild.Wait(); wild.Result()["d/+"] != 0x80 {
+		t.Error("a client id became a wildcard")
 	}
 	refused := c.Subscribe("#", 1, nil).(*mqtt.SubscribeToken)
 	if refused.Wait(); refused.Result()["#"] != 0x80 {
