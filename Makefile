@@ -2,10 +2,13 @@
 
 GO ?= go
 
-.PHONY: build test check race fuzz e2e e2e-java bench torture
+.PHONY: web build test check race fuzz e2e e2e-java bench torture
 
 build: ## the server, without cgo
 	CGO_ENABLED=0 $(GO) build -o weir ./cmd/weir
+
+web: ## the web console, into internal/console/dist; needs npm
+	cd web && npm ci && npm run check && npm run build
 
 test: ## what a contributor runs all the time
 	$(GO) test ./...

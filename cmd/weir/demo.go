@@ -152,6 +152,7 @@ func (d *demo) start(ctx context.Context) (*demoServer, error) {
 	d.title("weir %s: a day of %d devices", versionText(), len(demoDevices))
 	d.printf("\n")
 	d.fact("server", "up in %s: AWS API on %s, MQTT on %s", milliseconds(took), d.api, d.mqtt)
+	d.fact("console", "%s/console/", d.api)
 	d.sayInstead(listen, d.listen)
 	d.sayInstead(mqttListen, d.mqttListen)
 	note := ""

@@ -42,6 +42,7 @@ type serveFlags struct {
 	clock         string
 	limits        string
 	logFormat     string
+	console       bool
 }
 
 func newServeFlags(name, summary string) *serveFlags {
@@ -73,6 +74,7 @@ func newServeFlags(name, summary string) *serveFlags {
 	f.StringVar(&o.PublicHost, "public-host", "", "`host[:port]` that DescribeEndpoints tells clients, behind a proxy")
 	f.StringVar(&o.TLSCertFile, "tls-cert", "", "PEM `file` with the certificate for all doors; MQTT then takes certificates of devices (aws iot create-keys-and-certificate)")
 	f.StringVar(&o.TLSKeyFile, "tls-key", "", "PEM `file` with its key")
+	f.BoolVar(&f.console, "console", true, "serve the web console at /console/ of the AWS port")
 	f.StringVar(&f.clock, "clock", "machine", "machine; controlled: the machine's time, until PUT /admin/clock changes it; or a `time` such as 2031-02-03T04:05:06Z: frozen there, and controlled")
 	f.StringVar(&f.logFormat, "log-format", "text", "text or json, on standard error")
 	f.withConfig()
@@ -150,6 +152,7 @@ func (f *serveFlags) options(args []string, log io.Writer) (server.Options, erro
 		o.SpillLimitBytes = -1
 	}
 	o.MaxBodyBytes = int64(f.maxBody)
+	o.NoConsole = !f.console
 	debug.SetMemoryLimit(int64(f.memory))
 	leastHeap(int64(f.memory) / 64)
 	return o, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-db/weir/internal/awsapi"
+	"github.com/weir-db/weir/internal/console"
 	"github.com/weir-db/weir/internal/fault"
 	"github.com/weir-db/weir/internal/telemetry"
 )
@@ -27,6 +28,9 @@ func (s *Server) handler(api *awsapi.Handler, reg *telemetry.Registry) http.Hand
 		own.HandleFunc("PUT /admin/clock", s.setClock)
 	}
 	own.Handle("POST "+BackupPath, s.backups)
+	if !s.opts.NoConsole {
+		own.Handle(console.Path, console.New())
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Most requests are of the API, which has no path: the mux took a fiftieth of their time.
 		if r.URL.Path != "/" {
@@ -35,6 +39,9 @@ func (s *Server) handler(api *awsapi.Handler, reg *telemetry.Registry) http.Hand
 				h.ServeHTTP(w, r)
 				return
 			}
+		} else if !s.opts.NoConsole && console.Wanted(r) {
+			http.Redirect(w, r, console.Path, http.StatusFound)
+			return
 		}
 		api.ServeHTTP(w, r)
 	})

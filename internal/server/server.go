@@ -3,7 +3,7 @@
 // top to bottom tells what there is.
 //
 // Beside the AWS API its HTTP port serves /health (200 once requests are answered), /metrics
-// (Prometheus), /admin/backup (see [BackupPath]) and, where [Options.ClockControl] allows it, /admin/clock.
+// (Prometheus), /console/ (the web console), /admin/backup (see [BackupPath]) and, where [Options.ClockControl] allows it, /admin/clock.
 package server
 
 import (
@@ -111,6 +111,7 @@ type Options struct {
 
 	Clock        *clock.Clock // default: the machine's
 	ClockControl bool         // serve /admin/clock
+	NoConsole    bool         // do not serve the web console
 
 	Log *slog.Logger // nil: discard
 }
