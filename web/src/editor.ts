@@ -3,11 +3,19 @@
 import { autocompletion, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { PostgreSQL, sql, type SQLNamespace } from "@codemirror/lang-sql";
-import { defaultHighlightStyle, syntaxHighlighting } from "@codemirror/language";
+import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { setDiagnostics } from "@codemirror/lint";
 import { Compartment, Prec } from "@codemirror/state";
 import { EditorView, keymap, lineNumbers } from "@codemirror/view";
+import { tags } from "@lezer/highlight";
 import { errorAt, statementAt } from "./sql";
+
+const colours = HighlightStyle.define([
+  { tag: tags.keyword, color: "var(--keyword)" },
+  { tag: [tags.string, tags.special(tags.string)], color: "var(--text)" },
+  { tag: [tags.number, tags.bool, tags.null], color: "var(--number)" },
+  { tag: tags.comment, color: "var(--dim)" },
+]);
 
 export class Editor {
   private names = new Compartment();
@@ -19,7 +27,7 @@ export class Editor {
       doc, root, parent: root,
       extensions: [
         Prec.highest(keymap.of([{ key: "Mod-Enter", run: () => (run(), true) }])),
-        lineNumbers(), history(), autocompletion(), syntaxHighlighting(defaultHighlightStyle),
+        lineNumbers(), history(), autocompletion({ icons: false }), syntaxHighlighting(colours),
         this.names.of(sql({ dialect: PostgreSQL, upperCaseKeywords: true })),
         keymap.of([...completionKeymap, ...defaultKeymap, ...historyKeymap]),
         EditorView.contentAttributes.of({ "aria-label": "SQL" }),
